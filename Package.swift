@@ -1,0 +1,137 @@
+// swift-tools-version: 6.2
+// The levels of the modules (a target may name only targets of a lower level):
+//
+//   level 0   Wire            CDPDKShim (C)     StrictYAML
+//   level 1   InterCore CRTP       │
+//   level 2   Control   FastPath ──┘  Adoption
+//   level 3   Operator
+//   level 4   batond    baton-agent   batonctl
+//
+// Tests/RepositoryTests fails when a source file imports what this list does not allow.
+import Foundation
+import PackageDescription
+
+/// What `pkg-config` says of DPDK. SwiftPM's own `pkgConfig:` refuses Debian's `libdpdk.pc` (its
+/// `-include` and `-march` are not on SwiftPM's allow-list), so the manifest asks and passes the flags on.
+func packageConfig(_ arguments: String...) -> [String] {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["pkg-config"] + arguments
+    let output = Pipe()
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return [] }
+    let data = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return String(decoding: data, as: UTF8.self).split(whereSeparator: \.isWhitespace).map(String.init)
+}
+
+let dpdkCompile = packageConfig("--cflags", "libdpdk")
+/// Only the libraries that the shim calls: the drivers are plug-ins that EAL loads by itself.
+let dpdkLink = [
+    "-lrte_ethdev", "-lrte_mbuf", "-lrte_mempool", "-lrte_ring", "-lrte_eal", "-lrte_kvargs", "-lrte_net",
+    "-lrte_telemetry", "-lrte_pdump", "-lnuma",
+]
+
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("MemberImportVisibility")]
+/// For every Swift target that sees the shim's headers, directly or not.
+let seesDPDK: [SwiftSetting] = strict + [.unsafeFlags(dpdkCompile.flatMap { ["-Xcc", $0] })]
+let linksDPDK: [LinkerSetting] = [.unsafeFlags(dpdkLink)]
+
+let package = Package(
+    name: "Baton",
+    platforms: [.macOS(.v26)],
+    products: [
+        .executable(name: "batond", targets: ["batond"]),
+        .executable(name: "baton-agent", targets: ["baton-agent"]),
+        .executable(name: "batonctl", targets: ["batonctl"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        // Level 0
+        .target(name: "CDPDKShim", cSettings: [.unsafeFlags(["-O3"] + dpdkCompile)]),
+        .target(name: "Wire", swiftSettings: strict),
+        .target(name: "StrictYAML", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
+
+        // Level 1
+        .target(name: "InterCore", dependencies: ["Wire"], swiftSettings: strict),
+        .target(
+            name: "CRTP",
+            dependencies: ["Wire", .product(name: "Crypto", package: "swift-crypto")],
+            path: "Sources/Control/CRTP", swiftSettings: strict),
+
+        // Level 2
+        .target(
+            name: "Control",
+            dependencies: [
+                "CRTP", "Wire", "InterCore",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Sources/Control/Core", swiftSettings: strict),
+        .target(name: "FastPath", dependencies: ["CDPDKShim", "Wire", "InterCore"], swiftSettings: seesDPDK),
+        .target(
+            name: "Adoption",
+            dependencies: [
+                "CRTP", "Wire", "StrictYAML",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+
+        // Level 3
+        .target(
+            name: "Operator",
+            dependencies: [
+                "Control", "StrictYAML",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+
+        // Level 4
+        .executableTarget(
+            name: "batond",
+            dependencies: [
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: seesDPDK, linkerSettings: linksDPDK),
+        .executableTarget(
+            name: "baton-agent",
+            dependencies: [
+                "Adoption", "CRTP", "Wire", "StrictYAML",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "batonctl",
+            dependencies: ["Operator", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
+
+        // Tests, one target a module
+        .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: strict),
+        .testTarget(name: "InterCoreTests", dependencies: ["InterCore", "Wire"], swiftSettings: strict),
+        .testTarget(name: "CRTPTests", dependencies: ["CRTP", "Wire"], swiftSettings: strict),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "CRTP", "InterCore", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "FastPathTests", dependencies: ["FastPath", "InterCore", "Wire", "CDPDKShim"],
+            swiftSettings: seesDPDK, linkerSettings: linksDPDK),
+        .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "CRTP", "Wire"], swiftSettings: strict),
+        .testTarget(name: "OperatorTests", dependencies: ["Operator", "Control", "StrictYAML"], swiftSettings: strict),
+        .testTarget(name: "RepositoryTests", swiftSettings: strict),
+    ]
+)

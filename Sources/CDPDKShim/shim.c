@@ -1,0 +1,3 @@
+#include "CDPDKShim.h"
+#include <rte_eal.h>
+int shim_eal_init(int argc, char **argv) { return rte_eal_init(argc, argv); }

@@ -1,0 +1,56 @@
+public import Wire
+
+/// The director's end of one control channel, and what both ends share. Pure: datagrams and time in, actions out;
+/// no socket, no clock. Times are microseconds of any monotonic clock.
+public enum ChannelAction: Equatable, Sendable {
+    case transmit([UInt8], to: Endpoint)
+    /// INIT is through. After this the agent announces its flows.
+    case up(peer: Endpoint, AgentDescription?)
+    case down(peer: Endpoint, ChannelDown)
+    /// An authenticated, fresh frame that is not the channel's own business.
+    case received(Frame, from: Endpoint)
+    /// KEEPALIVE's answer came (initiator).
+    case status(AgentStatus, roundTripMicroseconds: UInt64)
+}
+
+public enum ChannelDown: String, Equatable, Sendable, CaseIterable {
+    case silent
+    /// The peer has started anew.
+    case restarted
+    case administrative
+}
+
+public enum ChannelState: String, Equatable, Sendable {
+    case idle, initiating, up
+}
+
+/// The pre-shared keys of a channel, by key id.
+public struct KeyRing: Sendable, Equatable {
+    /// Key id to key, at least 16 bytes each.
+    public var keys: [UInt8: [UInt8]]
+    /// The key to start a session with.
+    public var current: UInt8
+
+    public init(keys: [UInt8: [UInt8]], current: UInt8) {
+        self.keys = keys
+        self.current = current
+    }
+}
+
+/// What protects a frame. Raw values are the wire's `alg`.
+public enum Protection: UInt8, Sendable, Equatable, CaseIterable {
+    /// HMAC-SHA-256, cut to 128 bits: everyone can read, nobody can change.
+    case authenticated = 1
+    /// AES-128-GCM: nobody can read or change.
+    case sealed = 2
+}
+
+public struct ChannelConfiguration: Sendable, Equatable {
+    public var keepaliveMicroseconds: UInt64 = 1_000_000
+    /// Unanswered KEEPALIVEs after which the peer counts as gone.
+    public var detectMultiplier: Int = 3
+    public var initiateRetryMicroseconds: UInt64 = 200_000
+    public var protection: Protection = .sealed
+
+    public init() {}
+}

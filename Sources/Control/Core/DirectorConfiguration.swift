@@ -1,0 +1,116 @@
+public import CRTP
+public import InterCore
+public import Wire
+
+/// All of a director's configuration file, decoded and defaulted. `docs/configuration.md` describes each key.
+public struct DirectorConfiguration: Sendable, Equatable {
+    public var name = "director"
+    public var ports = Ports()
+    public var workers = Workers()
+    public var crtp = CRTPSettings()
+    public var timeout = TimeoutSettings()
+    public var proxies: [Proxy] = []
+    /// In order of precedence.
+    public var rules: [Rule] = []
+    public var routes: [Route] = []
+    public var control = ControlSocketSettings()
+    public var logLevel = "info"
+
+    public init() {}
+
+    /// DPDK ports by their devargs, one or more a side: `net_af_xdp0,iface=pc` or a PCI address.
+    public struct Ports: Sendable, Equatable {
+        public var client: [String] = []
+        public var server: [String] = []
+        /// Receive and transmit queues of each port.
+        public var queues = 1
+        public init() {}
+    }
+
+    public struct Workers: Sendable, Equatable {
+        public var count = 1
+        public var flowCapacity = 65_536
+        public var heldPackets = 8_192
+        public var heldFlows = 4_096
+        public var headLimit = 16_384
+        public var incompleteHeadMicroseconds: UInt64 = 20_000
+        public var synOnlyMicroseconds: UInt64 = 5_000_000
+        public var idleMicroseconds: UInt64 = 300_000_000
+        public var committedIdleMicroseconds: UInt64 = 7_200_000_000
+        public var closedMicroseconds: UInt64 = 60_000_000
+        public var recoveryMicroseconds: UInt64 = 3_000_000
+        public var maximumSegment: UInt16 = 0
+        public var idle: IdlePolicy = .adaptive
+        /// Mbufs of the pool; each af_xdp queue takes 2,048.
+        public var mbufs = 16_383
+        public init() {}
+    }
+
+    public struct CRTPSettings: Sendable, Equatable {
+        /// Local address and port of the channel's socket; port 0 for any.
+        public var listen = Endpoint(.unspecified, port: 0)
+        /// Where pre-shared keys live: key id to file. Each file holds the key in hexadecimal, one line.
+        public var keyFiles: [UInt8: String] = [:]
+        public var currentKey: UInt8 = 1
+        public var channel = ChannelConfiguration()
+        public var algorithm: SelectionAlgorithm = .roundRobin
+        public init() {}
+    }
+
+    /// TO = SRTT + max(granularity, k x RTTVAR), within floor and ceiling (RFC 6298 section 2).
+    public struct TimeoutSettings: Sendable, Equatable {
+        public var k: Double = 4
+        public var granularityMicroseconds: UInt64 = 200
+        public var floorMicroseconds: UInt64 = 2_000
+        public var ceilingMicroseconds: UInt64 = 50_000
+        /// Before any sample.
+        public var initialMicroseconds: UInt64 = 20_000
+        public init() {}
+    }
+
+    public struct Proxy: Sendable, Equatable {
+        public var name: String
+        public var address: Endpoint
+        public var weight = 1
+        /// Overrides what the agent says of itself in INIT.
+        public var mac: MACAddress?
+        public init(name: String, address: Endpoint) {
+            self.name = name
+            self.address = address
+        }
+    }
+
+    public struct Rule: Sendable, Equatable {
+        public var name: String
+        /// Ports, prefixes, applications, credentials, mode: the part that workers apply.
+        public var match = CandidateRule()
+        /// Host patterns: exact, or `*.example.org` for any subdomain. Empty for all.
+        public var hosts: [String] = []
+        /// Path patterns: prefix when they end in `*`, exact otherwise. Empty for all.
+        public var paths: [String] = []
+        /// Names of proxies; empty for all.
+        public var proxies: [String] = []
+        public var resetBy: ResetBy = .director
+        /// TLS: protocols that the proxies speak.
+        public var alpn: ALPN = .http11
+        /// Lower is more important.
+        public var priority = 100
+        public init(name: String) { self.name = name }
+    }
+
+    public enum ResetBy: String, Sendable, Equatable, CaseIterable { case director, proxy }
+
+    public struct Route: Sendable, Equatable {
+        public var match = RouteRule()
+        /// nil: to the origin.
+        public var proxy: String?
+        public init() {}
+    }
+
+    public struct ControlSocketSettings: Sendable, Equatable {
+        public var path = "/run/baton/batond.sock"
+        /// Group that may read; the owner may change as well.
+        public var group: String?
+        public init() {}
+    }
+}

@@ -1,0 +1,74 @@
+// What the operator sees. Values of their own, so that the control socket's messages do not change with the machines
+// behind them. All are Codable: their JSON keys are the control socket's (and `batonctl --json`'s).
+
+/// `batonctl status`.
+public struct DirectorStatus: Codable, Sendable, Equatable {
+    public var name = ""
+    public var version = ""
+    public var uptimeSeconds: Double = 0
+    public var bypass = false
+    public var recovering = false
+    public var algorithm = ""
+    public var workers: [WorkerStatus] = []
+    /// Transfers by how they ended: `committed`, `nack`, `timeout`, `late`, `cancelled`, `observed`, …
+    public var transfers: [String: UInt64] = [:]
+    public var pendingTransfers = 0
+    public var proxiesUp = 0
+    public var proxiesConfigured = 0
+    /// CRTP frames by fate: `received`, `sent`, `unauthenticated`, `replayed`, `malformed`, …
+    public var crtp: [String: UInt64] = [:]
+    public init() {}
+}
+
+public struct WorkerStatus: Codable, Sendable, Equatable {
+    public var index = 0
+    public var lcore = 0
+    public var counters: [String: UInt64] = [:]
+    public var gauges: [String: UInt64] = [:]
+    public init() {}
+}
+
+/// A row of `batonctl proxies`.
+public struct ProxyStatus: Codable, Sendable, Equatable {
+    public var name = ""
+    public var address = ""
+    public var state = ""
+    public var mac = ""
+    public var connections: UInt32 = 0
+    public var committedFlows = 0
+    public var pendingTransfers = 0
+    public var acks: UInt64 = 0
+    public var nacks: UInt64 = 0
+    public var timeouts: UInt64 = 0
+    public var lateACKs: UInt64 = 0
+    public var srttMicroseconds: Double = 0
+    public var rttvarMicroseconds: Double = 0
+    public var timeoutMicroseconds: UInt64 = 0
+    public init() {}
+}
+
+/// A row of `batonctl transfers`: pending ones and the last thousand that ended.
+public struct TransferStatus: Codable, Sendable, Equatable {
+    public var transfer: UInt32 = 0
+    public var flow = ""
+    public var host = ""
+    public var path = ""
+    public var rule = ""
+    public var proxy = ""
+    public var state = ""
+    public var reason = ""
+    public var tookMicroseconds: UInt64 = 0
+    public init() {}
+}
+
+/// A row of `batonctl flows`.
+public struct FlowStatus: Codable, Sendable, Equatable {
+    public var flow = ""
+    public var worker = 0
+    public var state = ""
+    public var proxy = ""
+    public var idleMilliseconds: UInt32 = 0
+    public var packetsFromClient: UInt32 = 0
+    public var packetsToClient: UInt32 = 0
+    public init() {}
+}

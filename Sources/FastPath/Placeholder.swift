@@ -1,0 +1,2 @@
+import CDPDKShim
+public func tsc() -> UInt64 { shim_tsc() }

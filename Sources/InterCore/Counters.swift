@@ -1,0 +1,52 @@
+/// Every counter of a worker. The order is the order of `batonctl status`.
+///
+/// The equation that the tests check (invariant 6):
+/// `received + released + generated = transmitted + taken + every dropped… + handedOver`, where `taken` counts
+/// packets that enter a hold and `released` those that leave one.
+public enum Counter: Int, CaseIterable, Sendable {
+    case receivedFromClients, receivedFromServers, receivedHandedOver
+    case transmittedToClients, transmittedToServers
+    case handedOver
+    case taken, released, generated
+
+    // dropped, by reason
+    case droppedTransmitFull, droppedOriginAfterCommit, droppedOriginWhileHeld, droppedHeldDuplicate
+    case droppedClientReset, droppedRecovery, droppedHandOverFull, droppedForeignProxy, droppedTombstone
+
+    // what happened; not verdicts
+    case passedNotTCP, passedFragment, passedNotCandidate, passedBadChecksum, passedTableFull
+    case flowsCreated, flowsExpired, flowsClosed
+    case requestsRecognised, requestsUnsuitable, requestsObserved, requestsIncomplete, requestsTooLong
+    case holdsStarted, holdsCommitted, holdsAborted, holdsRefusedBound, holdsRefusedControlDead
+    case originResetsSent, tombstoneResetsSent, optionsMuted, segmentsClamped
+    case icmpToProxy, retransmissionsAbsorbed, recoveryWithheld, bypassed
+    case staleCommands, eventRingFull
+}
+
+/// One worker's counters and gauges: written by that worker alone, read by anyone, never reset.
+///
+/// Plain 64-bit stores and loads: on every machine DPDK runs on they do not tear, and a reader that is a moment
+/// behind harms nobody.
+public struct CounterBlock: @unchecked Sendable {
+    @usableFromInline let base: UnsafeMutablePointer<UInt64>
+
+    public init() {
+        base = .allocate(capacity: Counter.allCases.count + Gauge.allCases.count)
+        base.initialize(repeating: 0, count: Counter.allCases.count + Gauge.allCases.count)
+    }
+
+    @inlinable @inline(__always)
+    public func add(_ counter: Counter, _ amount: UInt64 = 1) { base[counter.rawValue] &+= amount }
+
+    @inlinable public subscript(counter: Counter) -> UInt64 { base[counter.rawValue] }
+
+    @inlinable public subscript(gauge: Gauge) -> UInt64 {
+        get { base[Counter.allCases.count + gauge.rawValue] }
+        nonmutating set { base[Counter.allCases.count + gauge.rawValue] = newValue }
+    }
+}
+
+/// Present amounts of a worker.
+public enum Gauge: Int, CaseIterable, Sendable {
+    case flows, heldFlows, heldPackets, committedFlows, closedFlows
+}

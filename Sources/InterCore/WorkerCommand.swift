@@ -1,0 +1,45 @@
+public import Wire
+
+/// What the control core tells a worker; applied at a loop's boundary, a bounded number each time.
+public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
+    /// The verdict on a held request. Ignored when the handle is stale or the hold has ended.
+    case verdict(FlowHandle, Verdict)
+    /// Where a proxy's packets go to and come from.
+    case proxy(ProxyIndex, NextHop)
+    /// A proxy announced a flow that it has (director restart): committed from now on.
+    case installFlow(FlowKey, ProxyIndex, ticket: UInt32)
+    /// The agent says that the flow is over.
+    case flowDone(FlowHandle)
+    /// `reset-by: proxy`: the agent has read its first byte; reset the origin now.
+    case resetOrigin(FlowHandle)
+    /// Stop (or resume) holding; what is held goes to the origin.
+    case bypass(Bool)
+    /// Every proxy has announced its flows: mid-stream packets without an entry pass again (rule 6).
+    case recoveryEnded
+    /// Everything that is held goes to the origin: a restarted control core knows none of it.
+    case abortAllHolds
+    /// Answer with up to `limit` `flow` events from `cursor` on, then `endOfFlows`.
+    case listFlows(cursor: UInt32, limit: UInt16)
+}
+
+/// Who gets the held request.
+public enum Verdict: Sendable, Equatable, BitwiseCopyable {
+    case origin
+    /// `resetOrigin` false: a later `resetOrigin` command does it (`reset-by: proxy`).
+    case proxy(ProxyIndex, resetOrigin: Bool)
+}
+
+/// A proxy's place on layer 2.
+public struct NextHop: Hashable, Sendable, BitwiseCopyable {
+    public var mac: MACAddress
+    /// `untagged` here means: the VLAN that the flow came with.
+    public var vlan: VLAN
+    /// Path MTU to the proxy, bytes of IP; 0 when unknown.
+    public var mtu: UInt16
+
+    public init(mac: MACAddress, vlan: VLAN = .untagged, mtu: UInt16 = 0) {
+        self.mac = mac
+        self.vlan = vlan
+        self.mtu = mtu
+    }
+}

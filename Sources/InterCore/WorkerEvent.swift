@@ -1,0 +1,125 @@
+public import Wire
+
+/// What a worker tells the control core. Events travel in order on one ring for each worker; `requestHeld` and
+/// `requestObserved` carry the head's first bytes as the message's payload.
+public enum WorkerEvent: Sendable, BitwiseCopyable {
+    /// A candidate's request is held. The payload is its first `HeldRequest.payloadLength` bytes.
+    case requestHeld(HeldRequest)
+    /// The same, but nothing is held: a rule in mode `observe`.
+    case requestObserved(HeldRequest)
+    /// The first held packet was handed to the proxy's port. From now on the flow is the proxy's.
+    case committed(FlowHandle)
+    /// The held packets went to the origin (or were dropped with the client's RST).
+    case aborted(FlowHandle, AbortReason)
+    /// The entry of a committed flow is gone.
+    case flowEnded(FlowHandle, FlowEnd)
+    /// Answer to `installFlow`.
+    case flowInstalled(FlowHandle, ticket: UInt32)
+    /// `installFlow` could not be done: the table is full, or the tuple has another owner.
+    case flowRefused(ticket: UInt32)
+    /// One entry of the answer to `listFlows`.
+    case flow(FlowSummary)
+    /// End of an answer to `listFlows`; nil when there is nothing behind it.
+    case endOfFlows(nextCursor: UInt32?)
+}
+
+/// A request that waits for a verdict (or, observed, that would).
+public struct HeldRequest: Sendable, BitwiseCopyable {
+    public var handle: FlowHandle
+    public var connection: ConnectionState
+    /// Offsets of host and path count in the payload; parts that lie behind its end are empty.
+    public var request: RecognisedRequest
+    /// Bits of the candidate rules (by index in `WorkerConfiguration`) whose ports, prefixes and applications match.
+    public var rules: UInt64
+    /// TSC when the head was complete.
+    public var recognisedAt: UInt64
+    /// Bytes held, head and body.
+    public var heldLength: UInt32
+    /// Bytes of the payload: the head, cut at `HeldRequest.maximumPayload`.
+    public var payloadLength: UInt16
+
+    /// The most bytes of a head that travel to the control core, and in one TRANSFER.
+    @inlinable public static var maximumPayload: Int { 1_216 }
+
+    public init(
+        handle: FlowHandle, connection: ConnectionState, request: RecognisedRequest, rules: UInt64,
+        recognisedAt: UInt64, heldLength: UInt32, payloadLength: UInt16
+    ) {
+        self.handle = handle
+        self.connection = connection
+        self.request = request
+        self.rules = rules
+        self.recognisedAt = recognisedAt
+        self.heldLength = heldLength
+        self.payloadLength = payloadLength
+    }
+}
+
+/// Why a hold ended at the origin.
+public enum AbortReason: UInt8, Sendable, BitwiseCopyable, CaseIterable {
+    /// The control core said so.
+    case verdictOrigin
+    /// The worker's own deadline passed without a verdict.
+    case backstop
+    /// The control core's heart stopped.
+    case controlDead
+    /// The client reset the connection while it was held.
+    case clientReset
+    /// The origin reset or closed the connection while it was held.
+    case originClosed
+    /// `bypass` was switched on.
+    case bypassed
+    /// The hold outgrew a bound.
+    case bound
+    /// A new SYN took the tuple.
+    case superseded
+}
+
+/// How a committed flow's entry ended.
+public enum FlowEnd: UInt8, Sendable, BitwiseCopyable, CaseIterable {
+    case flowDone
+    case clientReset
+    case proxyReset
+    case superseded
+    case idle
+}
+
+/// Where a flow's client packets go.
+public enum FlowState: UInt8, Sendable, BitwiseCopyable, CaseIterable {
+    /// The handshake is under way, or done with no payload yet.
+    case opening
+    /// The request is being collected or waits for a verdict.
+    case held
+    /// The origin's for good.
+    case origin
+    /// A proxy's.
+    case committed
+    /// Routed without asking.
+    case routed
+    /// Ended; absorbs late packets.
+    case closed
+}
+
+/// A row of `batonctl flows`.
+public struct FlowSummary: Sendable, BitwiseCopyable {
+    public var handle: FlowHandle
+    public var key: FlowKey
+    public var state: FlowState
+    public var proxy: ProxyIndex
+    public var idleMilliseconds: UInt32
+    public var packetsFromClient: UInt32
+    public var packetsToClient: UInt32
+
+    public init(
+        handle: FlowHandle, key: FlowKey, state: FlowState, proxy: ProxyIndex, idleMilliseconds: UInt32,
+        packetsFromClient: UInt32, packetsToClient: UInt32
+    ) {
+        self.handle = handle
+        self.key = key
+        self.state = state
+        self.proxy = proxy
+        self.idleMilliseconds = idleMilliseconds
+        self.packetsFromClient = packetsFromClient
+        self.packetsToClient = packetsToClient
+    }
+}
