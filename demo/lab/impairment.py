@@ -17,6 +17,7 @@ import time
 
 ETH_P_ALL = 3
 PACKET_IGNORE_OUTGOING = 23
+CRTP_PORT = 7443
 
 
 def open_interface(name):
@@ -41,6 +42,15 @@ def tcp_payload_length(frame):
     return 0
 
 
+def crtp_type(frame):
+    """The type of a CRTP frame over IPv4, or None; it is not secret, even in a sealed frame."""
+    if frame[12:14] == b"\x08\x00" and frame[23] == 17:
+        udp = 14 + (frame[14] & 15) * 4
+        if CRTP_PORT in (int.from_bytes(frame[udp : udp + 2], "big"), int.from_bytes(frame[udp + 2 : udp + 4], "big")):
+            return frame[udp + 9]
+    return None
+
+
 class Faults:
     """Decides the fate of one direction's frames."""
 
@@ -60,6 +70,8 @@ class Faults:
             middle = self.collected.pop(len(self.collected) // 2)
             frames, self.collected, self.swap = [middle] + self.collected, [], 0
             return [(0.0, held) for held in frames]
+        if self.options.drop_crtp and crtp_type(frame) in self.options.drop_crtp:
+            return []
         if self.random.random() < self.options.loss:
             return []
         delay = self.options.delay
@@ -82,6 +94,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--swap-first-payloads", type=int, default=0, metavar="N",
                         help="from left: the first N frames with payload leave with the middle one first")
+    parser.add_argument("--drop-crtp", type=int, action="append", metavar="TYPE", help="lose every CRTP frame of a type")
     options = parser.parse_args()
 
     left, right = open_interface(options.left), open_interface(options.right)
