@@ -50,7 +50,17 @@ public struct ChannelConfiguration: Sendable, Equatable {
     /// Unanswered KEEPALIVEs after which the peer counts as gone.
     public var detectMultiplier: Int = 3
     public var initiateRetryMicroseconds: UInt64 = 200_000
+    /// The weakest protection that this end accepts for a session; the stronger of both ends' wishes is used.
     public var protection: Protection = .sealed
+    /// INIT is repeated with growing pauses up to this one.
+    public var initiateRetryCeilingMicroseconds: UInt64 = 5_000_000
+    /// INIT is padded to this many bytes: a path that cannot carry them has no channel, rather than one that loses
+    /// its longest TRANSFERs.
+    public var initiateBytes: Int = 1_400
+    /// How long a cookie is good.
+    public var cookieLifetimeMicroseconds: UInt64 = 10_000_000
+    /// Directors that an agent serves at once; INIT of one more is not answered.
+    public var maximumDirectors: Int = 16
 
     public init() {}
 }
