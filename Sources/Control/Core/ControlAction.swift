@@ -9,7 +9,19 @@ public enum ControlAction: Equatable, Sendable {
 
 /// A line of the log: an event of a transfer, a channel or a proxy.
 public struct ControlLogEntry: Equatable, Sendable {
-    public enum Level: String, Sendable, CaseIterable { case debug, info, warning, error }
+    public enum Level: String, Sendable, CaseIterable {
+        case debug, info, warning, error
+
+        /// 0 for debug; a configured level wants its own rank and those above.
+        package var rank: Int {
+            switch self {
+            case .debug: 0
+            case .info: 1
+            case .warning: 2
+            case .error: 3
+            }
+        }
+    }
     public var level: Level
     /// What happened, in a few words: `transfer committed`.
     public var event: String

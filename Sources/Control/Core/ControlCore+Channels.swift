@@ -1,6 +1,6 @@
-import CRTP
-import InterCore
-import Wire
+internal import CRTP
+internal import InterCore
+internal import Wire
 
 // What comes from agents: a channel's life, answers to transfers, announcements.
 extension ControlCore {
@@ -37,18 +37,18 @@ extension ControlCore {
         }
         let name = proxies[index].configuration.name
         guard let hop = proxies[index].nextHop else {
-            log(.error, "proxy has no MAC address", [("proxy", name)])
+            log(.error, "proxy has no MAC address") { _ in [("proxy", name)] }
             return
         }
         commandAll(.proxy(proxies[index].index, hop))
-        log(.info, "proxy up", [("proxy", name), ("mac", "\(hop.mac)"), ("vlan", "\(hop.vlan)")])
+        log(.info, "proxy up") { _ in [("proxy", name), ("mac", "\(hop.mac)"), ("vlan", "\(hop.vlan)")] }
     }
 
     /// No new transfers; pending ones go to the origin at once. Committed flows keep being forwarded.
     private mutating func channelDown(_ index: Int, _ reason: ChannelDown, now: UInt64) {
         proxies[index].isUp = false
         proxies[index].announcement = .awaited
-        log(.warning, "proxy down", [("proxy", proxies[index].configuration.name), ("reason", reason.rawValue)])
+        log(.warning, "proxy down") { [("proxy", $0.proxies[index].configuration.name), ("reason", reason.rawValue)] }
         abandon(index, reason, now: now)
     }
 
@@ -71,7 +71,7 @@ extension ControlCore {
         case .terminateResponse: answer(.terminateResponse, to: frame.transaction, index, now: now)
         case .terminate(let terminate): terminated(terminate, frame, index, now: now)
         case .flowInformation(let key, let transfer): announced(key, transfer: transfer, index)
-        case .flowInformationEnd(let count): announcementEnded(count: count, index)
+        case .flowInformationEnd(let count): announcementEnded(count: count, index, now: now)
         case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transfer:
             counters.add(.unexpected)
         }
@@ -102,7 +102,8 @@ extension ControlCore {
         switch terminate.cause {
         case .flowDone:
             if let slot = transfers.slot(proxy: index, transaction: terminate.transfer) {
-                if transfers[slot].psn.map({ $0 == terminate.psn }) ?? true {
+                let psn = transfers[slot].psn
+                if psn == nil || psn == terminate.psn {
                     drive(slot: slot, .flowDone, now: now)
                 } else {
                     counters.add(.staleAnswer)
@@ -112,7 +113,7 @@ extension ControlCore {
             }
         case .administrative:
             proxies[index].isLeaving = true
-            log(.info, "proxy is leaving", [("proxy", proxies[index].configuration.name)])
+            log(.info, "proxy is leaving") { [("proxy", $0.proxies[index].configuration.name)] }
         case .cancel, .late:
             counters.add(.unexpected)
         }

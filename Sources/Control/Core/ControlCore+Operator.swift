@@ -1,5 +1,5 @@
+public import CRTP
 public import InterCore
-import CRTP
 
 // What an operator asks for and changes.
 extension ControlCore {
@@ -7,20 +7,20 @@ extension ControlCore {
     public mutating func setBypass(_ isOn: Bool) {
         isBypassed = isOn
         commandAll(.bypass(isOn))
-        log(.warning, isOn ? "bypass on" : "bypass off", [])
+        log(.warning, isOn ? "bypass on" : "bypass off") { _ in [] }
     }
 
     public mutating func setAlgorithm(_ chosen: SelectionAlgorithm) {
         algorithm = chosen
         for index in proxies.indices { proxies[index].channel.algorithm = chosen }
-        log(.info, "algorithm changed", [("algorithm", "\(chosen)")])
+        log(.info, "algorithm changed") { _ in [("algorithm", "\(chosen)")] }
     }
 
     /// No new transfers to a proxy (or again). False when there is none of that name.
     public mutating func setDraining(_ isDraining: Bool, proxy name: String) -> Bool {
         guard let index = proxies.firstIndex(where: { $0.configuration.name == name }) else { return false }
         proxies[index].isDrained = isDraining
-        log(.info, isDraining ? "proxy drained" : "proxy undrained", [("proxy", name)])
+        log(.info, isDraining ? "proxy drained" : "proxy undrained") { _ in [("proxy", name)] }
         return true
     }
 
@@ -44,6 +44,11 @@ extension ControlCore {
         status.proxiesUp = proxies.count { $0.isUp }
         status.proxiesConfigured = proxies.count
         status.crtp = counters.crtp
+        for proxy in proxies {
+            for counter in proxy.channel.counters.named where counter.name != "received" && counter.name != "sent" {
+                status.crtp[counter.name, default: 0] += counter.value
+            }
+        }
         return status
     }
 
@@ -89,7 +94,8 @@ extension ControlCore {
         return rows
     }
 
-    private func row(_ transaction: UInt32, _ proxy: Int, _ flow: String, _ request: TransferRequest?) -> TransferStatus {
+    private func row(_ transaction: UInt32, _ proxy: Int, _ flow: String, _ request: TransferRequest?) -> TransferStatus
+    {
         var row = TransferStatus()
         row.transfer = transaction
         row.flow = flow

@@ -1,3 +1,4 @@
+internal import CRTP
 package import InterCore
 package import Wire
 
@@ -19,15 +20,22 @@ extension ControlCore {
         actions.append(.command(.installFlow(key, proxies[index].index, ticket: ticket), worker: owner))
     }
 
-    package mutating func announcementEnded(count: UInt32, _ index: Int) {
+    package mutating func announcementEnded(count: UInt32, _ index: Int, now: UInt64) {
         guard case .underWay(let received) = proxies[index].announcement else { return }
         proxies[index].announcement = received >= count ? .complete : .incomplete
-        let fields = [("proxy", proxies[index].configuration.name), ("flows", "\(received)"), ("announced", "\(count)")]
+        let fields: [(name: String, value: String)] = [
+            ("proxy", proxies[index].configuration.name), ("flows", "\(received)"), ("announced", "\(count)"),
+        ]
         if received < count {
             counters.add(.announcementsIncomplete)
-            log(.warning, "announcement of flows incomplete", fields.map { (name: $0.0, value: $0.1) })
+            log(.warning, "announcement of flows incomplete") { _ in fields }
+            // Once more from the start, as long as it can help.
+            if isRecovering {
+                proxies[index].channel.reinitiate(now: now)
+                drainChannel(index, now: now)
+            }
         } else {
-            log(.info, "flows announced", fields.map { (name: $0.0, value: $0.1) })
+            log(.info, "flows announced") { _ in fields }
         }
         if isRecovering, proxies.allSatisfy({ $0.announcement == .complete }) { endRecovery("all flows announced") }
     }
@@ -35,7 +43,7 @@ extension ControlCore {
     package mutating func endRecovery(_ reason: String) {
         isRecovering = false
         commandAll(.recoveryEnded)
-        log(.info, "recovery ended", [("reason", reason)])
+        log(.info, "recovery ended") { _ in [("reason", reason)] }
     }
 
     package mutating func flowInstalled(_ handle: FlowHandle, ticket: UInt32, now: UInt64) {
@@ -51,14 +59,19 @@ extension ControlCore {
                 request: nil, startedAt: now))
         proxies[install.proxy].committed += transfers[slot].machine.state.isCommitted ? 1 : 0
         counters.add(.announced)
-        log(
-            .debug, "flow installed",
-            [("transfer", "\(install.transfer)"), ("flow", "\(install.key)"), ("proxy", proxyName(proxies[install.proxy].index))])
+        log(.debug, "flow installed") {
+            [
+                ("transfer", "\(install.transfer)"), ("flow", "\(install.key)"),
+                ("proxy", $0.proxyName($0.proxies[install.proxy].index)),
+            ]
+        }
     }
 
     package mutating func flowRefused(ticket: UInt32) {
         guard let install = installs.take(ticket: ticket) else { return counters.add(.strayEvent) }
         counters.add(.refusedFlows)
-        log(.warning, "flow refused by worker", [("transfer", "\(install.transfer)"), ("flow", "\(install.key)")])
+        log(.warning, "flow refused by worker") { _ in
+            [("transfer", "\(install.transfer)"), ("flow", "\(install.key)")]
+        }
     }
 }

@@ -1,6 +1,6 @@
 package import CRTP
 package import InterCore
-import Wire
+internal import Wire
 
 // A request's way: policy, selection, and the transfer machine with everything it wants done.
 extension ControlCore {
@@ -21,7 +21,7 @@ extension ControlCore {
     private mutating func decline(_ request: HeldRequest, _ isHeld: Bool, _ reason: TransferOutcome.Ending) {
         counters.add(reason)
         if isHeld { command(.verdict(request.handle, .origin), for: request.handle) }
-        log(.debug, "request to origin", [("flow", "\(request.connection.key)"), ("reason", "\(reason)")])
+        log(.debug, "request to origin") { _ in [("flow", "\(request.connection.key)"), ("reason", "\(reason)")] }
     }
 
     private mutating func ask(
@@ -118,7 +118,8 @@ extension ControlCore {
         case .transfer(let attempt, let validMicroseconds):
             guard var message = transfers[slot].request?.transfer else { return true }
             message.validMicroseconds = UInt32(clamping: validMicroseconds)
-            return send(Frame(.transfer(message), transaction: transfers[slot].transaction, attempt: attempt), to: proxy)
+            return send(
+                Frame(.transfer(message), transaction: transfers[slot].transaction, attempt: attempt), to: proxy)
         case .terminate(let cause):
             let transaction = transfers[slot].transaction
             guard let psn = transfers[slot].psn else { return true }
@@ -146,16 +147,16 @@ extension ControlCore {
         case .countLateACK:
             counters.add(.late)
             proxies[proxy].lateACKs += 1
-            log(.info, "transfer ACK late", fields(slot))
+            log(.info, "transfer ACK late") { $0.fields(slot) }
         case .countUnconfirmed:
             counters.add(.unconfirmed)
-            log(.warning, "worker silent after verdict", fields(slot))
+            log(.warning, "worker silent after verdict") { $0.fields(slot) }
         case .countMisjudged(let reason):
             counters.add(.misjudged)
-            log(.warning, "transfer was aborted after all", fields(slot) + [("reason", "\(reason)")])
+            log(.warning, "transfer was aborted after all") { $0.fields(slot) + [("reason", "\(reason)")] }
         case .countUnanswered:
             counters.add(.unanswered)
-            log(.warning, "terminate never answered", fields(slot))
+            log(.warning, "terminate never answered") { $0.fields(slot) }
         case .decided(let outcome): decided(outcome, slot, now: now)
         case .end: finish(slot)
         }
@@ -170,12 +171,12 @@ extension ControlCore {
             TransferHistory.Entry(
                 transaction: record.transaction, proxy: record.proxy, key: record.key, request: record.request,
                 outcome: outcome, tookMicroseconds: took))
-        log(
-            .info, outcome.ending == .committed ? "transfer committed" : "transfer to origin",
-            fields(slot) + [("reason", outcome.reason), ("took_us", "\(took)")])
+        log(.info, outcome.ending == .committed ? "transfer committed" : "transfer to origin") {
+            $0.fields(slot) + [("reason", outcome.reason), ("took_us", "\(took)")]
+        }
     }
 
-    private func fields(_ slot: Int) -> [(name: String, value: String)] {
+    package func fields(_ slot: Int) -> [(name: String, value: String)] {
         let record = transfers[slot]
         return [
             ("transfer", "\(record.transaction)"), ("flow", "\(record.key)"),

@@ -48,10 +48,10 @@ public struct ControlCore {
 
     /// - Parameters:
     ///   - epoch: Changes with each start; also the seed of the flows' hash and of the transfers' numbers.
-    ///   - random: Gives that many unpredictable bytes (nonces of the channels).
+    ///   - random: For the channels' nonces.
     public init(
         configuration: DirectorConfiguration, keys: KeyRing, workerCount: Int, epoch: UInt64,
-        random: @escaping @Sendable (Int) -> [UInt8] = { count in (0..<count).map { _ in UInt8.random(in: 0...255) } }
+        random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
     ) {
         self.configuration = configuration
         self.workerCount = max(1, workerCount)
@@ -62,7 +62,7 @@ public struct ControlCore {
             names.indices.filter { rule.proxies.isEmpty || rule.proxies.contains(names[$0]) }
         }
         algorithm = configuration.crtp.algorithm
-        logLevel = ControlLogEntry.Level.allCases.firstIndex { $0.rawValue == configuration.logLevel } ?? 1
+        logLevel = ControlLogEntry.Level(rawValue: configuration.logLevel)?.rank ?? 1
 
         let senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
         proxies = configuration.proxies.prefix(255).enumerated().map { index, proxy in
@@ -167,16 +167,9 @@ extension ControlCore {
 
     /// The line is only made when the configured level wants it.
     package mutating func log(
-        _ level: ControlLogEntry.Level, _ event: String, _ fields: @autoclosure () -> [(name: String, value: String)]
+        _ level: ControlLogEntry.Level, _ event: String, _ fields: (ControlCore) -> [(name: String, value: String)]
     ) {
-        let rank: Int
-        switch level {
-        case .debug: rank = 0
-        case .info: rank = 1
-        case .warning: rank = 2
-        case .error: rank = 3
-        }
-        if rank >= logLevel { actions.append(.log(ControlLogEntry(level, event, fields()))) }
+        if level.rank >= logLevel { actions.append(.log(ControlLogEntry(level, event, fields(self)))) }
     }
 
     package func proxyName(_ index: ProxyIndex) -> String {

@@ -1,4 +1,4 @@
-package import InterCore
+internal import InterCore
 package import Wire
 
 /// Flows that agents announced and workers are installing, by ticket. Bounded.

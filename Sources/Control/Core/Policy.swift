@@ -1,5 +1,5 @@
 package import InterCore
-package import Wire
+internal import Wire
 
 /// The rules' host and path parts, compiled. The first rule that matches decides (its mode included); rules that are
 /// `off` do not exist. Works on the request's own bytes and allocates nothing.

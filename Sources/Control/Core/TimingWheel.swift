@@ -108,7 +108,7 @@ package struct TimingWheel<Element> {
         for level in 0..<Self.levels where occupied[level] != 0 {
             let slot = occupied[level].trailingZeroBitCount
             let shift = UInt64(level * 6)
-            let upper = shift + 6 < 64 ? currentTick >> (shift + 6) << (shift + 6) : 0
+            let upper = shift + 6 < 64 ? (currentTick >> (shift + 6)) << (shift + 6) : 0
             return (level * 64 + slot, max(upper | UInt64(slot) << shift, currentTick))
         }
         return nil
@@ -149,7 +149,8 @@ package struct TimingWheel<Element> {
 
     private mutating func unlink(_ index: UInt32) {
         let (next, previous, slot) = (
-            entries[Int(index)].next, entries[Int(index)].previous, Int(entries[Int(index)].slot))
+            entries[Int(index)].next, entries[Int(index)].previous, Int(entries[Int(index)].slot)
+        )
         if next != Self.none { entries[Int(next)].previous = previous }
         if previous != Self.none {
             entries[Int(previous)].next = next

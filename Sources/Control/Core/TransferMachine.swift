@@ -1,5 +1,5 @@
-package import CRTP
-package import InterCore
+internal import CRTP
+internal import InterCore
 
 /// One transfer: the worker's hold on one side, the agent's adoption on the other, and the rule that joins them: the
 /// held request goes to the proxy only after its ACK, and an adoption whose request went to the origin is called back

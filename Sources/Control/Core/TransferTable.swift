@@ -17,7 +17,21 @@ package struct TransferRecord: Sendable {
     package var timer: TimingWheel<Int>.Token?
 
     /// PSN, by which TERMINATE must name the transfer as well; nil where it is not known.
-    package var psn: SequenceNumber? { request?.transfer.connection.psn }
+    package let psn: SequenceNumber?
+
+    package init(
+        machine: TransferMachine, transaction: UInt32, proxy: Int, handle: FlowHandle, key: FlowKey,
+        request: TransferRequest?, startedAt: UInt64
+    ) {
+        self.machine = machine
+        self.transaction = transaction
+        self.proxy = proxy
+        self.handle = handle
+        self.key = key
+        self.request = request
+        self.startedAt = startedAt
+        psn = request?.transfer.connection.psn
+    }
 }
 
 /// What was asked, as long as it may have to be asked again or shown.
