@@ -60,7 +60,9 @@ func heldRequest(
         ("badexample.org", "*.example.org", false), ("www.example.org.evil", "www.example.org", false),
     ])
     func hosts(host: String, pattern: String, matches: Bool) {
-        #expect(decide([rule("r", hosts: [pattern])], heldRequest(host: host)) == (matches ? .ask(rule: 0) : .decline(.noRule)))
+        #expect(
+            decide([rule("r", hosts: [pattern])], heldRequest(host: host))
+                == (matches ? .ask(rule: 0) : .decline(.noRule)))
     }
 
     @Test(arguments: [
@@ -68,11 +70,14 @@ func heldRequest(
         ("/index.html?x=1", "/index.html", true), ("/index.htm", "/index.html", false),
         ("/videos/../private", "/videos/*", false), ("/videos/./1", "/videos/*", false),
         ("/videos/%2e%2E/private", "/videos/*", false), ("/videos/..", "/videos/*", false),
-        ("/videos/...x", "/videos/*", true), ("/videos/.well-known", "/videos/*", true), ("/Videos/1", "/videos/*", false),
+        ("/videos/...x", "/videos/*", true), ("/videos/.well-known", "/videos/*", true),
+        ("/Videos/1", "/videos/*", false),
         ("/videos/1?q=/../", "/videos/*", true),
     ])
     func paths(path: String, pattern: String, matches: Bool) {
-        #expect(decide([rule("r", paths: [pattern])], heldRequest(path: path)) == (matches ? .ask(rule: 0) : .decline(.noRule)))
+        #expect(
+            decide([rule("r", paths: [pattern])], heldRequest(path: path))
+                == (matches ? .ask(rule: 0) : .decline(.noRule)))
     }
 
     @Test func theFirstMatchingRuleDecides() {
@@ -86,7 +91,8 @@ func heldRequest(
     }
 
     @Test func aCanarySparesTheOthersAndStopsThere() {
-        #expect(decide([rule("c", mode: .canary(percent: 0)), rule("take")], heldRequest()) == .decline(.ruleSparesCanary))
+        #expect(
+            decide([rule("c", mode: .canary(percent: 0)), rule("take")], heldRequest()) == .decline(.ruleSparesCanary))
         #expect(decide([rule("c", mode: .canary(percent: 100))], heldRequest()) == .ask(rule: 0))
     }
 

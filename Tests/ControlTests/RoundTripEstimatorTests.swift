@@ -47,7 +47,9 @@ import Testing
         #expect(estimator.timeoutMicroseconds == 6_000)
         estimator.timedOut(sentAt: 3_000, now: 9_000)
         #expect(estimator.timeoutMicroseconds == 12_000)
-        for round in 1..<100 as Range<UInt64> { estimator.timedOut(sentAt: round * 100_000, now: round * 100_000 + 50_000) }
+        for round in 1..<100 as Range<UInt64> {
+            estimator.timedOut(sentAt: round * 100_000, now: round * 100_000 + 50_000)
+        }
         #expect(estimator.timeoutMicroseconds == 50_000)
         estimator.sample(microseconds: 1_000)
         #expect(estimator.timeoutMicroseconds < 3_000)

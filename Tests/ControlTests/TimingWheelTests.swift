@@ -46,7 +46,9 @@ struct SeededGenerator: RandomNumberGenerator {
             #expect(wheel.count == oracle.count)
             let earliest = oracle.values.map(\.tick).min()
             #expect((wheel.nextDeadline == nil) == (earliest == nil))
-            if let earliest, let deadline = wheel.nextDeadline { #expect(deadline <= earliest * tick && deadline > now) }
+            if let earliest, let deadline = wheel.nextDeadline {
+                #expect(deadline <= earliest * tick && deadline > now)
+            }
         }
     }
 
@@ -126,7 +128,9 @@ struct SeededGenerator: RandomNumberGenerator {
         let tokens = (0..<1_000_000).map { wheel.insert($0, at: UInt64.random(in: 0..<100_000_000, using: &random)) }
         for index in stride(from: 0, to: 1_000_000, by: 2) { wheel.cancel(tokens[index]) }
         var fired = 0
-        wheel.advance(to: 100_000_000) { #expect($0 % 2 == 1); fired += 1 }
+        wheel.advance(to: 100_000_000) {
+            #expect($0 % 2 == 1); fired += 1
+        }
         #expect(fired == 500_000)
     }
 }

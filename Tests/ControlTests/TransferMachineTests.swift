@@ -43,7 +43,8 @@ private struct Walk: Hashable {
             case .end: ends += 1
             case .terminate: isCalledBack = true
             case .transfer, .resetOrigin, .flowDone, .sample, .countTimeout, .countLateACK, .countUnconfirmed,
-                .countMisjudged, .countUnanswered: break
+                .countMisjudged, .countUnanswered:
+                break
             }
         }
     }
@@ -232,8 +233,9 @@ private let everyEvent: [TransferEvent] = [
         #expect(walk.last.contains(.verdictProxy(resetOrigin: false)))
         #expect(walk.after(.committed, .firstByte).last == [.resetOrigin])
         #expect(walk.after(.committed, .firstByte, .firstByte).last.isEmpty)
-        #expect(walk.after(.firstByte, .committed).last.contains(.setTimer(at: 1)) == false)
-        // Lost on the way: the timer does it.
+        #expect(walk.after(.firstByte, .committed).last.contains(.cancelTimer))
+        // Lost on the way: the end of the flow does it, or the timer.
+        #expect(walk.after(.committed, .flowDone).last.starts(with: [.resetOrigin, .flowDone]))
         #expect(walk.after(.committed, .timer).last == [.resetOrigin])
     }
 
