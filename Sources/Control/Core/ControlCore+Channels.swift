@@ -27,7 +27,6 @@ extension ControlCore {
     private mutating func channelUp(_ index: Int, _ agent: AgentDescription?, now: UInt64) {
         let known = proxies[index].agent?.epoch
         proxies[index].isUp = true
-        proxies[index].isLeaving = false
         proxies[index].consecutiveTimeouts = 0
         proxies[index].restsUntil = 0
         proxies[index].announcement = .underWay(received: 0)
@@ -111,10 +110,8 @@ extension ControlCore {
             } else if !installs.markDone(proxy: index, transfer: terminate.transfer) {
                 counters.add(.staleAnswer)
             }
-        case .administrative:
-            proxies[index].isLeaving = true
-            log(.info, "proxy is leaving") { [("proxy", $0.proxies[index].configuration.name)] }
-        case .cancel, .late:
+        // `administrative` is the channel's own business; the others only directors send.
+        case .administrative, .cancel, .late:
             counters.add(.unexpected)
         }
         _ = send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: index)

@@ -31,6 +31,7 @@ extension ControlCore {
             log(.warning, "announcement of flows incomplete") { _ in fields }
             // Once more from the start, as long as it can help.
             if isRecovering {
+                proxies[index].announcement = .underWay(received: 0)
                 proxies[index].channel.reinitiate(now: now)
                 drainChannel(index, now: now)
             }

@@ -14,8 +14,6 @@ package struct ProxyRecord: Sendable {
     package var announcement = Announcement.awaited
     /// By the operator.
     package var isDrained = false
-    /// By the agent: TERMINATE(administrative). Until it states otherwise.
-    package var isLeaving = false
     /// Not asked before this: a NACK said when to come again.
     package var restsUntil: UInt64 = 0
     /// TRANSFERs in a row that timed out.
@@ -59,7 +57,7 @@ package struct ProxyRecord: Sendable {
         return mac == .zero ? nil : NextHop(mac: mac, vlan: agent.vlan, mtu: agent.mtu)
     }
 
-    package var isDraining: Bool { isDrained || isLeaving || status?.isDraining == true }
+    package var isDraining: Bool { isDrained || status?.isDraining == true }
     package var isSuspect: Bool { consecutiveTimeouts >= Self.suspectAfterTimeouts }
 
     /// Transfers that may be under way at once, by the agent's latest word.
@@ -79,7 +77,6 @@ package struct ProxyRecord: Sendable {
     package mutating func update(_ latest: AgentStatus) {
         status = latest
         committedAtStatus = committed
-        isLeaving = false
         consecutiveTimeouts = min(consecutiveTimeouts, Self.suspectAfterTimeouts - 1)
     }
 

@@ -345,6 +345,8 @@ extension TransferMachine {
     }
 
     private mutating func close(_ now: UInt64, _ actions: inout [TransferAction]) {
+        // Had `firstByte` been lost, the origin would keep its half.
+        resetOrigin(&actions)
         actions.append(.flowDone)
         actions.append(.setTimer(at: now + timing.confirmationMicroseconds))
         move(to: .closing, &actions)
