@@ -31,7 +31,7 @@ import Testing
         all.ports = section.value("ports", .list(of: .integer(in: 1...65_535)), default: [])
         all.inner = section.section("inner") { $0.value("name", .string, default: "default") }
         all.people = section.sections("people") { $0.required("name", .string) }
-        for (key, value) in section.dictionary("keys", keys: .integer(in: 1...255), values: .string) {
+        for (key, value) in section.dictionary("keys", keys: .integer(in: 1...UInt8.max), values: .string) {
             all.keys[key.value] = value.value
         }
         return all
