@@ -24,6 +24,9 @@ public final class YAMLSection {
         self.init(label: "", mark: root.mark, entries: YAMLSection.entries(of: root, label: "the file", log) ?? [], log: log)
     }
 
+    /// The name of the file.
+    public var file: String { log.file }
+
     /// Every key that the file has in this section, in order.
     public var keys: [String] { entries.map(\.key) }
 
