@@ -50,8 +50,8 @@ extension YAMLKind<String> {
 
     /// An absolute path that fits a UNIX socket's address.
     static var socketPath: YAMLKind {
-        .text("an absolute path of at most 107 bytes") { text in
-            text.hasPrefix("/") && text.utf8.count <= 107 ? text : nil
+        .text("an absolute path of at most 103 bytes") { text in
+            text.hasPrefix("/") && text.utf8.count <= 103 ? text : nil
         }
     }
 }

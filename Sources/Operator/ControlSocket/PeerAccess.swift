@@ -14,7 +14,7 @@ public struct PeerAccess: Equatable, Sendable {
 
     public enum Rights: Equatable, Sendable { case none, read, change }
 
-    func rights(of peer: PeerCredentials) -> Rights {
+    package func rights(of peer: PeerCredentials) -> Rights {
         if peer.user == 0 || peer.user == owner { return .change }
         return peer.groups.contains(readers) ? .read : .none
     }
@@ -33,12 +33,12 @@ public struct PeerAccess: Equatable, Sendable {
 }
 
 /// Who is at the other end of a UNIX socket, as the kernel says; settled when the connection was made.
-struct PeerCredentials: Equatable, Sendable {
-    var user: UInt32
+package struct PeerCredentials: Equatable, Sendable {
+    package var user: UInt32
     /// The effective group and the supplementary ones.
-    var groups: Set<UInt32>
+    package var groups: Set<UInt32>
 
-    init(user: UInt32, groups: Set<UInt32>) {
+    package init(user: UInt32, groups: Set<UInt32>) {
         self.user = user
         self.groups = groups
     }

@@ -1,7 +1,7 @@
 import Foundation
 
 /// The file of a UNIX socket: made with its group and mode before anybody can see it.
-enum SocketFile {
+package enum SocketFile {
     struct Listening {
         var descriptor: Int32
         var inode: UInt64
@@ -85,7 +85,7 @@ enum SocketFile {
         withAddress(path) { Foundation.bind(descriptor, $0, $1) }
     }
 
-    static func connect(_ descriptor: Int32, _ path: String) -> Int32 {
+    package static func connect(_ descriptor: Int32, _ path: String) -> Int32 {
         withAddress(path) { Foundation.connect(descriptor, $0, $1) }
     }
 

@@ -17,7 +17,7 @@ extension Logger {
 
 extension ControlLogEntry {
     /// `transfer committed transfer=17 proxy=p1`
-    var line: String {
+    package var line: String {
         ([event] + fields.map { logField($0.name, $0.value) }).joined(separator: " ")
     }
 }

@@ -28,7 +28,7 @@ public final class LogSink: Sendable {
     }
 
     /// `now`: microseconds since 1970. `output` gives false for a line that it could not take.
-    init(
+    package init(
         burst: Int, linesPerSecond: Double, now: @escaping @Sendable () -> UInt64,
         output: @escaping @Sendable (String) -> Bool
     ) {

@@ -1,8 +1,8 @@
-import Control
+package import Control
 
 /// What the control socket answers, as text for people. Programs take `--json`.
-enum Presentation {
-    static func status(_ status: DirectorStatus, _ style: PrintStyle) -> String {
+package enum Presentation {
+    package static func status(_ status: DirectorStatus, _ style: PrintStyle) -> String {
         var lines = [
             "director    \(printable(status.name)) (\(printable(status.version))), up \(duration(status.uptimeSeconds))",
             "transfers   \(status.pendingTransfers) pending\(counts(status.transfers, separator: ", ", lead: ", "))",
@@ -26,7 +26,7 @@ enum Presentation {
         return table.lines(style)
     }
 
-    static func proxies(_ proxies: [ProxyStatus], _ style: PrintStyle) -> String {
+    package static func proxies(_ proxies: [ProxyStatus], _ style: PrintStyle) -> String {
         var table = Table([
             .text("PROXY", mayShrink: true), .text("ADDRESS"), .text("STATE"), .text("MAC"), .number("CONNS"), .number("FLOWS"),
             .number("PENDING"), .number("ACK"), .number("NACK"), .number("TIMEOUT"), .number("LATE"), .number("SRTT"),
@@ -43,7 +43,7 @@ enum Presentation {
         return rows(table, proxies.isEmpty ? "no proxies are configured" : nil, style)
     }
 
-    static func flows(_ flows: [FlowStatus], _ style: PrintStyle) -> String {
+    package static func flows(_ flows: [FlowStatus], _ style: PrintStyle) -> String {
         var table = Table([
             .text("FLOW", mayShrink: true), .number("WORKER"), .text("STATE"), .text("PROXY", mayShrink: true), .number("IDLE"),
             .number("FROM-CLIENT"), .number("TO-CLIENT"),
@@ -57,7 +57,7 @@ enum Presentation {
         return rows(table, flows.isEmpty ? "no such flows" : nil, style)
     }
 
-    static func transfers(_ transfers: [TransferStatus], _ style: PrintStyle) -> String {
+    package static func transfers(_ transfers: [TransferStatus], _ style: PrintStyle) -> String {
         var table = Table([
             .number("TRANSFER"), .text("STATE"), .text("REASON"), .text("RULE", mayShrink: true), .text("PROXY", mayShrink: true),
             .number("TOOK"), .text("FLOW", mayShrink: true), .text("HOST", mayShrink: true), .text("PATH", mayShrink: true),
@@ -71,13 +71,13 @@ enum Presentation {
         return rows(table, transfers.isEmpty ? "no transfers yet" : nil, style)
     }
 
-    static func bypass(_ status: BypassStatus) -> String {
+    package static func bypass(_ status: BypassStatus) -> String {
         status.bypass
             ? "bypass is on: nothing is held, every request goes to the origin"
             : "bypass is off: candidates are held and asked for"
     }
 
-    static func version(_ status: VersionStatus, client: String) -> String {
+    package static func version(_ status: VersionStatus, client: String) -> String {
         "batonctl \(client)\nbatond   \(printable(status.version)) (\(printable(status.name)), process "
             + "\(status.processIdentifier), CRTP \(status.protocolVersion))"
     }
@@ -102,7 +102,7 @@ enum Presentation {
     }
 
     /// `3d 4h`, `5min 6s`, `1.2s`
-    static func duration(_ seconds: Double) -> String {
+    package static func duration(_ seconds: Double) -> String {
         guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "" }
         if seconds < 10 { return "\((seconds * 10).rounded() / 10)s" }
         let whole = Int(seconds)

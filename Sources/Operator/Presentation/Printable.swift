@@ -1,6 +1,6 @@
 /// Text that is safe on a terminal and in a log: names, hosts and paths may come from strangers. Control characters
 /// and those that turn the direction of writing become `\u{…}`.
-func printable(_ text: String) -> String {
+package func printable(_ text: String) -> String {
     if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
     var result = ""
     for scalar in text.unicodeScalars {

@@ -1,27 +1,27 @@
 /// Rows of text in columns, for people. Numbers stand to the right. When the whole is wider than the terminal, the
 /// columns that may shrink are cut, the widest first.
-struct Table {
-    struct Column {
+package struct Table {
+    package struct Column {
         var title: String
         var isNumber = false
         var mayShrink = false
 
-        static func text(_ title: String, mayShrink: Bool = false) -> Column {
+        package static func text(_ title: String, mayShrink: Bool = false) -> Column {
             Column(title: title, mayShrink: mayShrink)
         }
-        static func number(_ title: String) -> Column { Column(title: title, isNumber: true) }
+        package static func number(_ title: String) -> Column { Column(title: title, isNumber: true) }
     }
 
     private static var shortest: Int { 8 }
     private static var gap: Int { 2 }
 
-    var columns: [Column]
+    private let columns: [Column]
     private var rows: [[String]] = []
 
-    init(_ columns: [Column]) { self.columns = columns }
+    package init(_ columns: [Column]) { self.columns = columns }
 
     /// An empty cell shows as `-`. Cells that are missing are empty, those without a column are left out.
-    mutating func add(_ cells: [String]) {
+    package mutating func add(_ cells: [String]) {
         rows.append(
             columns.indices.map { index in
                 let cell = index < cells.count ? printable(cells[index]) : ""
@@ -30,7 +30,7 @@ struct Table {
     }
 
     /// Lines without an end. `width`: of the terminal; nil for as wide as it gets.
-    func lines(_ style: PrintStyle) -> [String] {
+    package func lines(_ style: PrintStyle) -> [String] {
         var widths = columns.map(\.title.count)
         for row in rows {
             for (index, cell) in row.enumerated() { widths[index] = max(widths[index], cell.count) }
