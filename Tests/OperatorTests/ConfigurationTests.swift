@@ -144,25 +144,30 @@ import Wire
         let short = scratch.file("short", "0011")
         let odd = scratch.file("odd", "hello")
         let missing = "\(scratch.path)/missing"
-        #expect(check("", keys: open) == [
-            "demo.yaml:4:20: key file \(open) can be read or written by everyone: chmod 0600 \(open)"
-        ])
-        #expect(check("", keys: short) == [
-            "demo.yaml:4:20: key file \(short) is too short: 2 bytes, at least 16 are needed: "
-                + "make a new key: openssl rand -hex 32"
-        ])
-        #expect(check("", keys: odd) == [
-            "demo.yaml:4:20: key file \(odd) does not hold hexadecimal digits: make a new key: openssl rand -hex 32"
-        ])
-        #expect(check("", keys: missing) == [
-            "demo.yaml:4:20: key file \(missing) cannot be opened: No such file or directory: "
-                + "create it: (umask 077; openssl rand -hex 32 > \(missing))"
-        ])
+        #expect(
+            check("", keys: open) == [
+                "demo.yaml:4:20: key file \(open) can be read or written by everyone: chmod 0600 \(open)"
+            ])
+        #expect(
+            check("", keys: short) == [
+                "demo.yaml:4:20: key file \(short) is too short: 2 bytes, at least 16 are needed: "
+                    + "make a new key: openssl rand -hex 32"
+            ])
+        #expect(
+            check("", keys: odd) == [
+                "demo.yaml:4:20: key file \(odd) does not hold hexadecimal digits: make a new key: openssl rand -hex 32"
+            ])
+        #expect(
+            check("", keys: missing) == [
+                "demo.yaml:4:20: key file \(missing) cannot be opened: No such file or directory: "
+                    + "create it: (umask 077; openssl rand -hex 32 > \(missing))"
+            ])
         #expect(check("", keys: "/dev/null")[0].contains("is not a plain file"))
     }
 
     @Test func keysWithoutTheCurrentOne() {
-        let text = "ports: { client: [a], server: [b] }\ncrtp: { keys: { 1: \(scratch.key()), 2: \(scratch.key("k2")) }, current-key: 3 }\n"
+        let text =
+            "ports: { client: [a], server: [b] }\ncrtp: { keys: { 1: \(scratch.key()), 2: \(scratch.key("k2")) }, current-key: 3 }\n"
         let problems = LoadedConfiguration.parse(text, name: "demo.yaml").problems
         #expect(problems.map(\.message) == ["'current-key' is 3, but 'keys' has no such key"])
         #expect(problems.map(\.remedy) == ["name one of 1, 2"])
@@ -198,7 +203,10 @@ import Wire
         let report = ConfigurationReport(file: "a.yaml", problems: [problem])
         #expect(report.exitCode == 1)
         #expect(report.text == "a.yaml:2:3: unknown key 'x': remove it\na.yaml: not valid, 1 error")
-        #expect(report.json == #"{"file":"a.yaml","problems":[{"column":3,"file":"a.yaml","line":2,"message":"unknown key 'x'","remedy":"remove it","severity":"error"}],"valid":false}"#)
+        #expect(
+            report.json
+                == #"{"file":"a.yaml","problems":[{"column":3,"file":"a.yaml","line":2,"message":"unknown key 'x'","remedy":"remove it","severity":"error"}],"valid":false}"#
+        )
         #expect(ConfigurationReport(file: "a.yaml", problems: []).text == "a.yaml: valid")
         #expect(ConfigurationReport(file: "a.yaml", problems: []).exitCode == 0)
     }

@@ -10,19 +10,32 @@ import Testing
         let director = try TestDirector()
         let connection = try RawConnection(director.path)
         #expect(try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"status"}"#).contains(#""name":"d1""#))
-        #expect(try connection.ask(#"{"jsonrpc":"2.0","id":"a","method":"proxies"}"#).hasPrefix(#"{"id":"a","jsonrpc":"2.0","result":[{"#))
-        #expect(try connection.ask(#"{"jsonrpc":"2.0","id":2,"method":"flows","params":{"limit":1}}"#).contains(#""flow":"flow-0""#))
-        #expect(try connection.ask(#"{"jsonrpc":"2.0","id":3,"method":"transfers"}"#) == #"{"id":3,"jsonrpc":"2.0","result":[]}"#)
-        #expect(try connection.ask(#"{"jsonrpc":"2.0","id":4,"method":"bypass"}"#) == #"{"id":4,"jsonrpc":"2.0","result":{"bypass":false}}"#)
-        #expect(try connection.ask(#"{"jsonrpc":"2.0","id":5,"method":"bypass","params":{"on":true}}"#) == #"{"id":5,"jsonrpc":"2.0","result":{"bypass":true}}"#)
-        #expect(try connection.ask(#"{"jsonrpc":"2.0","id":6,"method":"bypass"}"#) == #"{"id":6,"jsonrpc":"2.0","result":{"bypass":true}}"#)
+        #expect(
+            try connection.ask(#"{"jsonrpc":"2.0","id":"a","method":"proxies"}"#).hasPrefix(
+                #"{"id":"a","jsonrpc":"2.0","result":[{"#))
+        #expect(
+            try connection.ask(#"{"jsonrpc":"2.0","id":2,"method":"flows","params":{"limit":1}}"#).contains(
+                #""flow":"flow-0""#))
+        #expect(
+            try connection.ask(#"{"jsonrpc":"2.0","id":3,"method":"transfers"}"#)
+                == #"{"id":3,"jsonrpc":"2.0","result":[]}"#)
+        #expect(
+            try connection.ask(#"{"jsonrpc":"2.0","id":4,"method":"bypass"}"#)
+                == #"{"id":4,"jsonrpc":"2.0","result":{"bypass":false}}"#)
+        #expect(
+            try connection.ask(#"{"jsonrpc":"2.0","id":5,"method":"bypass","params":{"on":true}}"#)
+                == #"{"id":5,"jsonrpc":"2.0","result":{"bypass":true}}"#)
+        #expect(
+            try connection.ask(#"{"jsonrpc":"2.0","id":6,"method":"bypass"}"#)
+                == #"{"id":6,"jsonrpc":"2.0","result":{"bypass":true}}"#)
         #expect(try connection.ask(#"{"jsonrpc":"2.0","id":7,"method":"version"}"#).contains(#""protocolVersion":1"#))
         director.stop()
     }
 
     @Test(arguments: [
         ("garbage", -32_700), ("[]", -32_600), ("7", -32_600), ("{}", -32_600),
-        (#"{"jsonrpc":"1.0","id":1,"method":"status"}"#, -32_600), (#"{"jsonrpc":"2.0","id":[],"method":"status"}"#, -32_600),
+        (#"{"jsonrpc":"1.0","id":1,"method":"status"}"#, -32_600),
+        (#"{"jsonrpc":"2.0","id":[],"method":"status"}"#, -32_600),
         (#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#, -32_601),
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limit":0}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#, -32_602),
@@ -43,10 +56,12 @@ import Testing
         let connection = try RawConnection(director.path)
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#)
-                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: bypass, flows, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#)
+                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: bypass, flows, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
+        )
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#)
-                == #"{"error":{"code":-32602,"message":"unknown parameter 'limt' (parameters of this method: limit, state, proxy)"},"id":1,"jsonrpc":"2.0"}"#)
+                == #"{"error":{"code":-32602,"message":"unknown parameter 'limt' (parameters of this method: limit, state, proxy)"},"id":1,"jsonrpc":"2.0"}"#
+        )
         director.stop()
     }
 
@@ -88,7 +103,8 @@ import Testing
         // What the kernel had taken is still there, but the line never ends.
         #expect(try slow.line() == nil)
         let quick = try RawConnection(director.path)
-        #expect(try quick.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limit":10000}}"#).utf8.count > 500_000)
+        #expect(
+            try quick.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limit":10000}}"#).utf8.count > 500_000)
         director.stop()
     }
 

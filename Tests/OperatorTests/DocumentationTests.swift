@@ -28,7 +28,8 @@ import Wire
         get throws {
             _ = (scratch.key("key1"), scratch.key("key2"))
             return try directorPart.components(separatedBy: "```yaml\n").dropFirst().map { part in
-                part.components(separatedBy: "\n```")[0].replacingOccurrences(of: "/etc/baton/", with: "\(scratch.path)/")
+                part.components(separatedBy: "\n```")[0].replacingOccurrences(
+                    of: "/etc/baton/", with: "\(scratch.path)/")
             }
         }
     }

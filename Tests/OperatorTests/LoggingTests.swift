@@ -22,13 +22,22 @@ import Testing
             return Logger(label: "test") { _ in LineLogHandler(level: .info, sink: sink) }
         }
 
-        func take() -> [String] { lines.withLock { lines in defer { lines = [] }; return lines } }
+        func take() -> [String] {
+            lines.withLock { lines in
+                defer { lines = [] }; return lines
+            }
+        }
     }
 
     @Test func oneEventIsOneLine() {
         let tape = Tape()
-        tape.logger().info("transfer committed", metadata: ["transfer": "17", "proxy": "p1", "path": "/a b", "q": "say \"x\"", "e": ""])
-        #expect(tape.take() == ["2026-01-01T00:00:00.000Z info transfer committed e=\"\" path=\"/a b\" proxy=p1 q=\"say \\\"x\\\"\" transfer=17\n"])
+        tape.logger().info(
+            "transfer committed",
+            metadata: ["transfer": "17", "proxy": "p1", "path": "/a b", "q": "say \"x\"", "e": ""])
+        #expect(
+            tape.take() == [
+                "2026-01-01T00:00:00.000Z info transfer committed e=\"\" path=\"/a b\" proxy=p1 q=\"say \\\"x\\\"\" transfer=17\n"
+            ])
     }
 
     @Test func entriesOfTheControlCoreKeepTheirOrder() {

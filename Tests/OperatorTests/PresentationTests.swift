@@ -75,7 +75,9 @@ import Testing
                 """)
     }
 
-    @Test(arguments: [(0.0, "0.0s"), (1.25, "1.3s"), (42, "42s"), (61, "1min 1s"), (3_600, "1h 0min"), (90_000, "1d 1h")])
+    @Test(arguments: [
+        (0.0, "0.0s"), (1.25, "1.3s"), (42, "42s"), (61, "1min 1s"), (3_600, "1h 0min"), (90_000, "1d 1h"),
+    ])
     func durations(_ seconds: Double, _ text: String) {
         #expect(Presentation.duration(seconds) == text)
     }

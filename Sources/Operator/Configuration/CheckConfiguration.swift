@@ -1,5 +1,5 @@
-public import Control
 public import CRTP
+public import Control
 import Foundation
 public import StrictYAML
 

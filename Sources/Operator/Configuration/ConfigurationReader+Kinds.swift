@@ -57,7 +57,9 @@ extension YAMLKind<String> {
 }
 
 extension YAMLKind<Endpoint> {
-    static var endpoint: YAMLKind { .text("an address with a port, such as 10.0.0.1:7443 or '[2001:db8::1]:7443'") { Endpoint($0) } }
+    static var endpoint: YAMLKind {
+        .text("an address with a port, such as 10.0.0.1:7443 or '[2001:db8::1]:7443'") { Endpoint($0) }
+    }
 }
 
 extension YAMLKind<AddressPrefix> {

@@ -52,7 +52,8 @@ extension ConfigurationReader {
         let count = shadows.count { $0 != nil }
         if count == shadows.count {
             file.report(
-                "\(entry) can never match: \(first.what) takes everything that it would", remedy: first.remedy, at: mark)
+                "\(entry) can never match: \(first.what) takes everything that it would", remedy: first.remedy, at: mark
+            )
         } else {
             file.report(
                 "\(count) of \(shadows.count) combinations of ports and prefixes of \(entry) can never match: "

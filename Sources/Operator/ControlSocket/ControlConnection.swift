@@ -123,7 +123,8 @@ final class ControlConnection: ChannelInboundHandler {
                 return write(context, RPCFailure(id: id, error: refusal).line)
             }
             if request.request.isChange {
-                service.logger.info("operator changes", metadata: ["request": "\(request.request)", "user": "\(peer.user)"])
+                service.logger.info(
+                    "operator changes", metadata: ["request": "\(request.request)", "user": "\(peer.user)"])
             }
             submit(request, context)
         }

@@ -98,7 +98,9 @@ struct RPCParameters {
 
     mutating func string(_ name: String) throws(RPCError) -> String? {
         guard let value = take(name) else { return nil }
-        guard case .string(let text) = value else { throw .invalidParameters("'\(name)' is a string, not \(value.kind)") }
+        guard case .string(let text) = value else {
+            throw .invalidParameters("'\(name)' is a string, not \(value.kind)")
+        }
         return text
     }
 

@@ -28,7 +28,8 @@ package enum Presentation {
 
     package static func proxies(_ proxies: [ProxyStatus], _ style: PrintStyle) -> String {
         var table = Table([
-            .text("PROXY", mayShrink: true), .text("ADDRESS"), .text("STATE"), .text("MAC"), .number("CONNS"), .number("FLOWS"),
+            .text("PROXY", mayShrink: true), .text("ADDRESS"), .text("STATE"), .text("MAC"), .number("CONNS"),
+            .number("FLOWS"),
             .number("PENDING"), .number("ACK"), .number("NACK"), .number("TIMEOUT"), .number("LATE"), .number("SRTT"),
             .number("TO"),
         ])
@@ -45,7 +46,8 @@ package enum Presentation {
 
     package static func flows(_ flows: [FlowStatus], _ style: PrintStyle) -> String {
         var table = Table([
-            .text("FLOW", mayShrink: true), .number("WORKER"), .text("STATE"), .text("PROXY", mayShrink: true), .number("IDLE"),
+            .text("FLOW", mayShrink: true), .number("WORKER"), .text("STATE"), .text("PROXY", mayShrink: true),
+            .number("IDLE"),
             .number("FROM-CLIENT"), .number("TO-CLIENT"),
         ])
         for flow in flows {
@@ -59,8 +61,10 @@ package enum Presentation {
 
     package static func transfers(_ transfers: [TransferStatus], _ style: PrintStyle) -> String {
         var table = Table([
-            .number("TRANSFER"), .text("STATE"), .text("REASON"), .text("RULE", mayShrink: true), .text("PROXY", mayShrink: true),
-            .number("TOOK"), .text("FLOW", mayShrink: true), .text("HOST", mayShrink: true), .text("PATH", mayShrink: true),
+            .number("TRANSFER"), .text("STATE"), .text("REASON"), .text("RULE", mayShrink: true),
+            .text("PROXY", mayShrink: true),
+            .number("TOOK"), .text("FLOW", mayShrink: true), .text("HOST", mayShrink: true),
+            .text("PATH", mayShrink: true),
         ])
         for transfer in transfers {
             table.add([
