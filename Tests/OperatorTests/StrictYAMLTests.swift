@@ -165,6 +165,13 @@ import Testing
         #expect(problems.count == 1)
     }
 
+    @Test func problemsAreOneLineEachAndNotTooMany() {
+        let (_, problems) = Self.read("number: |\n  a\n  b\n" + (1...500).map { "k\($0): 1\n" }.joined())
+        #expect(problems[0].contains("'a\\nb\\n' stands here"))
+        #expect(problems.count == 201)
+        #expect(problems[200] == "demo.yaml: 301 more problems: mend these first")
+    }
+
     @Test func files() {
         #expect(
             YAMLFile.decode(path: "/nonexistent/x.yaml") { _ in 1 }.problems.map(\.description) == [

@@ -71,9 +71,11 @@ package enum SocketFile {
                 path: path, message: "is in the way: a file of that name is no socket",
                 remedy: "move it, or choose another 'control.socket'")
         }
-        let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        // Without blocking: a director whose backlog is full is alive, too.
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let probe = socket(AF_UNIX, kind, 0)
         defer { close(probe) }
-        if connect(probe, path) == 0 {
+        if connect(probe, path) == 0 || errno == EAGAIN {
             throw ControlSocketProblem(
                 path: path, message: "is in use: a director serves it already",
                 remedy: "stop that one, or choose another 'control.socket'")
