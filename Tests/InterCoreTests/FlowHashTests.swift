@@ -3,13 +3,21 @@ import Testing
 import Wire
 
 private func key(_ number: UInt32, port: UInt16) -> FlowKey {
-    FlowKey(client: IPAddress(v4: 0x0A00_0000 + number), clientPort: port, server: IPAddress(v4: 0x0A01_0001), serverPort: 80)
+    FlowKey(
+        client: IPAddress(v4: 0x0A00_0000 + number), clientPort: port, server: IPAddress(v4: 0x0A01_0001),
+        serverPort: 80)
 }
 
 @Test func ownersAreEvenlyLoadedAndWithinBounds() {
     for workerCount in 1...7 {
         var loads = [Int](repeating: 0, count: workerCount)
-        for number in 0..<100 { for port in 0..<100 { loads[flowOwner(of: key(UInt32(number), port: 1_024 + UInt16(port)), seed: 42, workerCount: workerCount)] += 1 } }
+        for number in 0..<100 {
+            for port in 0..<100 {
+                loads[
+                    flowOwner(of: key(UInt32(number), port: 1_024 + UInt16(port)), seed: 42, workerCount: workerCount)] +=
+                    1
+            }
+        }
         let fair = 10_000 / workerCount
         #expect(loads.allSatisfy { abs($0 - fair) < fair / 5 }, "\(loads)")
     }

@@ -38,11 +38,14 @@ public struct KeyRing: Sendable, Equatable {
 }
 
 /// What protects a frame. Raw values are the wire's `alg`.
-public enum Protection: UInt8, Sendable, Equatable, CaseIterable {
+public enum Protection: UInt8, Sendable, Equatable, Comparable, CaseIterable {
     /// HMAC-SHA-256, cut to 128 bits: everyone can read, nobody can change.
     case authenticated = 1
     /// AES-128-GCM: nobody can read or change.
     case sealed = 2
+
+    /// From weak to strong.
+    public static func < (left: Protection, right: Protection) -> Bool { left.rawValue < right.rawValue }
 }
 
 public struct ChannelConfiguration: Sendable, Equatable {
@@ -50,7 +53,17 @@ public struct ChannelConfiguration: Sendable, Equatable {
     /// Unanswered KEEPALIVEs after which the peer counts as gone.
     public var detectMultiplier: Int = 3
     public var initiateRetryMicroseconds: UInt64 = 200_000
+    /// The weakest protection that this end accepts for a session; the stronger of both ends' wishes is used.
     public var protection: Protection = .sealed
+    /// INIT is repeated with growing pauses up to this one.
+    public var initiateRetryCeilingMicroseconds: UInt64 = 5_000_000
+    /// INIT is padded to this many bytes: a path that cannot carry them has no channel, rather than one that loses
+    /// its longest TRANSFERs.
+    public var initiateBytes: Int = 1_400
+    /// How long a cookie is good.
+    public var cookieLifetimeMicroseconds: UInt64 = 10_000_000
+    /// Directors that an agent serves at once; INIT of one more is not answered.
+    public var maximumDirectors: Int = 16
 
     public init() {}
 }

@@ -103,36 +103,67 @@ public struct Terminate: Equatable, Sendable {
     }
 }
 
-/// INIT, without cookie first and with it afterwards. Always padded to at least the size of its answer.
+/// INIT, without cookie first and with it afterwards. Always padded to more than the size of its answer.
 public struct Initiate: Equatable, Sendable {
+    /// 16 bytes, new for each handshake.
     public var nonce: [UInt8]
+    /// 24 bytes, as CHALLENGE brought them.
     public var cookie: [UInt8]?
     /// Changes with each start of the director.
     public var epoch: UInt64
+    /// The least protection that the director accepts for the session.
+    public var protection: Protection
+    /// How often the director will send KEEPALIVE, and how many may be missed: the agent's measure of silence.
+    public var keepaliveMicroseconds: UInt32
+    public var detectMultiplier: UInt8
+    /// The agent is to announce its flows (once) when the session is up, even if it was up before.
+    public var wantsFlows: Bool
 
-    public init(nonce: [UInt8], cookie: [UInt8]? = nil, epoch: UInt64) {
+    public init(
+        nonce: [UInt8], cookie: [UInt8]? = nil, epoch: UInt64, protection: Protection = .sealed,
+        keepaliveMicroseconds: UInt32 = 1_000_000, detectMultiplier: UInt8 = 3, wantsFlows: Bool = true
+    ) {
         self.nonce = nonce
         self.cookie = cookie
         self.epoch = epoch
+        self.protection = protection
+        self.keepaliveMicroseconds = keepaliveMicroseconds
+        self.detectMultiplier = detectMultiplier
+        self.wantsFlows = wantsFlows
     }
 }
 
 /// INIT-CHALLENGE: the agent keeps nothing of who asked; the cookie comes back in the next INIT.
 public struct Challenge: Equatable, Sendable {
+    /// INIT's nonce again.
+    public var nonce: [UInt8]
     public var cookie: [UInt8]
-    public init(cookie: [UInt8]) { self.cookie = cookie }
+
+    public init(nonce: [UInt8] = [UInt8](repeating: 0, count: 16), cookie: [UInt8]) {
+        self.nonce = nonce
+        self.cookie = cookie
+    }
 }
 
 /// INIT-ACK: the session, and who the agent is.
 public struct Accept: Equatable, Sendable {
     public var session: UInt32
-    /// The agent's nonce; with the director's it makes the session's keys.
+    /// INIT's nonce again.
+    public var initiatorNonce: [UInt8]
+    /// The agent's nonce, 16 bytes; with the director's it makes the session's keys.
     public var nonce: [UInt8]
+    /// The session's: the stronger of what both ends want.
+    public var protection: Protection
     public var agent: AgentDescription
 
-    public init(session: UInt32, nonce: [UInt8], agent: AgentDescription) {
+    public init(
+        session: UInt32, initiatorNonce: [UInt8] = [UInt8](repeating: 0, count: 16), nonce: [UInt8],
+        protection: Protection = .sealed, agent: AgentDescription
+    ) {
         self.session = session
+        self.initiatorNonce = initiatorNonce
         self.nonce = nonce
+        self.protection = protection
         self.agent = agent
     }
 }
