@@ -104,7 +104,8 @@ let package = Package(
         .executableTarget(
             name: "batond",
             dependencies: [
-                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim",
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

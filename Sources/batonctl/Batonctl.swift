@@ -4,8 +4,6 @@ import Operator
 /// Asks a running director. Arguments only; `OperatorConsole` does the work.
 @main
 struct Batonctl: ParsableCommand {
-    static let version = "0.1.0"
-
     static let configuration = CommandConfiguration(
         commandName: "batonctl",
         abstract: "Looks into a running director, and switches it.",
@@ -18,7 +16,7 @@ struct Batonctl: ParsableCommand {
 
             Exit codes: 0 done, 1 the director refuses, 64 wrong arguments, 69 no director, 77 no permission.
             """,
-        version: version,
+        version: batonVersion,
         subcommands: [Status.self, Proxies.self, Flows.self, Transfers.self, Bypass.self, Version.self])
 }
 
@@ -112,6 +110,6 @@ struct Version: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Shows the versions of batonctl and of the director.")
     @OptionGroup var common: CommonOptions
     func run() throws {
-        try common.run { console throws(ControlClientProblem) in try console.version(client: Batonctl.version) }
+        try common.run { console throws(ControlClientProblem) in try console.version(client: batonVersion) }
     }
 }

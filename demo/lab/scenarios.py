@@ -118,7 +118,7 @@ class Laboratory:
         transfers = self.services.ctl("transfers", "--limit", "1")
         if not transfers:
             return ""
-        last = transfers[-1]
+        last = transfers[0]
         return last["reason"] or last["state"]
 
     def _left_behind(self):

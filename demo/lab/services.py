@@ -211,7 +211,7 @@ control: {{ socket: {self.path('batond.sock')} }}
     def ctl(self, *arguments):
         """batonctl's answer as a value."""
         return json.loads(
-            run(os.path.join(BINARIES, "batonctl"), "--socket", self.path("batond.sock"), "--json", *arguments))
+            run(os.path.join(BINARIES, "batonctl"), *arguments, "--socket", self.path("batond.sock"), "--json"))
 
     def counters(self):
         """All workers' counters and gauges, summed."""
