@@ -1,7 +1,7 @@
 import Glibc
-public import CRTP
+package import CRTP
 import Synchronization
-public import Wire
+package import Wire
 
 /// What this agent has, and for whom it may answer.
 public final class Catalogue: Sendable {

@@ -2,7 +2,7 @@ package import CRTP
 import Glibc
 package import Logging
 import Synchronization
-package import Wire
+internal import Wire
 
 /// The thread that talks to the directors: datagrams in, transfers judged, connections adopted, answers out. It owns
 /// every socket that is adopted and not committed yet, so nothing can race with an adoption that is undone; with its

@@ -1,5 +1,5 @@
 package import CRTP
-package import Wire
+internal import Wire
 
 /// What the catalogue says of a TRANSFER, before any socket is made.
 package enum TransferJudgement: Equatable {
