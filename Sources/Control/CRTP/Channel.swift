@@ -38,11 +38,14 @@ public struct KeyRing: Sendable, Equatable {
 }
 
 /// What protects a frame. Raw values are the wire's `alg`.
-public enum Protection: UInt8, Sendable, Equatable, CaseIterable {
+public enum Protection: UInt8, Sendable, Equatable, Comparable, CaseIterable {
     /// HMAC-SHA-256, cut to 128 bits: everyone can read, nobody can change.
     case authenticated = 1
     /// AES-128-GCM: nobody can read or change.
     case sealed = 2
+
+    /// From weak to strong.
+    public static func < (left: Protection, right: Protection) -> Bool { left.rawValue < right.rawValue }
 }
 
 public struct ChannelConfiguration: Sendable, Equatable {

@@ -1,0 +1,153 @@
+import Wire
+
+/// Bodies of messages to bytes and back. No keys, no sessions: what lies between header and tag.
+package enum MessageCodec {
+    package static var nonceByteCount: Int { 16 }
+    package static var cookieByteCount: Int { 24 }
+    package static var maximumRequest: Int { 1_216 }
+    package static var maximumName: Int { 63 }
+
+    /// Appends the body of `message`. Total: what is too long is cut, and a cut request says so. `detail` is ERROR's.
+    package static func encode(_ message: Message, detail: UInt32 = 0, into body: inout [UInt8]) {
+        switch message {
+        case .initiate(let initiate): encode(initiate, into: &body)
+        case .challenge(let challenge):
+            body.append(challenge.nonce, paddedTo: nonceByteCount)
+            body.append(challenge.cookie, paddedTo: cookieByteCount)
+        case .accept(let accept): encode(accept, into: &body)
+        case .keepalive(let keepalive):
+            body.append(keepalive.algorithm.rawValue)
+            body.appendZeros(7)
+        case .keepaliveResponse(let status): encode(status, into: &body)
+        case .error(let code):
+            body.append(code.rawValue)
+            body.appendZeros(3)
+            body.append32(detail)
+        case .transfer(let transfer): encode(transfer, into: &body)
+        case .transferACK, .firstByte, .terminateResponse: break
+        case .transferNACK(let reason, let retryAfterMilliseconds):
+            body.append(reason.rawValue)
+            body.append(0)
+            body.append16(retryAfterMilliseconds)
+            body.append32(detail)
+        case .terminate(let terminate):
+            body.append(terminate.cause.rawValue)
+            body.appendZeros(3)
+            body.append32(terminate.transfer)
+            body.append32(terminate.psn.value)
+            body.append32(0)
+            body.append64(terminate.bytesSent)
+        case .flowInformation(let key, let transfer):
+            encode(key, into: &body)
+            body.append32(transfer)
+            body.append32(0)
+        case .flowInformationEnd(let count):
+            body.append32(count)
+            body.append32(0)
+        }
+    }
+
+    private static func encode(_ initiate: Initiate, into body: inout [UInt8]) {
+        body.append(initiate.nonce, paddedTo: nonceByteCount)
+        body.append64(initiate.epoch)
+        body.append32(initiate.keepaliveMicroseconds)
+        body.append(initiate.detectMultiplier)
+        body.append(initiate.protection.rawValue)
+        body.append16(initiate.wantsFlows ? InitiateFlags.wantsFlows : 0)
+        if let cookie = initiate.cookie {
+            TypeLengthValue.cookie.append(cookie.prefix(cookieByteCount), critical: true, to: &body)
+        }
+    }
+
+    /// 64 bytes and NAME.
+    private static func encode(_ accept: Accept, into body: inout [UInt8]) {
+        body.append(accept.initiatorNonce, paddedTo: nonceByteCount)
+        body.append(accept.nonce, paddedTo: nonceByteCount)
+        body.append64(accept.agent.epoch)
+        body.append16(accept.agent.vlan.value)
+        body.append16(UInt16(truncatingIfNeeded: accept.agent.mac.value >> 32))
+        body.append32(UInt32(truncatingIfNeeded: accept.agent.mac.value))
+        body.append32(accept.agent.credits)
+        body.append32(accept.agent.capabilities.rawValue)
+        body.append16(accept.agent.mtu)
+        body.append(accept.protection.rawValue)
+        body.appendZeros(5)
+        TypeLengthValue.name.append(prefixOfCharacters(accept.agent.name), critical: false, to: &body)
+    }
+
+    /// As many whole characters as fit.
+    private static func prefixOfCharacters(_ name: String) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for character in name {
+            guard bytes.count + character.utf8.count <= maximumName else { break }
+            bytes.append(contentsOf: character.utf8)
+        }
+        return bytes
+    }
+
+    private static func encode(_ status: AgentStatus, into body: inout [UInt8]) {
+        body.append32(status.connections)
+        body.append32(status.credits)
+        body.append16(status.processorLoad)
+        body.append16(status.memoryLoad)
+        body.append16(status.isDraining ? StatusFlags.draining : 0)
+        body.append16(0)
+    }
+
+    /// 40 bytes.
+    private static func encode(_ key: FlowKey, into body: inout [UInt8]) {
+        body.append(key.client)
+        body.append(key.server)
+        body.append16(key.clientPort)
+        body.append16(key.serverPort)
+        body.append16(key.vlan.value)
+        body.append16(0)
+    }
+
+    /// 88 bytes and REQUEST.
+    private static func encode(_ transfer: Transfer, into body: inout [UInt8]) {
+        let state = transfer.connection
+        encode(state.key, into: &body)
+        body.append32(state.psn.value)
+        body.append32(state.pan.value)
+        body.append32(state.clientWindow)
+        body.append32(state.serverWindowEdge.value)
+        body.append16(state.options.clientMSS)
+        body.append16(state.options.serverMSS)
+        body.append(state.options.clientWindowScale)
+        body.append(state.options.serverWindowScale)
+        var agreed: UInt8 = 0
+        if state.options.windowScale { agreed |= OptionFlags.windowScale }
+        if state.options.sack { agreed |= OptionFlags.sack }
+        if state.options.timestamps { agreed |= OptionFlags.timestamps }
+        body.append(agreed)
+        body.append(state.timeToLive)
+        body.append32(state.serverTimestamp)
+        body.append32(state.clientTimestamp)
+        body.append32(state.timestampAgeMicroseconds)
+        body.append32(transfer.validMicroseconds)
+        body.append(transfer.application.rawValue)
+        var flags: UInt8 = 0
+        if transfer.isTruncated || transfer.request.count > maximumRequest { flags |= TransferFlags.truncated }
+        if transfer.isHeld { flags |= TransferFlags.held }
+        if transfer.wantsFirstByte { flags |= TransferFlags.wantsFirstByte }
+        body.append(flags)
+        body.appendZeros(6)
+        TypeLengthValue.request.append(transfer.request.prefix(maximumRequest), critical: true, to: &body)
+    }
+}
+
+enum InitiateFlags { static var wantsFlows: UInt16 { 1 } }
+enum StatusFlags { static var draining: UInt16 { 1 } }
+
+enum OptionFlags {
+    static var windowScale: UInt8 { 1 }
+    static var sack: UInt8 { 2 }
+    static var timestamps: UInt8 { 4 }
+}
+
+enum TransferFlags {
+    static var truncated: UInt8 { 1 }
+    static var held: UInt8 { 2 }
+    static var wantsFirstByte: UInt8 { 4 }
+}
