@@ -112,7 +112,7 @@ let package = Package(
         .executableTarget(
             name: "baton-agent",
             dependencies: [
-                "Adoption", "CRTP", "Wire", "StrictYAML",
+                "Adoption", "Operator", "CRTP", "Wire", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -41,20 +41,41 @@ extension ConfigurationProblem: CustomStringConvertible {
 final class ProblemLog {
     let file: String
     private(set) var problems: [ConfigurationProblem] = []
+    /// A merged or aliased mapping is read more than once; its problems are told once.
+    private var told: Set<ConfigurationProblem> = []
+    private var untold = 0
+
+    /// Nobody reads more.
+    private static var limit: Int { 200 }
 
     init(file: String) { self.file = file }
 
     func report(_ severity: ConfigurationProblem.Severity, _ message: String, remedy: String, at mark: YAMLMark) {
-        let problem = ConfigurationProblem(severity, file: file, mark: mark, message: message, remedy: remedy)
-        // A merged or aliased mapping is read more than once; its problems are told once.
-        if !problems.contains(problem) { problems.append(problem) }
+        guard problems.count < Self.limit else {
+            untold += 1
+            return
+        }
+        let problem = ConfigurationProblem(
+            severity, file: file, mark: mark, message: visible(message), remedy: visible(remedy))
+        if told.insert(problem).inserted { problems.append(problem) }
     }
 
-    /// By line and column; problems of the file as a whole first.
+    /// By line and column; those of the file as a whole first.
     var sorted: [ConfigurationProblem] {
-        problems.enumerated().sorted { left, right in
+        let sorted = problems.enumerated().sorted { left, right in
             (left.element.line, left.element.column, left.offset)
                 < (right.element.line, right.element.column, right.offset)
         }.map(\.element)
+        guard untold > 0 else { return sorted }
+        let rest = ConfigurationProblem(file: file, message: "\(untold) more problems", remedy: "mend these first")
+        return sorted + [rest]
     }
+}
+
+/// A problem is one line, whatever the file's values contain.
+private func visible(_ text: String) -> String {
+    guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return text }
+    return text.unicodeScalars.map { scalar in
+        scalar.properties.generalCategory == .control ? scalar.escaped(asASCII: true) : String(scalar)
+    }.joined()
 }

@@ -55,7 +55,9 @@ extension YAMLFile {
         if problem.contains("mapping values are not allowed") {
             return "quote values that contain ': ', and check the indentation of the line"
         }
-        if problem.contains("undefined alias") { return "define it above with &name, or quote a value that begins with *" }
+        if problem.contains("undefined alias") {
+            return "define it above with &name, or quote a value that begins with *"
+        }
         if problem.contains("another document") { return "remove the line '---'" }
         return "check indentation, brackets and quotes on this line and the one before it"
     }

@@ -3,7 +3,8 @@ extension YAMLKind<UInt64> {
     public static func duration(in range: ClosedRange<UInt64>) -> YAMLKind {
         let limits = "\(durationText(range.lowerBound)) and \(durationText(range.upperBound))"
         return .plain(
-            "a duration between \(limits)", remedy: "write a number with one of the units us, ms, s, min, h, such as 20ms"
+            "a duration between \(limits)",
+            remedy: "write a number with one of the units us, ms, s, min, h, such as 20ms"
         ) { text in
             guard let microseconds = parseDuration(text), range.contains(microseconds) else { return nil }
             return microseconds
@@ -56,7 +57,8 @@ private func parseAmount(_ text: String, units: [(name: String, factor: Int)]) -
     let (product, overflows) = whole.multipliedReportingOverflow(by: factor)
     guard !overflows else { return nil }
     guard parts.count == 2 else { return product }
-    guard !parts[1].isEmpty, parts[1].count <= 9, parts[1].allSatisfy(\.isNumber), let fraction = Double("0.\(parts[1])")
+    guard !parts[1].isEmpty, parts[1].count <= 9, parts[1].allSatisfy(\.isNumber),
+        let fraction = Double("0.\(parts[1])")
     else { return nil }
     let (sum, overflowsToo) = product.addingReportingOverflow(Int((fraction * Double(factor)).rounded()))
     return overflowsToo ? nil : sum

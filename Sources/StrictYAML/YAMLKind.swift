@@ -104,7 +104,8 @@ extension YAMLKind<Bool> {
 extension YAMLKind where Value: FixedWidthInteger {
     /// A decimal integer, `65536` or `65_536`.
     public static func integer(in range: ClosedRange<Value>) -> YAMLKind {
-        .plain("an integer between \(range.lowerBound) and \(range.upperBound)", remedy: "write a number in that range") {
+        .plain("an integer between \(range.lowerBound) and \(range.upperBound)", remedy: "write a number in that range")
+        {
             decimal($0).flatMap { range.contains($0) ? $0 : nil }
         }
     }
@@ -139,7 +140,8 @@ extension YAMLKind {
                 return nil
             }
             if let match = words.first(where: { $0.key == text }) { return match.value }
-            place.mismatch(expected, node, remedy: nearest(to: text, among: names).map { "did you mean '\($0)'?" } ?? "")
+            place.mismatch(
+                expected, node, remedy: nearest(to: text, among: names).map { "did you mean '\($0)'?" } ?? "")
             return nil
         }
     }
@@ -153,7 +155,8 @@ extension YAMLKind {
                 return nil
             }
             if nodes.count < minimum {
-                place.mismatch("at least \(minimum == 1 ? "one value" : "\(minimum) values")", node, remedy: "write [a, b]")
+                place.mismatch(
+                    "at least \(minimum == 1 ? "one value" : "\(minimum) values")", node, remedy: "write [a, b]")
                 return nil
             }
             let entryPlace = YAMLPlace(label: "an entry of \(place.label)", log: place.log)

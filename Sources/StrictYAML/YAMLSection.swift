@@ -21,7 +21,8 @@ public final class YAMLSection {
 
     /// The whole file; a file without any value is an empty section.
     convenience init(root: YAMLNode, log: ProblemLog) {
-        self.init(label: "", mark: root.mark, entries: YAMLSection.entries(of: root, label: "the file", log) ?? [], log: log)
+        self.init(
+            label: "", mark: root.mark, entries: YAMLSection.entries(of: root, label: "the file", log) ?? [], log: log)
     }
 
     /// The name of the file.

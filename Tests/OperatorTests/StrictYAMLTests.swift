@@ -134,7 +134,8 @@ import Testing
     }
 
     @Test func anchorsAndMergeKeysWork() {
-        let (all, problems) = Self.read("x-base: &base { name: merged }\ninner: { <<: *base }\npeople: [*base, { <<: *base, name: own }]\n")
+        let (all, problems) = Self.read(
+            "x-base: &base { name: merged }\ninner: { <<: *base }\npeople: [*base, { <<: *base, name: own }]\n")
         #expect(problems.isEmpty)
         #expect(all.inner == "merged")
         #expect(all.people == ["merged", "own"])
@@ -150,7 +151,9 @@ import Testing
     @Test func growthByAliasesIsBounded() {
         var text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
         for level in 1...12 {
-            text += "a\(level): &a\(level) [" + [String](repeating: "*a\(level - 1)", count: 10).joined(separator: ", ") + "]\n"
+            text +=
+                "a\(level): &a\(level) [" + [String](repeating: "*a\(level - 1)", count: 10).joined(separator: ", ")
+                + "]\n"
         }
         let (_, problems) = Self.read(text)
         #expect(problems.count == 1)
@@ -162,10 +165,18 @@ import Testing
         #expect(problems.count == 1)
     }
 
+    @Test func problemsAreOneLineEachAndNotTooMany() {
+        let (_, problems) = Self.read("number: |\n  a\n  b\n" + (1...500).map { "k\($0): 1\n" }.joined())
+        #expect(problems[0].contains("'a\\nb\\n' stands here"))
+        #expect(problems.count == 201)
+        #expect(problems[200] == "demo.yaml: 301 more problems: mend these first")
+    }
+
     @Test func files() {
-        #expect(YAMLFile.decode(path: "/nonexistent/x.yaml") { _ in 1 }.problems.map(\.description) == [
-            "/nonexistent/x.yaml: cannot be opened: No such file or directory: check the path and its permissions"
-        ])
+        #expect(
+            YAMLFile.decode(path: "/nonexistent/x.yaml") { _ in 1 }.problems.map(\.description) == [
+                "/nonexistent/x.yaml: cannot be opened: No such file or directory: check the path and its permissions"
+            ])
         #expect(YAMLFile.decode(path: "/tmp") { _ in 1 }.problems.count == 1)
         #expect(YAMLFile.decode(path: "/dev/zero") { _ in 1 }.problems.count == 1)
     }
@@ -178,7 +189,10 @@ import Testing
         #expect(parseDuration(durationText(microseconds)) == microseconds)
     }
 
-    @Test(arguments: ["", "5", "ms", "-1s", "1.s", "1..2s", "1e3s", "01s", "1 week", "99999999999999999999s", "9223372036854775807h", "1.٣s"])
+    @Test(arguments: [
+        "", "5", "ms", "-1s", "1.s", "1..2s", "1e3s", "01s", "1 week", "99999999999999999999s", "9223372036854775807h",
+        "1.٣s",
+    ])
     func notDurations(_ text: String) {
         #expect(parseDuration(text) == nil)
     }

@@ -50,14 +50,16 @@ extension YAMLKind<String> {
 
     /// An absolute path that fits a UNIX socket's address.
     static var socketPath: YAMLKind {
-        .text("an absolute path of at most 107 bytes") { text in
-            text.hasPrefix("/") && text.utf8.count <= 107 ? text : nil
+        .text("an absolute path of at most 103 bytes") { text in
+            text.hasPrefix("/") && text.utf8.count <= 103 ? text : nil
         }
     }
 }
 
 extension YAMLKind<Endpoint> {
-    static var endpoint: YAMLKind { .text("an address with a port, such as 10.0.0.1:7443 or '[2001:db8::1]:7443'") { Endpoint($0) } }
+    static var endpoint: YAMLKind {
+        .text("an address with a port, such as 10.0.0.1:7443 or '[2001:db8::1]:7443'") { Endpoint($0) }
+    }
 }
 
 extension YAMLKind<AddressPrefix> {

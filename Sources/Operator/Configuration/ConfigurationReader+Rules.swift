@@ -52,12 +52,15 @@ extension ConfigurationReader {
         rule.match.isPublic = section.value("public", .bool, default: false)
         rule.match.mode = section.value("mode", .mode, default: .on)
         rule.match.isAsymmetric = section.value("asymmetric", .bool, default: false)
-        rule.proxies = section.value("proxies", .list(of: YAMLKind<String>.string.marked, minimum: 1), default: []).map {
+        rule.proxies = section.value("proxies", .list(of: YAMLKind<String>.string.marked, minimum: 1), default: []).map
+        {
             checkProxy($0, section)
             return $0.value
         }
         rule.resetBy = section.value("reset-by", YAMLKind<DirectorConfiguration.ResetBy>.choice, default: rule.resetBy)
-        rule.alpn = section.value("alpn", .list(of: .alpn, minimum: 1), default: [rule.alpn]).reduce([]) { $0.union($1) }
+        rule.alpn = section.value("alpn", .list(of: .alpn, minimum: 1), default: [rule.alpn]).reduce([]) {
+            $0.union($1)
+        }
         rule.priority = section.value("priority", .integer(in: 0...1_000), default: rule.priority)
         checkApplications(rule, section)
         guard name != nil else { return nil }
@@ -125,7 +128,8 @@ extension ConfigurationReader {
         let http: Application = [.httpGet, .httpOther]
         if section.has("paths"), rule.match.applications.isDisjoint(with: http) {
             section.report(
-                "'paths' has no meaning for a rule without HTTP", remedy: "remove 'paths', or add http-get to 'application'",
+                "'paths' has no meaning for a rule without HTTP",
+                remedy: "remove 'paths', or add http-get to 'application'",
                 at: "paths")
         }
         if section.has("alpn"), !rule.match.applications.contains(.tls) {

@@ -13,39 +13,52 @@ extension ConfigurationReader {
         for (index, route) in routes.enumerated() {
             let earlier = routes[..<index]
             let shadows = route.values.map { value in
-                earlier.first { $0.values.contains { Self.covers($0.match, value.match) } }
+                earlier.first { $0.values.contains { Self.covers($0.match, value.match) } }.map { Shadow(route: $0) }
             }
-            report(
-                shadows.map { $0.map { ("the route in line \($0.mark.line)", $0.mark.line) } },
-                "the route \(route.name)", at: route.mark, file)
+            report(shadows, "the route \(route.name)", at: route.mark, file)
         }
         for (index, rule) in rules.enumerated() where rule.values.first?.match.mode != .off {
             let earlier = rules[..<index]
-            let shadows = rule.values.map { value -> (String, Int)? in
+            let shadows = rule.values.map { value -> Shadow? in
                 if let route = routes.first(where: { $0.values.contains { Self.covers($0.match, value.match) } }) {
-                    return ("the route in line \(route.mark.line)", route.mark.line)
+                    return Shadow(route: route)
                 }
                 let shadow = earlier.first { $0.name != rule.name && $0.values.contains { Self.covers($0, value) } }
-                return shadow.map { ("rule '\($0.name)' in line \($0.mark.line)", $0.mark.line) }
+                return shadow.map { Shadow(rule: $0) }
             }
             report(shadows, "rule '\(rule.name)'", at: rule.mark, file)
         }
     }
 
+    /// What comes first and takes all.
+    private struct Shadow {
+        var what: String
+        var remedy: String
+
+        init(rule: MarkedEntry<DirectorConfiguration.Rule>) {
+            what = "rule '\(rule.name)' in line \(rule.mark.line)"
+            remedy = "move it above line \(rule.mark.line), or narrow '\(rule.name)'"
+        }
+
+        init(route: MarkedEntry<DirectorConfiguration.Route>) {
+            what = "the route in line \(route.mark.line)"
+            remedy = "remove it, or narrow the route in line \(route.mark.line)"
+        }
+    }
+
     /// All of an entry shadowed is an error; a part of it, a warning.
-    private func report(_ shadows: [(what: String, line: Int)?], _ entry: String, at mark: YAMLMark, _ file: YAMLSection) {
+    private func report(_ shadows: [Shadow?], _ entry: String, at mark: YAMLMark, _ file: YAMLSection) {
         guard let first = shadows.lazy.compactMap({ $0 }).first else { return }
-        if shadows.allSatisfy({ $0 != nil }) {
+        let count = shadows.count { $0 != nil }
+        if count == shadows.count {
             file.report(
-                "\(entry) can never match: \(first.what) takes everything that it would",
-                remedy: "narrow the one in line \(first.line), or remove this one, or (rules) put this one first",
-                at: mark)
+                "\(entry) can never match: \(first.what) takes everything that it would", remedy: first.remedy, at: mark
+            )
         } else {
-            let count = shadows.count { $0 != nil }
             file.report(
                 "\(count) of \(shadows.count) combinations of ports and prefixes of \(entry) can never match: "
                     + "\(first.what) takes them",
-                remedy: "remove them here, or narrow the one in line \(first.line)", at: mark, severity: .warning)
+                remedy: first.remedy, at: mark, severity: .warning)
         }
     }
 

@@ -133,7 +133,8 @@ struct ConfigurationReader {
             "a request could be held for \(durationText(head + ceiling)): 'workers.incomplete-head' "
                 + "(\(durationText(head))) and 'timeout.ceiling' (\(durationText(ceiling))) reach 100ms, when clients "
                 + "begin to send again",
-            remedy: "lower 'timeout.ceiling' or 'workers.incomplete-head'", at: file.has("timeout") ? "timeout" : "workers")
+            remedy: "lower 'timeout.ceiling' or 'workers.incomplete-head'",
+            at: file.has("timeout") ? "timeout" : "workers")
     }
 
     static var holdLimitMicroseconds: UInt64 { 100_000 }
