@@ -230,22 +230,24 @@ final class TestDirector: @unchecked Sendable {
             state.connection = ConnectionState(
                 key: key, psn: SequenceNumber(segment.sequence &+ 1), pan: SequenceNumber(0), clientWindow: 0,
                 serverWindowEdge: SequenceNumber(0), options: negotiated)
-        } else if segment.source.port == state.connection?.key.clientPort {
-            state.connection?.clientWindow = UInt32(segment.window) << UInt32(state.connection!.options.clientWindowScale)
-            if let timestamp = segment.timestamp { state.connection?.clientTimestamp = timestamp }
+        } else if var connection = state.connection, segment.source.port == connection.key.clientPort {
+            connection.clientWindow = UInt32(segment.window) << UInt32(connection.options.clientWindowScale)
+            if let timestamp = segment.timestamp { connection.clientTimestamp = timestamp }
+            state.connection = connection
         }
     }
 
     private func learn(synACK segment: Segment, _ state: inout State) {
-        guard segment.destination.port == state.connection?.key.clientPort else { return }
-        if let timestamp = segment.timestamp { state.connection?.serverTimestamp = timestamp }
+        guard var connection = state.connection, segment.destination.port == connection.key.clientPort else { return }
+        defer { state.connection = connection }
+        if let timestamp = segment.timestamp { connection.serverTimestamp = timestamp }
         guard segment.flags & Segment.syn != 0 else { return }
         let options = segment.options
-        state.connection?.pan = SequenceNumber(segment.sequence &+ 1)
-        state.connection?.serverWindowEdge = SequenceNumber(segment.acknowledgement &+ UInt32(segment.window))
-        state.connection?.options.serverWindowScale = options[3]?.first ?? 0
-        state.connection?.options.windowScale = state.connection!.options.windowScale && options[3] != nil
-        state.connection?.options.sack = state.connection!.options.sack && options[4] != nil
-        state.connection?.options.timestamps = state.connection!.options.timestamps && options[8] != nil
+        connection.pan = SequenceNumber(segment.sequence &+ 1)
+        connection.serverWindowEdge = SequenceNumber(segment.acknowledgement &+ UInt32(segment.window))
+        connection.options.serverWindowScale = options[3]?.first ?? 0
+        connection.options.windowScale = connection.options.windowScale && options[3] != nil
+        connection.options.sack = connection.options.sack && options[4] != nil
+        connection.options.timestamps = connection.options.timestamps && options[8] != nil
     }
 }
