@@ -1,12 +1,56 @@
 # Everything a newcomer types. `make demo` and `make test` each do all the set-up they need.
-SWIFT_BUILD = swift build -c release
+#
+#   make setup              Debian packages and hugepages (needs root)
+#   make build              batond, baton-agent, batonctl in .build/release
+#   make demo               real downloads through a real hand-over; SCENARIO=cached,late  KEEP=1  DOWN=1
+#   make test               everything CI runs: unit, property, golden, model, fuzz and end-to-end tests
+#   make bench              side by side with peers
+#   make clean
 SHELL := /bin/bash
+SWIFT := swift
+BUILD := $(SWIFT) build -c release
 
-.PHONY: setup build demo test bench clean
-build:
-	$(SWIFT_BUILD)
-test:
-	$(SWIFT_BUILD) --build-tests
-	swift test -c release --skip-build
+# build: dpdk-dev … pkg-config; run: dpdk … iproute2; test: nginx-light … binutils
+PACKAGES := dpdk dpdk-dev libnuma-dev pkg-config build-essential \
+	iproute2 nftables ethtool procps curl openssl python3 \
+	nginx-light tcpdump spin binutils
+
+.PHONY: setup build demo test test-unit test-model test-fuzz test-endtoend bench clean
+
+setup:
+	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>/dev/null | \
+		awk '$$2 == "installed" {have[$$1] = 1} END {split("$(PACKAGES)", all, " "); for (i in all) if (!(all[i] in have)) printf "%s ", all[i]}'); \
+	if [ -n "$$missing" ]; then \
+		echo "setup: installing $$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing > /dev/null; \
+	fi
+	@command -v $(SWIFT) > /dev/null || { echo "setup: no '$(SWIFT)' found. Install Swift 6.2 or later from https://www.swift.org/install/linux and put it on PATH."; exit 1; }
+	@hugepages/reserve.sh --quiet --size 2M --pages 256 || echo "setup: no hugepages; going on without (slower)"
+
+build: setup
+	$(BUILD)
+
+demo: build
+	python3 demo/run.py $(if $(KEEP),--keep) $(if $(DOWN),--down) $(subst $(comma), ,$(SCENARIO))
+comma := ,
+
+test: test-unit test-model test-fuzz test-endtoend
+
+test-unit: setup
+	$(BUILD) --build-tests
+	$(SWIFT) test -c release --skip-build
+
+test-model: setup
+	Sources/Control/Core/Model/check.sh
+
+test-fuzz: setup
+	Tests/Fuzz/run.sh
+
+test-endtoend: build
+	python3 -m unittest discover --start-directory Tests/EndToEnd --top-level-directory . --verbose
+
+bench: build
+	@echo "bench: nothing to measure yet"
+
 clean:
-	swift package clean
+	$(SWIFT) package clean

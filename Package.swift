@@ -93,7 +93,7 @@ let package = Package(
         .target(
             name: "Operator",
             dependencies: [
-                "Control", "StrictYAML",
+                "Control", "CRTP", "InterCore", "Wire", "StrictYAML",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
@@ -104,7 +104,8 @@ let package = Package(
         .executableTarget(
             name: "batond",
             dependencies: [
-                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim",
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -112,7 +113,7 @@ let package = Package(
         .executableTarget(
             name: "baton-agent",
             dependencies: [
-                "Adoption", "CRTP", "Wire", "StrictYAML",
+                "Adoption", "Operator", "CRTP", "Wire", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -126,12 +127,19 @@ let package = Package(
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: strict),
         .testTarget(name: "InterCoreTests", dependencies: ["InterCore", "Wire"], swiftSettings: strict),
         .testTarget(name: "CRTPTests", dependencies: ["CRTP", "Wire"], swiftSettings: strict),
-        .testTarget(name: "ControlTests", dependencies: ["Control", "CRTP", "InterCore", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "ControlTests", dependencies: ["Control", "CRTP", "InterCore", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "FastPathTests", dependencies: ["FastPath", "InterCore", "Wire", "CDPDKShim"],
             swiftSettings: seesDPDK, linkerSettings: linksDPDK),
         .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "CRTP", "Wire"], swiftSettings: strict),
-        .testTarget(name: "OperatorTests", dependencies: ["Operator", "Control", "StrictYAML"], swiftSettings: strict),
+        .testTarget(
+            name: "OperatorTests",
+            dependencies: [
+                "Operator", "Control", "CRTP", "InterCore", "Wire", "StrictYAML",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         .testTarget(name: "RepositoryTests", swiftSettings: strict),
     ]
 )

@@ -1,8 +1,109 @@
+/*
+ * Every DPDK call that Baton makes crosses here.
+ *
+ * On the packet way: `static inline` over opaque mbufs, so that Swift compiles them to the same instructions as C
+ * would. Set-up is out of line, in shim_setup.c. Each function says why Swift cannot do it itself.
+ */
 #ifndef CDPDK_SHIM_H
 #define CDPDK_SHIM_H
+
+#include <stdbool.h>
 #include <stdint.h>
 #include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+
+/* MARK: time */
+
 /* The time-stamp counter: an instruction that Swift has no name for. */
 static inline uint64_t shim_tsc(void) { return rte_rdtsc(); }
+
+/* MARK: packets (rte_mbuf is over-aligned: Swift sees only pointers to it) */
+
+static inline uint8_t *_Nonnull shim_mbuf_data(const struct rte_mbuf *_Nonnull packet) {
+    return rte_pktmbuf_mtod(packet, uint8_t *);
+}
+/* Bytes in the first segment: all that Baton reads. */
+static inline uint32_t shim_mbuf_length(const struct rte_mbuf *_Nonnull packet) { return packet->data_len; }
+static inline uint32_t shim_mbuf_total_length(const struct rte_mbuf *_Nonnull packet) { return packet->pkt_len; }
+static inline void shim_mbuf_free(struct rte_mbuf *_Nonnull packet) { rte_pktmbuf_free(packet); }
+
+/* An empty packet of `length` bytes, or null when the pool is empty. */
+static inline struct rte_mbuf *_Nullable shim_mbuf_make(struct rte_mempool *_Nonnull pool, uint16_t length) {
+    struct rte_mbuf *packet = rte_pktmbuf_alloc(pool);
+    if (packet != NULL && rte_pktmbuf_append(packet, length) == NULL) {
+        rte_pktmbuf_free(packet);
+        packet = NULL;
+    }
+    return packet;
+}
+
+/* 64 bytes of our own beside each packet (HeldPacket.swift says what for). */
+static inline void *_Nonnull shim_mbuf_private(struct rte_mbuf *_Nonnull packet) { return rte_mbuf_to_priv(packet); }
+
+/* MARK: ports (inline functions of DPDK that index its global port table) */
+
+static inline uint16_t shim_receive(uint16_t port, uint16_t queue, struct rte_mbuf *_Nullable *_Nonnull packets,
+                                    uint16_t count) {
+    return rte_eth_rx_burst(port, queue, packets, count);
+}
+static inline uint16_t shim_transmit(uint16_t port, uint16_t queue, struct rte_mbuf *_Nullable *_Nonnull packets,
+                                     uint16_t count) {
+    return rte_eth_tx_burst(port, queue, packets, count);
+}
+
+/* A hint, not an access: no Swift expression means "prefetch". */
+static inline void shim_prefetch(const void *_Nonnull address) { rte_prefetch0(address); }
+
+/* MARK: set-up, out of line */
+
+uint64_t shim_tsc_hertz(void);
 int shim_eal_init(int argc, char *_Nonnull *_Nonnull argv);
+void shim_eal_cleanup(void);
+/* DPDK's reason for the last failure, as text. */
+const char *_Nonnull shim_error_text(void);
+unsigned shim_main_lcore(void);
+/* The n-th worker lcore of EAL's list, or -1. */
+int shim_worker_lcore(unsigned index);
+/* The CPU that an lcore is pinned to, or -1 for several. */
+int shim_lcore_cpu(unsigned lcore);
+/* NUMA node of a port; -1 for any. */
+int shim_port_socket(uint16_t port);
+int shim_launch(int (*_Nonnull function)(void *_Nullable), void *_Nullable argument, unsigned lcore);
+void shim_wait_lcore(unsigned lcore);
+
+/* A packet pool whose packets have 64 private bytes each. */
+struct rte_mempool *_Nullable shim_pool_make(const char *_Nonnull name, unsigned packets, unsigned cache, int socket);
+unsigned shim_pool_available(const struct rte_mempool *_Nonnull pool);
+
+/* Attaches a device by its devargs (a PCI address or a vdev) and returns its port, or a negative errno. */
+int shim_port_attach(const char *_Nonnull devargs);
+/* Configures, but does not start: queues each way, promiscuous, all-multicast. 0 or a negative errno. */
+int shim_port_configure(uint16_t port, uint16_t queues);
+/* Sets up one queue pair; af_xdp opens its socket here. */
+int shim_port_queue(uint16_t port, uint16_t queue, struct rte_mempool *_Nonnull pool);
+int shim_port_start(uint16_t port);
+void shim_port_stop(uint16_t port);
+void shim_port_mac(uint16_t port, uint8_t mac[_Nonnull 6]);
+bool shim_port_link_is_up(uint16_t port);
+int shim_port_set_link(uint16_t port, bool up);
+
+/* Writes up to `capacity` descriptors of this process that a port's receive queue may be waited on by poll(2): AF_XDP
+ * and packet sockets, TAP devices. DPDK does not give them out. Returns how many. */
+int shim_pollable_descriptors(int *_Nonnull descriptors, int capacity);
+
+/* A flag that another thread sets: read anew each time. */
+static inline int shim_load_flag(const int *_Nonnull flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
+static inline void shim_store_flag(int *_Nonnull flag, int value) { __atomic_store_n(flag, value, __ATOMIC_RELAXED); }
+
+/* MARK: sleep (the idle policy's system calls) */
+
+/* A new eventfd (no Swift overlay has the call), or -1. */
+int shim_event_descriptor(void);
+/* Makes an eventfd readable. */
+void shim_signal(int descriptor);
+/* Waits until one of the descriptors is readable, for `microseconds` at most; empties the last one, an eventfd. */
+void shim_wait(const int *_Nonnull descriptors, int count, uint64_t microseconds);
+
 #endif

@@ -4,46 +4,176 @@ public import Wire
 
 /// The control core: what workers report and agents answer goes in, commands and datagrams come out. Pure: no socket,
 /// no clock, no ring; `batond` does the moving. Times are microseconds of a monotonic clock.
+///
+/// A request goes down one line: `handle` → policy → selection → `TransferMachine` → channel; its answer comes back by
+/// `receive` → channel → `TransferMachine` → command. `TransferMachine.md` says what happens in between.
 public struct ControlCore {
     /// What is to be done, in order; the caller carries it out and empties the list.
     public var actions: [ControlAction] = []
 
-    public init(configuration: DirectorConfiguration, keys: KeyRing, workerCount: Int, epoch: UInt64) {}
+    package let configuration: DirectorConfiguration
+    package let workerCount: Int
+    package let hashSeed: UInt64
+    package let policy: Policy
+    /// Proxies of each rule, by index.
+    package let proxiesOfRule: [[Int]]
+    package let proxyByEndpoint: [Endpoint: Int]
+    /// Longest wait for an agent: with what recognition may have taken, it ends before the worker's own backstop.
+    package let longestTimeoutMicroseconds: UInt64
+    /// Transfers whose request is held, or observed, at once; more go to the origin unasked.
+    package let pendingLimit: Int
+    /// Adoptions that are being called back at once.
+    package let recallLimit: Int
+    package let logLevel: Int
 
-    /// Opens the channels. Once, before anything else.
-    public mutating func start(now: UInt64) {}
-    /// A datagram came in on the CRTP socket.
-    public mutating func receive(_ datagram: [UInt8], from: Endpoint, now: UInt64) {}
-    /// A worker reports. `payload` is only good for the call.
-    public mutating func handle(_ event: WorkerEvent, payload: UnsafeRawBufferPointer, worker: Int, now: UInt64) {}
-    /// Lets everything happen that was due by `now`.
-    public mutating func advance(to now: UInt64) {}
-    /// When `advance` must be called next; nil for "whenever something comes".
-    public var nextDeadline: UInt64? { nil }
-}
+    package var proxies: [ProxyRecord]
+    package var transfers: TransferTable
+    package var history = TransferHistory(capacity: 1_000)
+    package var wheel: TimingWheel<Int>
+    package var counters = ControlCounters()
+    package var installs = InstallTable()
+    package var listing = FlowListing()
+    package var algorithm: SelectionAlgorithm
+    package var isBypassed = false
+    package var isRecovering = true
+    package var pendingCount = 0
+    package var recallCount = 0
+    package var startedAt: UInt64 = 0
+    package var nextTransaction: UInt32
+    package var expired: [Int] = []
+    package var transferActions: [TransferAction] = []
 
-public enum ControlAction: Equatable, Sendable {
-    case transmit([UInt8], to: Endpoint)
-    case command(WorkerCommand, worker: Int)
-    case log(ControlLogEntry)
-}
+    /// Timers that one `advance` lets fire, at most.
+    package static var expirationsInOneAdvance: Int { 4_096 }
 
-/// A line of the log: an event of a transfer, a channel or a proxy.
-public struct ControlLogEntry: Equatable, Sendable {
-    public enum Level: String, Sendable { case debug, info, warning, error }
-    public var level: Level
-    /// What happened, in a few words: `transfer committed`.
-    public var event: String
-    /// In order: `transfer=17`, `proxy=p1`, …
-    public var fields: [(name: String, value: String)]
+    /// - Parameters:
+    ///   - epoch: Changes with each start; also the seed of the flows' hash and of the transfers' numbers.
+    ///   - random: For the channels' nonces.
+    public init(
+        configuration: DirectorConfiguration, keys: KeyRing, workerCount: Int, epoch: UInt64,
+        random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
+    ) {
+        self.configuration = configuration
+        self.workerCount = max(1, workerCount)
+        hashSeed = foldedProduct(epoch ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93)
+        policy = Policy(configuration.rules, hashSeed: hashSeed)
+        let names = configuration.proxies.prefix(255).map(\.name)
+        proxiesOfRule = configuration.rules.map { rule in
+            names.indices.filter { rule.proxies.isEmpty || rule.proxies.contains(names[$0]) }
+        }
+        algorithm = configuration.crtp.algorithm
+        logLevel = ControlLogEntry.Level(rawValue: configuration.logLevel)?.rank ?? 1
 
-    public init(_ level: Level, _ event: String, _ fields: [(name: String, value: String)] = []) {
-        self.level = level
-        self.event = event
-        self.fields = fields
+        let senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
+        proxies = configuration.proxies.prefix(255).enumerated().map { index, proxy in
+            var channel = ChannelInitiator(
+                peer: proxy.address, keys: keys, senderID: senderID, epoch: epoch,
+                configuration: configuration.crtp.channel, random: random)
+            channel.algorithm = configuration.crtp.algorithm
+            return ProxyRecord(
+                index: ProxyIndex(UInt8(index)), configuration: proxy, channel: channel, timeout: configuration.timeout)
+        }
+        proxyByEndpoint = Dictionary(proxies.enumerated().map { ($1.configuration.address, $0) }) { first, _ in first }
+
+        let workers = configuration.workers
+        let backstop = WorkerConfiguration().backstopMicroseconds
+        longestTimeoutMicroseconds = max(1_000, backstop - min(backstop, workers.incompleteHeadMicroseconds + 5_000))
+        pendingLimit = max(1, workers.heldFlows * self.workerCount)
+        recallLimit = 4 * pendingLimit
+        transfers = TransferTable(
+            capacity: workers.flowCapacity * self.workerCount + pendingLimit + recallLimit)
+        wheel = TimingWheel(tickMicroseconds: min(200, max(100, configuration.timeout.granularityMicroseconds)))
+        nextTransaction = UInt32(truncatingIfNeeded: hashSeed)
     }
 
-    public static func == (left: ControlLogEntry, right: ControlLogEntry) -> Bool {
-        left.level == right.level && left.event == right.event && left.fields.elementsEqual(right.fields, by: ==)
+    /// Opens the channels. Once, before anything else. What workers hold from before goes to the origin.
+    public mutating func start(now: UInt64) {
+        startedAt = now
+        wheel = TimingWheel(tickMicroseconds: wheel.tickMicroseconds, now: now)
+        commandAll(.abortAllHolds)
+        for index in proxies.indices {
+            proxies[index].channel.start(now: now)
+            drainChannel(index, now: now)
+        }
+        if configuration.workers.recoveryMicroseconds == 0 || proxies.isEmpty { endRecovery("nothing to recover") }
+    }
+
+    /// A datagram came in on the CRTP socket.
+    public mutating func receive(_ datagram: [UInt8], from: Endpoint, now: UInt64) {
+        // Before any parsing: a peer is known by its configured address alone.
+        guard let index = proxyByEndpoint[from] else {
+            counters.add(.unknownPeer)
+            return
+        }
+        counters.add(.received)
+        proxies[index].channel.receive(datagram, now: now)
+        drainChannel(index, now: now)
+    }
+
+    /// A worker reports. `payload` is only good for the call.
+    public mutating func handle(_ event: WorkerEvent, payload: UnsafeRawBufferPointer, worker: Int, now: UInt64) {
+        switch event {
+        case .requestHeld(let request): decide(request, isHeld: true, payload: payload, now: now)
+        case .requestObserved(let request): decide(request, isHeld: false, payload: payload, now: now)
+        case .committed(let handle): drive(handle, .committed, now: now)
+        case .aborted(let handle, let reason): drive(handle, .aborted(reason), now: now)
+        case .flowEnded(let handle, let end): drive(handle, .flowEnded(end), now: now)
+        case .flowInstalled(let handle, let ticket): flowInstalled(handle, ticket: ticket, now: now)
+        case .flowRefused(let ticket): flowRefused(ticket: ticket)
+        case .flow(let summary): listing.append(summary, proxyName: proxyName(summary.proxy))
+        case .endOfFlows(let cursor): continueListing(worker: worker, cursor: cursor)
+        }
+    }
+
+    /// Lets everything happen that was due by `now`.
+    public mutating func advance(to now: UInt64) {
+        for index in proxies.indices {
+            guard let deadline = proxies[index].channel.nextDeadline, deadline <= now else { continue }
+            proxies[index].channel.advance(to: now)
+            drainChannel(index, now: now)
+        }
+        var due = expired
+        expired = []
+        wheel.advance(to: now, limit: Self.expirationsInOneAdvance) { due.append($0) }
+        for slot in due where transfers.contains(slot: slot) {
+            transfers[slot].timer = nil
+            drive(slot: slot, .timer, now: now)
+        }
+        due.removeAll(keepingCapacity: true)
+        expired = due
+        if isRecovering, now >= recoveryDeadline { endRecovery("time is up") }
+        if listing.isOverdue(now) { listing.finish() }
+    }
+
+    /// When `advance` must be called next; nil for "whenever something comes".
+    public var nextDeadline: UInt64? {
+        var earliest = wheel.nextDeadline
+        func consider(_ deadline: UInt64?) {
+            if let deadline { earliest = min(earliest ?? deadline, deadline) }
+        }
+        for proxy in proxies { consider(proxy.channel.nextDeadline) }
+        if isRecovering { consider(recoveryDeadline) }
+        consider(listing.deadline)
+        return earliest
+    }
+
+    package var recoveryDeadline: UInt64 { startedAt + configuration.workers.recoveryMicroseconds }
+}
+
+extension ControlCore {
+    package mutating func commandAll(_ command: WorkerCommand) {
+        for worker in 0..<workerCount { actions.append(.command(command, worker: worker)) }
+    }
+
+    /// The line is only made when the configured level wants it.
+    package mutating func log(
+        _ level: ControlLogEntry.Level, _ event: String, _ fields: (ControlCore) -> [(name: String, value: String)]
+    ) {
+        if level.rank >= logLevel { actions.append(.log(ControlLogEntry(level, event, fields(self)))) }
+    }
+
+    package func proxyName(_ index: ProxyIndex) -> String {
+        let position = Int(index.value)
+        return position < proxies.count ? proxies[position].configuration.name : ""
     }
 }

@@ -1,0 +1,119 @@
+internal import CRTP
+internal import InterCore
+internal import Wire
+
+// What comes from agents: a channel's life, answers to transfers, announcements.
+extension ControlCore {
+    package mutating func drainChannel(_ index: Int, now: UInt64) {
+        let pending = proxies[index].channel.actions
+        if pending.isEmpty { return }
+        proxies[index].channel.actions = []
+        for action in pending {
+            switch action {
+            case .transmit(let datagram, let endpoint):
+                counters.add(.sent)
+                actions.append(.transmit(datagram, to: endpoint))
+            case .up(_, let agent): channelUp(index, agent ?? proxies[index].channel.agent, now: now)
+            case .down(_, let reason): channelDown(index, reason, now: now)
+            case .received(let frame, _): received(frame, from: index, now: now)
+            case .status(let status, let roundTripMicroseconds):
+                proxies[index].estimator.seed(microseconds: roundTripMicroseconds)
+                proxies[index].update(status)
+            }
+        }
+    }
+
+    /// Workers learn the next hop before any verdict can name the proxy: rings keep the order of commands.
+    private mutating func channelUp(_ index: Int, _ agent: AgentDescription?, now: UInt64) {
+        let known = proxies[index].agent?.epoch
+        proxies[index].isUp = true
+        proxies[index].consecutiveTimeouts = 0
+        proxies[index].restsUntil = 0
+        proxies[index].announcement = .underWay(received: 0)
+        if let agent {
+            proxies[index].agent = agent
+            if let known, known != agent.epoch { abandon(index, .restarted, now: now) }
+        }
+        let name = proxies[index].configuration.name
+        guard let hop = proxies[index].nextHop else {
+            log(.error, "proxy has no MAC address") { _ in [("proxy", name)] }
+            return
+        }
+        commandAll(.proxy(proxies[index].index, hop))
+        log(.info, "proxy up") { _ in [("proxy", name), ("mac", "\(hop.mac)"), ("vlan", "\(hop.vlan)")] }
+    }
+
+    /// No new transfers; pending ones go to the origin at once. Committed flows keep being forwarded.
+    private mutating func channelDown(_ index: Int, _ reason: ChannelDown, now: UInt64) {
+        proxies[index].isUp = false
+        proxies[index].announcement = .awaited
+        log(.warning, "proxy down") { [("proxy", $0.proxies[index].configuration.name), ("reason", reason.rawValue)] }
+        abandon(index, reason, now: now)
+    }
+
+    private mutating func abandon(_ index: Int, _ reason: ChannelDown, now: UInt64) {
+        for slot in Array(transfers.slotsInUse) where transfers[slot].proxy == index {
+            drive(slot: slot, .channelDown(reason), now: now)
+        }
+    }
+
+    private mutating func received(_ frame: Frame, from index: Int, now: UInt64) {
+        switch frame.message {
+        case .transferACK:
+            proxies[index].acks += 1
+            answer(.ack(attempt: frame.attempt), to: frame.transaction, index, now: now)
+        case .transferNACK(let reason, let retryAfterMilliseconds):
+            proxies[index].nacks += 1
+            rest(index, reason, milliseconds: retryAfterMilliseconds, now: now)
+            answer(.nack(attempt: frame.attempt, reason), to: frame.transaction, index, now: now)
+        case .firstByte: answer(.firstByte, to: frame.transaction, index, now: now)
+        case .terminateResponse: answer(.terminateResponse, to: frame.transaction, index, now: now)
+        case .terminate(let terminate): terminated(terminate, frame, index, now: now)
+        case .flowInformation(let key, let transfer): announced(key, transfer: transfer, index)
+        case .flowInformationEnd(let count): announcementEnded(count: count, index, now: now)
+        case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transfer:
+            counters.add(.unexpected)
+        }
+    }
+
+    /// Session and transaction must match, and the attempt (which the machine checks); else nothing changes.
+    private mutating func answer(_ event: TransferEvent, to transaction: UInt32, _ index: Int, now: UInt64) {
+        guard let slot = transfers.slot(proxy: index, transaction: transaction) else {
+            counters.add(.staleAnswer)
+            return
+        }
+        drive(slot: slot, event, now: now)
+    }
+
+    /// `busy` with a time: the proxy is left alone for so long, at most 10 s.
+    private mutating func rest(_ index: Int, _ reason: NACKReason, milliseconds: UInt16, now: UInt64) {
+        switch reason {
+        case .busy, .draining, .resource:
+            proxies[index].restsUntil = now + min(UInt64(milliseconds) * 1_000, 10_000_000)
+        case .notFound, .tupleInUse, .optionsUnsupported, .methodUnsupported, .requestIncomplete, .pipelined, .tooBig,
+            .expired, .noRoute, .policy, .unknownFlow, .badTLV, .internalError:
+            break
+        }
+    }
+
+    /// TERMINATE from the agent is answered always: known, unknown or the second time.
+    private mutating func terminated(_ terminate: Terminate, _ frame: Frame, _ index: Int, now: UInt64) {
+        switch terminate.cause {
+        case .flowDone:
+            if let slot = transfers.slot(proxy: index, transaction: terminate.transfer) {
+                let psn = transfers[slot].psn
+                if psn == nil || psn == terminate.psn {
+                    drive(slot: slot, .flowDone, now: now)
+                } else {
+                    counters.add(.staleAnswer)
+                }
+            } else if !installs.markDone(proxy: index, transfer: terminate.transfer) {
+                counters.add(.staleAnswer)
+            }
+        // `administrative` is the channel's own business; the others only directors send.
+        case .administrative, .cancel, .late:
+            counters.add(.unexpected)
+        }
+        _ = send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: index)
+    }
+}

@@ -1,0 +1,158 @@
+public import CRTP
+public import InterCore
+
+// What an operator asks for and changes.
+extension ControlCore {
+    /// Stops (or resumes) holding. What is held goes to the origin; what is committed stays.
+    public mutating func setBypass(_ isOn: Bool) {
+        isBypassed = isOn
+        commandAll(.bypass(isOn))
+        log(.warning, isOn ? "bypass on" : "bypass off") { _ in [] }
+    }
+
+    public mutating func setAlgorithm(_ chosen: SelectionAlgorithm) {
+        algorithm = chosen
+        for index in proxies.indices { proxies[index].channel.algorithm = chosen }
+        log(.info, "algorithm changed") { _ in [("algorithm", "\(chosen)")] }
+    }
+
+    /// No new transfers to a proxy (or again). False when there is none of that name.
+    public mutating func setDraining(_ isDraining: Bool, proxy name: String) -> Bool {
+        guard let index = proxies.firstIndex(where: { $0.configuration.name == name }) else { return false }
+        proxies[index].isDrained = isDraining
+        log(.info, isDraining ? "proxy drained" : "proxy undrained") { _ in [("proxy", name)] }
+        return true
+    }
+
+    /// `batonctl status`. `version` and `lcore` are the caller's to fill in.
+    public func status(workers: [CounterBlock], now: UInt64) -> DirectorStatus {
+        var status = DirectorStatus()
+        status.name = configuration.name
+        status.uptimeSeconds = Double(now - min(startedAt, now)) / 1_000_000
+        status.bypass = isBypassed
+        status.recovering = isRecovering
+        status.algorithm = "\(algorithm)"
+        status.workers = workers.enumerated().map { index, block in
+            var row = WorkerStatus()
+            row.index = index
+            for counter in Counter.allCases { row.counters["\(counter)"] = block[counter] }
+            for gauge in Gauge.allCases { row.gauges["\(gauge)"] = block[gauge] }
+            return row
+        }
+        status.transfers = counters.transfers
+        status.pendingTransfers = pendingCount
+        status.proxiesUp = proxies.count { $0.isUp }
+        status.proxiesConfigured = proxies.count
+        status.crtp = counters.crtp
+        for proxy in proxies {
+            for counter in proxy.channel.counters.named where counter.name != "received" && counter.name != "sent" {
+                status.crtp[counter.name, default: 0] += counter.value
+            }
+        }
+        return status
+    }
+
+    /// `batonctl proxies`, in the configuration's order.
+    public func proxyStatus() -> [ProxyStatus] {
+        proxies.map { proxy in
+            var row = ProxyStatus()
+            row.name = proxy.configuration.name
+            row.address = "\(proxy.configuration.address)"
+            row.state = proxy.stateName
+            row.mac = proxy.nextHop.map { "\($0.mac)" } ?? ""
+            row.connections = proxy.status?.connections ?? 0
+            row.committedFlows = proxy.committed
+            row.pendingTransfers = proxy.pending
+            row.acks = proxy.acks
+            row.nacks = proxy.nacks
+            row.timeouts = proxy.timeouts
+            row.lateACKs = proxy.lateACKs
+            row.srttMicroseconds = proxy.estimator.srttMicroseconds ?? 0
+            row.rttvarMicroseconds = proxy.estimator.rttvarMicroseconds
+            row.timeoutMicroseconds = proxy.estimator.timeoutMicroseconds
+            return row
+        }
+    }
+
+    /// `batonctl transfers`: pending ones, then those that ended, newest first.
+    public func transferStatus(limit: Int, now: UInt64) -> [TransferStatus] {
+        var rows: [TransferStatus] = []
+        for slot in transfers.slotsInUse where rows.count < limit && transfers[slot].machine.outcome == nil {
+            let record = transfers[slot]
+            var row = row(record.transaction, record.proxy, "\(record.key)", record.request)
+            row.state = record.machine.state.rawValue
+            row.tookMicroseconds = now - min(record.startedAt, now)
+            rows.append(row)
+        }
+        for entry in history.newestFirst.prefix(max(0, limit - rows.count)) {
+            var row = row(entry.transaction, entry.proxy, "\(entry.key)", entry.request)
+            row.state = entry.outcome.ending == .committed ? "committed" : "origin"
+            row.reason = entry.outcome.reason
+            row.tookMicroseconds = entry.tookMicroseconds
+            rows.append(row)
+        }
+        return rows
+    }
+
+    private func row(_ transaction: UInt32, _ proxy: Int, _ flow: String, _ request: TransferRequest?) -> TransferStatus
+    {
+        var row = TransferStatus()
+        row.transfer = transaction
+        row.flow = flow
+        row.proxy = proxies[proxy].configuration.name
+        guard let request else { return row }
+        row.host = request.hostText
+        row.path = request.pathText
+        row.rule = configuration.rules[request.rule].name
+        return row
+    }
+
+    /// Starts `batonctl flows`: asks the workers for up to `limit` entries in all. Poll `flows` with the token. While a
+    /// listing is under way its token is returned again.
+    public mutating func requestFlows(limit: Int, now: UInt64) -> UInt64 {
+        if listing.isUnderWay { return listing.token }
+        for (worker, page) in listing.begin(limit: limit, workerCount: workerCount, now: now) {
+            actions.append(.command(.listFlows(cursor: 0, limit: page), worker: worker))
+        }
+        return listing.token
+    }
+
+    /// The rows that `requestFlows` asked for; nil until the workers have answered (or a second has passed).
+    public func flows(token: UInt64) -> [FlowStatus]? {
+        listing.token == token && !listing.isUnderWay ? listing.rows : nil
+    }
+
+    package mutating func continueListing(worker: Int, cursor: UInt32?) {
+        guard let (cursor, page) = listing.end(worker: worker, cursor: cursor) else { return }
+        actions.append(.command(.listFlows(cursor: cursor, limit: page), worker: worker))
+    }
+
+    /// What a worker is told before it starts. Every worker has the same rules, routes and hash seed.
+    public func workerConfiguration(for index: Int) -> WorkerConfiguration {
+        let workers = configuration.workers
+        var result = WorkerConfiguration()
+        result.candidates = configuration.rules.prefix(64).map(\.match)
+        result.routes = configuration.routes.map { route in
+            var rule = route.match
+            let position = route.proxy.flatMap { name in proxies.firstIndex { $0.configuration.name == name } }
+            rule.proxy = position.map { proxies[$0].index } ?? .none
+            return rule
+        }
+        result.flowCapacity = workers.flowCapacity
+        result.heldPacketLimit = workers.heldPackets
+        result.heldFlowLimit = workers.heldFlows
+        result.headLimit = workers.headLimit
+        result.incompleteHeadMicroseconds = workers.incompleteHeadMicroseconds
+        result.synOnlyMicroseconds = workers.synOnlyMicroseconds
+        result.idleMicroseconds = workers.idleMicroseconds
+        result.committedIdleMicroseconds = workers.committedIdleMicroseconds
+        result.closedMicroseconds = workers.closedMicroseconds
+        result.maximumSegment = workers.maximumSegment
+        result.recoveryMicroseconds = workers.recoveryMicroseconds
+        result.hashSeed = hashSeed
+        result.idle = workers.idle
+        result.workerCount = workerCount
+        result.workerIndex = index
+        return result
+    }
+}

@@ -1,0 +1,78 @@
+internal import CRTP
+package import InterCore
+package import Wire
+
+// Flows that agents have and this director does not know: after a restart (rule 6 of a transfer).
+extension ControlCore {
+    package mutating func announced(_ key: FlowKey, transfer: UInt32, _ index: Int) {
+        counters.add(.announcedFlows)
+        if case .underWay(let received) = proxies[index].announcement {
+            proxies[index].announcement = .underWay(received: received + 1)
+        }
+        // Known, or being installed: a channel that was down for a while announces everything again.
+        if transfers.slot(proxy: index, transaction: transfer) != nil { return }
+        if installs.isAwaited(proxy: index, transfer: transfer) { return }
+        guard !transfers.isFull, let ticket = installs.insert(proxy: index, transfer: transfer, key: key) else {
+            counters.add(.refusedFlows)
+            return
+        }
+        let owner = flowOwner(of: key, seed: hashSeed, workerCount: workerCount)
+        actions.append(.command(.installFlow(key, proxies[index].index, ticket: ticket), worker: owner))
+    }
+
+    package mutating func announcementEnded(count: UInt32, _ index: Int, now: UInt64) {
+        guard case .underWay(let received) = proxies[index].announcement else { return }
+        proxies[index].announcement = received >= count ? .complete : .incomplete
+        let fields: [(name: String, value: String)] = [
+            ("proxy", proxies[index].configuration.name), ("flows", "\(received)"), ("announced", "\(count)"),
+        ]
+        if received < count {
+            counters.add(.announcementsIncomplete)
+            log(.warning, "announcement of flows incomplete") { _ in fields }
+            // Once more from the start, as long as it can help.
+            if isRecovering {
+                proxies[index].announcement = .underWay(received: 0)
+                proxies[index].channel.reinitiate(now: now)
+                drainChannel(index, now: now)
+            }
+        } else {
+            log(.info, "flows announced") { _ in fields }
+        }
+        if isRecovering, proxies.allSatisfy({ $0.announcement == .complete }) { endRecovery("all flows announced") }
+    }
+
+    package mutating func endRecovery(_ reason: String) {
+        isRecovering = false
+        commandAll(.recoveryEnded)
+        log(.info, "recovery ended") { _ in [("reason", reason)] }
+    }
+
+    package mutating func flowInstalled(_ handle: FlowHandle, ticket: UInt32, now: UInt64) {
+        guard let install = installs.take(ticket: ticket) else { return counters.add(.strayEvent) }
+        if install.isDone || transfers.isFull || transfers.slot(handle: handle) != nil {
+            command(.flowDone(handle), for: handle)
+            return
+        }
+        let machine = TransferMachine(announcedWith: TransferTiming(timeoutMicroseconds: 0))
+        let slot = transfers.insert(
+            TransferRecord(
+                machine: machine, transaction: install.transfer, proxy: install.proxy, handle: handle, key: install.key,
+                request: nil, startedAt: now))
+        proxies[install.proxy].committed += transfers[slot].machine.state.isCommitted ? 1 : 0
+        counters.add(.announced)
+        log(.debug, "flow installed") {
+            [
+                ("transfer", "\(install.transfer)"), ("flow", "\(install.key)"),
+                ("proxy", $0.proxyName($0.proxies[install.proxy].index)),
+            ]
+        }
+    }
+
+    package mutating func flowRefused(ticket: UInt32) {
+        guard let install = installs.take(ticket: ticket) else { return counters.add(.strayEvent) }
+        counters.add(.refusedFlows)
+        log(.warning, "flow refused by worker") { _ in
+            [("transfer", "\(install.transfer)"), ("flow", "\(install.key)")]
+        }
+    }
+}

@@ -1,0 +1,235 @@
+package import CRTP
+package import InterCore
+internal import Wire
+
+// A request's way: policy, selection, and the transfer machine with everything it wants done.
+extension ControlCore {
+    package mutating func decide(_ request: HeldRequest, isHeld: Bool, payload: UnsafeRawBufferPointer, now: UInt64) {
+        if isBypassed { return decline(request, isHeld, .bypassed) }
+        // The same hold twice: the first one's transfer goes on.
+        if isHeld, transfers.slot(handle: request.handle) != nil { return counters.add(.strayEvent) }
+        switch policy.decide(request, payload: payload) {
+        case .decline(let reason): decline(request, isHeld, reason)
+        case .ask(let rule): ask(request, rule: rule, isHeld: isHeld, payload: payload, now: now)
+        case .observe(let rule):
+            if isHeld { command(.verdict(request.handle, .origin), for: request.handle) }
+            ask(request, rule: rule, isHeld: false, payload: payload, now: now)
+        }
+    }
+
+    /// To the origin, unasked.
+    private mutating func decline(_ request: HeldRequest, _ isHeld: Bool, _ reason: TransferOutcome.Ending) {
+        counters.add(reason)
+        if isHeld { command(.verdict(request.handle, .origin), for: request.handle) }
+        log(.debug, "request to origin") { _ in [("flow", "\(request.connection.key)"), ("reason", "\(reason)")] }
+    }
+
+    private mutating func ask(
+        _ request: HeldRequest, rule: Int, isHeld: Bool, payload: UnsafeRawBufferPointer, now: UInt64
+    ) {
+        guard pendingCount < pendingLimit, !transfers.isFull else { return decline(request, isHeld, .pendingBound) }
+        let needs = Capabilities(neededFor: request.connection, application: request.request.application)
+        let candidates = rule < proxiesOfRule.count ? proxiesOfRule[rule] : []
+        guard let proxy = selectProxy(by: algorithm, among: candidates, of: &proxies, needs: needs, now: now) else {
+            return decline(request, isHeld, .noProxy)
+        }
+        let estimator = proxies[proxy].estimator
+        let timing = TransferTiming(
+            timeoutMicroseconds: min(estimator.timeoutMicroseconds, longestTimeoutMicroseconds),
+            retransmissionMicroseconds: estimator.retransmissionMicroseconds)
+        let wantsFirstByte = configuration.rules[rule].resetBy == .proxy
+        let message = Transfer(
+            connection: request.connection, request: Array(payload.prefix(HeldRequest.maximumPayload)),
+            isTruncated: request.request.headLength > min(payload.count, HeldRequest.maximumPayload), isHeld: isHeld,
+            application: request.request.application, wantsFirstByte: wantsFirstByte)
+        let record = TransferRecord(
+            machine: TransferMachine(isHeld: isHeld, wantsFirstByte: wantsFirstByte, timing: timing),
+            transaction: takeTransaction(for: proxy), proxy: proxy, handle: request.handle,
+            key: request.connection.key,
+            request: TransferRequest(
+                transfer: message, host: request.request.host, path: request.request.path, rule: rule),
+            startedAt: now)
+        let slot = transfers.insert(record)
+        count(slot, from: nil, to: record.machine.state)
+        drive(slot: slot, nil, now: now)
+    }
+
+    /// A number that names no transfer of this proxy.
+    private mutating func takeTransaction(for proxy: Int) -> UInt32 {
+        repeat {
+            nextTransaction &+= 1
+        } while nextTransaction == 0 || transfers.slot(proxy: proxy, transaction: nextTransaction) != nil
+            || installs.isAwaited(proxy: proxy, transfer: nextTransaction)
+        return nextTransaction
+    }
+
+    // MARK: Events
+
+    package mutating func drive(_ handle: FlowHandle, _ event: TransferEvent, now: UInt64) {
+        if let slot = transfers.slot(handle: handle) { return drive(slot: slot, event, now: now) }
+        // `aborted` is also the answer to a verdict without a transfer.
+        if case .aborted = event { return }
+        counters.add(.strayEvent)
+    }
+
+    /// Gives a transfer an event (nil: its beginning) and does what it wants.
+    package mutating func drive(slot: Int, _ event: TransferEvent?, now: UInt64) {
+        var wanted: [TransferAction] = []
+        swap(&wanted, &transferActions)
+        let before = transfers[slot].machine.state
+        if let event {
+            transfers[slot].machine.handle(event, now: now, into: &wanted)
+        } else {
+            transfers[slot].machine.begin(now: now, into: &wanted)
+        }
+        let after = transfers[slot].machine.state
+        count(slot, from: before, to: after)
+        var isUnsent = false
+        for action in wanted where !perform(action, slot, now: now) { isUnsent = true }
+        wanted.removeAll(keepingCapacity: true)
+        transferActions = wanted
+
+        if isUnsent, transfers.contains(slot: slot), transfers[slot].machine.state.isPending {
+            return drive(slot: slot, .channelDown(.silent), now: now)
+        }
+        if after == .recalling, before != .recalling, recallCount > recallLimit {
+            counters.add(.recallBound)
+            finish(slot)
+        }
+    }
+
+    /// Keeps the numbers of pending transfers, committed flows and recalls.
+    private mutating func count(_ slot: Int, from before: TransferState?, to after: TransferState) {
+        if before == after { return }
+        let proxy = transfers[slot].proxy
+        let pending = (after.isPending ? 1 : 0) - (before?.isPending == true ? 1 : 0)
+        pendingCount += pending
+        proxies[proxy].pending += pending
+        proxies[proxy].committed += (after.isCommitted ? 1 : 0) - (before?.isCommitted == true ? 1 : 0)
+        recallCount += (after.isRecall ? 1 : 0) - (before?.isRecall == true ? 1 : 0)
+        if after == .recalling { counters.add(.cancelled) }
+    }
+
+    /// False when the agent cannot be reached.
+    private mutating func perform(_ action: TransferAction, _ slot: Int, now: UInt64) -> Bool {
+        let handle = transfers[slot].handle
+        let proxy = transfers[slot].proxy
+        switch action {
+        case .transfer(let attempt, let validMicroseconds):
+            guard var message = transfers[slot].request?.transfer else { return true }
+            message.validMicroseconds = UInt32(clamping: validMicroseconds)
+            return send(
+                Frame(.transfer(message), transaction: transfers[slot].transaction, attempt: attempt), to: proxy)
+        case .terminate(let cause):
+            let transaction = transfers[slot].transaction
+            guard let psn = transfers[slot].psn else { return true }
+            let terminate = Terminate(cause: cause, transfer: transaction, psn: psn)
+            // Unsent is no matter: it is repeated.
+            _ = send(Frame(.terminate(terminate), transaction: transaction), to: proxy)
+        case .verdictOrigin: command(.verdict(handle, .origin), for: handle)
+        case .verdictProxy(let resetOrigin):
+            command(.verdict(handle, .proxy(proxies[proxy].index, resetOrigin: resetOrigin)), for: handle)
+        case .resetOrigin: command(.resetOrigin(handle), for: handle)
+        case .flowDone: command(.flowDone(handle), for: handle)
+        case .setTimer(let deadline):
+            if let timer = transfers[slot].timer { wheel.cancel(timer) }
+            transfers[slot].timer = wheel.insert(slot, at: deadline)
+        case .cancelTimer:
+            if let timer = transfers[slot].timer { wheel.cancel(timer) }
+            transfers[slot].timer = nil
+        case .sample(let microseconds):
+            proxies[proxy].estimator.sample(microseconds: microseconds)
+            proxies[proxy].consecutiveTimeouts = 0
+        case .countTimeout(let sentAt):
+            proxies[proxy].estimator.timedOut(sentAt: sentAt, now: now)
+            proxies[proxy].timeouts += 1
+            proxies[proxy].consecutiveTimeouts += 1
+        case .countLateACK:
+            counters.add(.late)
+            proxies[proxy].lateACKs += 1
+            log(.info, "transfer ACK late") { $0.fields(slot) }
+        case .countUnconfirmed:
+            counters.add(.unconfirmed)
+            log(.warning, "worker silent after verdict") { $0.fields(slot) }
+        case .countMisjudged(let reason):
+            counters.add(.misjudged)
+            log(.warning, "transfer was aborted after all") { $0.fields(slot) + [("reason", "\(reason)")] }
+        case .countUnanswered:
+            counters.add(.unanswered)
+            log(.warning, "terminate never answered") { $0.fields(slot) }
+        case .decided(let outcome): decided(outcome, slot, now: now)
+        case .end: finish(slot)
+        }
+        return true
+    }
+
+    private mutating func decided(_ outcome: TransferOutcome, _ slot: Int, now: UInt64) {
+        counters.add(outcome.ending)
+        let record = transfers[slot]
+        let took = now - min(record.startedAt, now)
+        history.append(
+            TransferHistory.Entry(
+                transaction: record.transaction, proxy: record.proxy, key: record.key, request: record.request,
+                outcome: outcome, tookMicroseconds: took))
+        log(.info, outcome.ending == .committed ? "transfer committed" : "transfer to origin") {
+            $0.fields(slot) + [("reason", outcome.reason), ("took_us", "\(took)")]
+        }
+    }
+
+    package func fields(_ slot: Int) -> [(name: String, value: String)] {
+        let record = transfers[slot]
+        return [
+            ("transfer", "\(record.transaction)"), ("flow", "\(record.key)"),
+            ("proxy", proxies[record.proxy].configuration.name),
+        ]
+    }
+
+    /// Forgets a transfer, wherever it stands.
+    private mutating func finish(_ slot: Int) {
+        guard transfers.contains(slot: slot) else { return }
+        if let timer = transfers[slot].timer { wheel.cancel(timer) }
+        count(slot, from: transfers[slot].machine.state, to: .ended)
+        _ = transfers.remove(at: slot)
+    }
+
+    // MARK: Ways out
+
+    /// Sends a frame; false when the channel is not up.
+    package mutating func send(_ frame: Frame, to proxy: Int) -> Bool {
+        guard let datagram = proxies[proxy].channel.send(frame) else {
+            counters.add(.unsendable)
+            return false
+        }
+        counters.add(.sent)
+        actions.append(.transmit(datagram, to: proxies[proxy].configuration.address))
+        return true
+    }
+
+    package mutating func command(_ command: WorkerCommand, for handle: FlowHandle) {
+        actions.append(.command(command, worker: Int(handle.worker)))
+    }
+}
+
+extension TransferState {
+    /// The client waits, or the agent is asked without that.
+    package var isPending: Bool {
+        switch self {
+        case .observing, .asking, .granting: true
+        case .releasing, .recalling, .recalled, .committed, .closing, .ended: false
+        }
+    }
+
+    package var isCommitted: Bool {
+        switch self {
+        case .committed, .closing: true
+        case .observing, .asking, .granting, .releasing, .recalling, .recalled, .ended: false
+        }
+    }
+
+    package var isRecall: Bool {
+        switch self {
+        case .recalling, .recalled: true
+        case .observing, .asking, .granting, .releasing, .committed, .closing, .ended: false
+        }
+    }
+}

@@ -1,0 +1,51 @@
+internal import InterCore
+package import Wire
+
+/// Flows that agents announced and workers are installing, by ticket. Bounded.
+package struct InstallTable: Sendable {
+    package struct Install: Sendable {
+        package let proxy: Int
+        package let transfer: UInt32
+        package let key: FlowKey
+        /// The agent has already said that it is over.
+        package var isDone = false
+    }
+
+    package static var capacity: Int { 1_048_576 }
+
+    private var byTicket: [UInt32: Install] = [:]
+    private var ticketOfTransfer: [UInt64: UInt32] = [:]
+    private var nextTicket: UInt32 = 0
+
+    package init() {}
+
+    package var count: Int { byTicket.count }
+
+    /// A ticket for the worker to answer with; nil when the table is full.
+    package mutating func insert(proxy: Int, transfer: UInt32, key: FlowKey) -> UInt32? {
+        guard byTicket.count < Self.capacity else { return nil }
+        repeat { nextTicket &+= 1 } while byTicket[nextTicket] != nil
+        byTicket[nextTicket] = Install(proxy: proxy, transfer: transfer, key: key)
+        ticketOfTransfer[Self.key(proxy, transfer)] = nextTicket
+        return nextTicket
+    }
+
+    package mutating func take(ticket: UInt32) -> Install? {
+        guard let install = byTicket.removeValue(forKey: ticket) else { return nil }
+        ticketOfTransfer[Self.key(install.proxy, install.transfer)] = nil
+        return install
+    }
+
+    package func isAwaited(proxy: Int, transfer: UInt32) -> Bool {
+        ticketOfTransfer[Self.key(proxy, transfer)] != nil
+    }
+
+    /// The agent is done with a flow whose installation has not been answered; false when there is none.
+    package mutating func markDone(proxy: Int, transfer: UInt32) -> Bool {
+        guard let ticket = ticketOfTransfer[Self.key(proxy, transfer)] else { return false }
+        byTicket[ticket]?.isDone = true
+        return true
+    }
+
+    private static func key(_ proxy: Int, _ transfer: UInt32) -> UInt64 { UInt64(proxy) << 32 | UInt64(transfer) }
+}

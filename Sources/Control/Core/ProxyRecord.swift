@@ -1,0 +1,101 @@
+package import CRTP
+package import InterCore
+package import Wire
+
+/// What the control core knows of a proxy: its channel, what its agent says of itself, and how it has answered.
+package struct ProxyRecord: Sendable {
+    package let index: ProxyIndex
+    package let configuration: DirectorConfiguration.Proxy
+    package var channel: ChannelInitiator
+    package var agent: AgentDescription?
+    package var status: AgentStatus?
+    package var estimator: RoundTripEstimator
+    package var isUp = false
+    package var announcement = Announcement.awaited
+    /// By the operator.
+    package var isDrained = false
+    /// Not asked before this: a NACK said when to come again.
+    package var restsUntil: UInt64 = 0
+    /// TRANSFERs in a row that timed out.
+    package var consecutiveTimeouts = 0
+    /// Smooth weighted round robin: how far this proxy's turn has come.
+    package var turn = 0
+    package var pending = 0
+    package var committed = 0
+    package var committedAtStatus = 0
+    package var acks: UInt64 = 0
+    package var nacks: UInt64 = 0
+    package var timeouts: UInt64 = 0
+    package var lateACKs: UInt64 = 0
+
+    /// The agent's announcement of the flows that it has, after INIT (rule 6 of a transfer).
+    package enum Announcement: Equatable, Sendable {
+        case awaited
+        case underWay(received: UInt32)
+        case complete
+        /// Some of it was lost: the count at its end was larger.
+        case incomplete
+    }
+
+    /// After so many timeouts in a row a proxy is only tried once for each KEEPALIVE that it answers.
+    package static var suspectAfterTimeouts: Int { 8 }
+
+    package init(
+        index: ProxyIndex, configuration: DirectorConfiguration.Proxy, channel: ChannelInitiator,
+        timeout: DirectorConfiguration.TimeoutSettings
+    ) {
+        self.index = index
+        self.configuration = configuration
+        self.channel = channel
+        estimator = RoundTripEstimator(timeout)
+    }
+
+    /// Where its packets go; the configuration's MAC wins over the agent's. Nil while neither is known.
+    package var nextHop: NextHop? {
+        guard let agent else { return nil }
+        let mac = configuration.mac ?? agent.mac
+        return mac == .zero ? nil : NextHop(mac: mac, vlan: agent.vlan, mtu: agent.mtu)
+    }
+
+    package var isDraining: Bool { isDrained || status?.isDraining == true }
+    package var isSuspect: Bool { consecutiveTimeouts >= Self.suspectAfterTimeouts }
+
+    /// Transfers that may be under way at once, by the agent's latest word.
+    package var credits: Int { Int(status?.credits ?? agent?.credits ?? 0) }
+
+    /// True when the proxy can be asked for a connection that needs these capabilities.
+    package func isEligible(for needs: Capabilities, now: UInt64) -> Bool {
+        guard isUp, !isDraining, !isSuspect, now >= restsUntil, pending < credits, let agent else { return false }
+        return needs.isSubset(of: agent.capabilities) && nextHop != nil
+    }
+
+    /// Connections of the agent: what it last said, and what this director has added or ended since.
+    package var connections: Int {
+        max(0, Int(status?.connections ?? 0) + committed - committedAtStatus) + pending
+    }
+
+    package mutating func update(_ latest: AgentStatus) {
+        status = latest
+        committedAtStatus = committed
+        consecutiveTimeouts = min(consecutiveTimeouts, Self.suspectAfterTimeouts - 1)
+    }
+
+    package var stateName: String {
+        guard isUp else { return channel.state == .initiating ? "initiating" : "down" }
+        if isDraining { return "draining" }
+        return isSuspect ? "suspect" : "up"
+    }
+}
+
+extension Capabilities {
+    /// What a proxy must be able to do to go on with this connection.
+    package init(neededFor connection: ConnectionState, application: Application) {
+        self = connection.key.client.isV4 ? .ipv4 : .ipv6
+        if connection.options.timestamps { insert(.timestamps) }
+        if connection.options.sack { insert(.sack) }
+        if connection.options.windowScale { insert(.windowScale) }
+        if !application.isDisjoint(with: [.httpGet, .httpOther]) { insert(.http) }
+        if application.contains(.tls) { insert(.tls) }
+        if application.contains(.smtp) { insert(.smtp) }
+    }
+}

@@ -1,0 +1,354 @@
+internal import CRTP
+internal import InterCore
+
+/// One transfer: the worker's hold on one side, the agent's adoption on the other, and the rule that joins them: the
+/// held request goes to the proxy only after its ACK, and an adoption whose request went to the origin is called back
+/// until the agent has confirmed.
+///
+/// Pure: events and time in, actions out. `TransferMachine.md` has the table; `Model/transfer.pml` checks the same
+/// states and events exhaustively. All times are microseconds of one monotonic clock.
+package struct TransferMachine: Hashable, Sendable {
+    package private(set) var state: TransferState
+    package let timing: TransferTiming
+    /// The origin's half is reset on the agent's `firstByte`, not at commit (`reset-by: proxy`).
+    package let wantsFirstByte: Bool
+    /// Copies of TRANSFER sent so far: 0, 1 or 2. Their attempt numbers are 0 and 1.
+    package private(set) var attempts: UInt8 = 0
+    /// How it ended for the client, once that is known.
+    package private(set) var outcome: TransferOutcome?
+
+    private var firstSentAt: UInt64 = 0
+    private var secondSentAt: UInt64 = 0
+    private var deadline: UInt64 = 0
+    /// The worker has said that the hold ended at the origin.
+    private var isAborted = false
+    /// The first answer to TRANSFER has been measured.
+    private var isSampled = false
+    /// The worker's word for the commit has come (in `committed`).
+    private var isConfirmed = false
+    private var isOriginReset = false
+    private var cause = Terminate.Cause.cancel
+    private var recallingSince: UInt64 = 0
+    private var recallDelayMicroseconds: UInt64 = 0
+
+    package init(isHeld: Bool, wantsFirstByte: Bool, timing: TransferTiming) {
+        state = isHeld ? .asking : .observing
+        self.wantsFirstByte = wantsFirstByte
+        self.timing = timing
+    }
+
+    /// A flow that the agent announced and the worker installed.
+    package init(announcedWith timing: TransferTiming) {
+        state = .committed
+        self.timing = timing
+        wantsFirstByte = false
+        isConfirmed = true
+        isOriginReset = true
+        outcome = .init(.announced)
+    }
+
+    /// Sends the first TRANSFER. Once, before any event.
+    package mutating func begin(now: UInt64, into actions: inout [TransferAction]) {
+        guard attempts == 0 else { return }
+        attempts = 1
+        firstSentAt = now
+        deadline = now + timing.timeoutMicroseconds
+        actions.append(.transfer(attempt: 0, validMicroseconds: timing.timeoutMicroseconds))
+        if let delay = timing.retransmissionMicroseconds, delay < timing.timeoutMicroseconds {
+            actions.append(.setTimer(at: now + delay))
+        } else {
+            actions.append(.setTimer(at: deadline))
+        }
+    }
+
+    package mutating func handle(_ event: TransferEvent, now: UInt64, into actions: inout [TransferAction]) {
+        switch state {
+        case .observing: observing(event, now, &actions)
+        case .asking: asking(event, now, &actions)
+        case .granting: granting(event, now, &actions)
+        case .releasing: releasing(event, now, &actions)
+        case .recalling: recalling(event, now, &actions)
+        case .recalled: recalled(event, now, &actions)
+        case .committed: committed(event, now, &actions)
+        case .closing: closing(event, now, &actions)
+        case .ended: break
+        }
+    }
+}
+
+// MARK: What every state may do
+
+extension TransferMachine {
+    private mutating func move(to next: TransferState, _ actions: inout [TransferAction]) {
+        state = next
+        guard next == .ended else { return }
+        actions.append(.cancelTimer)
+        actions.append(.end)
+    }
+
+    /// Says once how it ended for the client.
+    private mutating func decide(_ ending: TransferOutcome, _ actions: inout [TransferAction]) {
+        guard outcome == nil else { return }
+        outcome = ending
+        actions.append(.decided(ending))
+    }
+
+    /// An answer counts when it names a copy of TRANSFER that was sent.
+    private func isValid(_ attempt: UInt8) -> Bool { attempt < attempts }
+
+    /// Measures the first answer: from the copy that it names.
+    private mutating func sample(_ attempt: UInt8, _ now: UInt64, _ actions: inout [TransferAction]) {
+        guard !isSampled else { return }
+        isSampled = true
+        let sent = attempt == 0 ? firstSentAt : secondSentAt
+        actions.append(.sample(microseconds: now - min(sent, now)))
+    }
+
+    /// Gives the request to the origin; the agent has nothing, or has said so.
+    private mutating func release(_ ending: TransferOutcome, _ now: UInt64, _ actions: inout [TransferAction]) {
+        decide(ending, &actions)
+        actions.append(.verdictOrigin)
+        actions.append(.setTimer(at: now + timing.confirmationMicroseconds))
+        move(to: .releasing, &actions)
+    }
+
+    /// Calls the agent back: TERMINATE now, and again until it is answered.
+    private mutating func recall(_ cause: Terminate.Cause, _ now: UInt64, _ actions: inout [TransferAction]) {
+        self.cause = cause
+        recallingSince = now
+        recallDelayMicroseconds = timing.recallMicroseconds
+        actions.append(.terminate(cause))
+        actions.append(.setTimer(at: now + recallDelayMicroseconds))
+        move(to: .recalling, &actions)
+    }
+
+    /// TERMINATE is answered, or needless: stays a while for datagrams that are late.
+    private mutating func linger(_ now: UInt64, _ actions: inout [TransferAction]) {
+        actions.append(.setTimer(at: now + timing.lingerMicroseconds))
+        move(to: .recalled, &actions)
+    }
+
+    /// An ACK for a request that the origin has: the adoption must go.
+    private mutating func lateACK(_ attempt: UInt8, _ now: UInt64, _ actions: inout [TransferAction]) {
+        guard isValid(attempt) else { return }
+        if !isSampled { actions.append(.countLateACK) }
+        sample(attempt, now, &actions)
+        recall(.late, now, &actions)
+    }
+}
+
+// MARK: One function a state
+
+extension TransferMachine {
+    private mutating func observing(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
+        switch event {
+        case .ack(let attempt):
+            guard isValid(attempt) else { return }
+            sample(attempt, now, &actions)
+            decide(.init(.observedACK), &actions)
+            move(to: .ended, &actions)
+        case .nack(let attempt, let reason):
+            guard isValid(attempt) else { return }
+            sample(attempt, now, &actions)
+            decide(.init(.observedNACK, nack: reason), &actions)
+            move(to: .ended, &actions)
+        case .timer:
+            if retransmitted(now, &actions) { return }
+            actions.append(.countTimeout(sentAt: firstSentAt))
+            decide(.init(.observedTimeout), &actions)
+            move(to: .ended, &actions)
+        case .channelDown:
+            decide(.init(.channelDown), &actions)
+            move(to: .ended, &actions)
+        case .committed, .aborted, .flowEnded, .firstByte, .flowDone, .terminateResponse: break
+        }
+    }
+
+    private mutating func asking(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
+        switch event {
+        case .ack(let attempt):
+            guard isValid(attempt) else { return }
+            sample(attempt, now, &actions)
+            actions.append(.verdictProxy(resetOrigin: !wantsFirstByte))
+            actions.append(.setTimer(at: now + timing.confirmationMicroseconds))
+            move(to: .granting, &actions)
+        case .nack(let attempt, let reason):
+            guard isValid(attempt) else { return }
+            sample(attempt, now, &actions)
+            release(.init(.nack, nack: reason), now, &actions)
+        case .timer:
+            if retransmitted(now, &actions) { return }
+            actions.append(.countTimeout(sentAt: firstSentAt))
+            decide(.init(.timeout), &actions)
+            actions.append(.verdictOrigin)
+            recall(.cancel, now, &actions)
+        case .aborted(let reason):
+            isAborted = true
+            decide(.init(.aborted, abort: reason), &actions)
+            recall(.cancel, now, &actions)
+        case .flowDone:
+            release(.init(.agentGone), now, &actions)
+        case .channelDown(.restarted):
+            release(.init(.channelDown), now, &actions)
+        case .channelDown:
+            decide(.init(.channelDown), &actions)
+            actions.append(.verdictOrigin)
+            recall(.cancel, now, &actions)
+        case .committed, .flowEnded, .firstByte, .terminateResponse: break
+        }
+    }
+
+    private mutating func granting(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
+        switch event {
+        case .committed:
+            isConfirmed = true
+            enterCommitted(now, &actions)
+        case .aborted(let reason):
+            isAborted = true
+            decide(.init(.aborted, abort: reason), &actions)
+            recall(.late, now, &actions)
+        case .timer:
+            actions.append(.countUnconfirmed)
+            enterCommitted(now, &actions)
+        case .flowEnded:
+            decide(.init(.committed), &actions)
+            move(to: .ended, &actions)
+        case .firstByte:
+            resetOrigin(&actions)
+        case .flowDone:
+            decide(.init(.committed), &actions)
+            close(now, &actions)
+        case .ack, .nack, .terminateResponse, .channelDown: break
+        }
+    }
+
+    private mutating func releasing(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
+        switch event {
+        case .ack(let attempt):
+            lateACK(attempt, now, &actions)
+        case .aborted:
+            move(to: .ended, &actions)
+        case .timer:
+            actions.append(.countUnconfirmed)
+            move(to: .ended, &actions)
+        case .nack, .committed, .flowEnded, .firstByte, .flowDone, .terminateResponse, .channelDown: break
+        }
+    }
+
+    private mutating func recalling(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
+        switch event {
+        case .ack(let attempt):
+            guard cause != .late else { return }
+            lateACK(attempt, now, &actions)
+        case .nack(let attempt, _):
+            guard isValid(attempt), cause != .late else { return }
+            sample(attempt, now, &actions)
+            linger(now, &actions)
+        case .timer:
+            guard now - recallingSince < timing.recallLimitMicroseconds else {
+                actions.append(.countUnanswered)
+                move(to: .ended, &actions)
+                return
+            }
+            recallDelayMicroseconds = min(recallDelayMicroseconds * 2, timing.recallCeilingMicroseconds)
+            actions.append(.terminate(cause))
+            actions.append(.setTimer(at: now + recallDelayMicroseconds))
+        case .aborted:
+            isAborted = true
+        case .flowDone, .terminateResponse:
+            linger(now, &actions)
+        case .channelDown(.restarted):
+            linger(now, &actions)
+        case .channelDown, .committed, .flowEnded, .firstByte: break
+        }
+    }
+
+    private mutating func recalled(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
+        switch event {
+        case .ack(let attempt):
+            lateACK(attempt, now, &actions)
+        case .aborted:
+            isAborted = true
+        case .timer:
+            if !isAborted { actions.append(.countUnconfirmed) }
+            move(to: .ended, &actions)
+        case .nack, .committed, .flowEnded, .firstByte, .flowDone, .terminateResponse, .channelDown: break
+        }
+    }
+
+    private mutating func committed(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
+        switch event {
+        case .committed:
+            isConfirmed = true
+        case .aborted(let reason):
+            guard !isConfirmed else { return }
+            isAborted = true
+            actions.append(.countMisjudged(reason))
+            recall(.late, now, &actions)
+        case .timer:
+            resetOrigin(&actions)
+            if now >= deadline && !isConfirmed {
+                move(to: .ended, &actions)
+            } else if !isConfirmed {
+                actions.append(.setTimer(at: deadline))
+            }
+        case .flowEnded:
+            move(to: .ended, &actions)
+        case .firstByte:
+            resetOrigin(&actions)
+        case .flowDone:
+            close(now, &actions)
+        case .ack, .nack, .terminateResponse, .channelDown: break
+        }
+    }
+
+    private mutating func closing(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
+        switch event {
+        case .flowEnded, .aborted, .timer:
+            move(to: .ended, &actions)
+        case .ack, .nack, .committed, .firstByte, .flowDone, .terminateResponse, .channelDown: break
+        }
+    }
+}
+
+extension TransferMachine {
+    /// Inside TO: sends the second copy of TRANSFER, or waits on. False at the deadline.
+    private mutating func retransmitted(_ now: UInt64, _ actions: inout [TransferAction]) -> Bool {
+        guard now < deadline else { return false }
+        if attempts == 1 {
+            attempts = 2
+            secondSentAt = now
+            actions.append(.transfer(attempt: 1, validMicroseconds: deadline - now))
+        }
+        actions.append(.setTimer(at: deadline))
+        return true
+    }
+
+    /// The flow is the proxy's. A timer remains where a `firstByte` is awaited, or the worker's word.
+    private mutating func enterCommitted(_ now: UInt64, _ actions: inout [TransferAction]) {
+        decide(.init(.committed), &actions)
+        deadline = now + timing.forgetMicroseconds
+        if wantsFirstByte && !isOriginReset {
+            actions.append(.setTimer(at: now + timing.firstByteMicroseconds))
+        } else if !isConfirmed {
+            actions.append(.setTimer(at: deadline))
+        } else {
+            actions.append(.cancelTimer)
+        }
+        move(to: .committed, &actions)
+    }
+
+    private mutating func resetOrigin(_ actions: inout [TransferAction]) {
+        guard wantsFirstByte, !isOriginReset else { return }
+        isOriginReset = true
+        actions.append(.resetOrigin)
+    }
+
+    private mutating func close(_ now: UInt64, _ actions: inout [TransferAction]) {
+        // Had `firstByte` been lost, the origin would keep its half.
+        resetOrigin(&actions)
+        actions.append(.flowDone)
+        actions.append(.setTimer(at: now + timing.confirmationMicroseconds))
+        move(to: .closing, &actions)
+    }
+}

@@ -1,2 +1,0 @@
-import CDPDKShim
-public func tsc() -> UInt64 { shim_tsc() }

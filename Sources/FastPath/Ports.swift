@@ -1,0 +1,111 @@
+import CDPDKShim
+public import Wire
+
+/// DPDK's environment: once in a process's life.
+public enum Environment {
+    public struct Failure: Error, CustomStringConvertible {
+        public let description: String
+        public init(description: String) { self.description = description }
+    }
+
+    /// Starts EAL with arguments as `rte_eal_init` takes them, the program's name first.
+    public static func start(_ arguments: [String]) throws {
+        // EAL keeps pointers into its arguments: they are never freed.
+        let copies = UnsafeMutablePointer<UnsafeMutablePointer<CChar>>.allocate(capacity: arguments.count + 1)
+        for (index, argument) in arguments.enumerated() {
+            let text = UnsafeMutablePointer<CChar>.allocate(capacity: argument.utf8.count + 1)
+            for (offset, byte) in argument.utf8.enumerated() { text[offset] = CChar(bitPattern: byte) }
+            text[argument.utf8.count] = 0
+            copies[index] = text
+        }
+        guard shim_eal_init(Int32(arguments.count), copies) >= 0 else {
+            throw Failure(description: "DPDK does not start: \(String(cString: shim_error_text())). Arguments: "
+                + arguments.dropFirst().joined(separator: " "))
+        }
+    }
+
+    public static func stop() { shim_eal_cleanup() }
+
+    public static var timestampHertz: UInt64 { shim_tsc_hertz() }
+    public static var timestamp: UInt64 { shim_tsc() }
+
+    /// The lcore of the n-th worker; nil when EAL was not given that many.
+    public static func workerLcore(_ index: Int) -> Int? {
+        let lcore = shim_worker_lcore(UInt32(index))
+        return lcore < 0 ? nil : Int(lcore)
+    }
+
+    public static func launch(
+        onLcore lcore: Int, _ function: @convention(c) (UnsafeMutableRawPointer?) -> Int32, _ argument: UnsafeMutableRawPointer
+    ) throws {
+        let result = shim_launch(function, argument, UInt32(lcore))
+        guard result == 0 else { throw Failure(description: "lcore \(lcore) does not start: error \(result)") }
+    }
+
+    public static func wait(forLcore lcore: Int) { shim_wait_lcore(UInt32(lcore)) }
+}
+
+/// Packets of all ports and queues.
+public struct PacketPool: @unchecked Sendable {
+    package let pointer: OpaquePointer
+    public let size: Int
+
+    public init(packets: Int) throws {
+        guard let pointer = shim_pool_make("baton_packets", UInt32(packets), 256, -1) else {
+            throw Environment.Failure(
+                description: "no memory for \(packets) packets: \(String(cString: shim_error_text())). "
+                    + "Reserve hugepages (hugepages/reserve.sh), or give EAL --no-huge -m MEGABYTES.")
+        }
+        self.pointer = pointer
+        size = packets
+    }
+
+    public var available: Int { Int(shim_pool_available(pointer)) }
+}
+
+/// A DPDK port, attached and started.
+public struct Port: Sendable {
+    public let name: String
+    public let number: UInt16
+    public let mac: MACAddress
+    /// For each queue, the descriptors that become readable when it has received something; empty when the driver has
+    /// none, and its worker then cannot sleep for long.
+    public let waitable: [[Int32]]
+
+    public init(devargs: String, queues: Int, pool: PacketPool) throws {
+        let number = shim_port_attach(devargs)
+        guard number >= 0 else {
+            throw Environment.Failure(description: "no port from '\(devargs)': does the interface or PCI device exist?")
+        }
+        let port = UInt16(number)
+        func check(_ result: Int32, _ what: String) throws {
+            guard result == 0 else {
+                throw Environment.Failure(description: "port '\(devargs)': \(what) failed with error \(result)")
+            }
+        }
+        try check(shim_port_configure(port, UInt16(queues)), "configuration for \(queues) queue(s)")
+        var waitable: [[Int32]] = []
+        for queue in 0..<queues {
+            let before = Set(Port.pollableDescriptors())
+            try check(shim_port_queue(port, UInt16(queue), pool.pointer), "set-up of queue \(queue)")
+            waitable.append(Port.pollableDescriptors().filter { !before.contains($0) })
+        }
+        try check(shim_port_start(port), "start")
+        name = devargs
+        self.number = port
+        self.waitable = waitable
+        var bytes: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0, 0)
+        withUnsafeMutableBytes(of: &bytes) { raw in
+            shim_port_mac(port, raw.baseAddress!.assumingMemoryBound(to: UInt8.self))
+        }
+        mac = withUnsafeBytes(of: bytes) { $0.baseAddress!.wireMAC(0) }
+    }
+
+    public func stop() { shim_port_stop(number) }
+
+    private static func pollableDescriptors() -> [Int32] {
+        var descriptors = [Int32](repeating: 0, count: 4_096)
+        let count = shim_pollable_descriptors(&descriptors, Int32(descriptors.count))
+        return Array(descriptors.prefix(Int(count)))
+    }
+}

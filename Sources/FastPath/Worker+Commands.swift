@@ -1,0 +1,108 @@
+import CDPDKShim
+import InterCore
+import Wire
+
+/// What the control core wants, a bounded part of it each turn.
+extension Worker {
+    mutating func takeCommands(now: UInt64) -> Int {
+        var count = 0
+        while count < 64, let command = links.commands.pop() {
+            carryOut(command, now: now)
+            count &+= 1
+        }
+        if listRemaining > 0 { listFlows(now: now) }
+        return count
+    }
+
+    private mutating func carryOut(_ command: WorkerCommand, now: UInt64) {
+        switch command {
+        case .verdict(let handle, let verdict): carryOut(verdict, handle, now: now)
+        case .proxy(let index, let hop): proxies[Int(index.value)] = hop
+        case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)
+        case .flowDone(let handle):
+            if let flow = live(handle), flow.pointee.state == .committed { close(flow, .flowDone, now: now) }
+        case .resetOrigin(let handle):
+            guard let flow = live(handle), flow.pointee.marks.contains(.resetPending) else { return }
+            flow.pointee.marks.remove(.resetPending)
+            resetOriginOf(flow, now: now)
+            rearm(flow, now: now, limit: configuration.committedIdle)
+        case .bypass(let on):
+            isBypassed = on
+            if on { abortAll(.bypassed, now: now) }
+        case .recoveryEnded: recoveryEnds = 0
+        case .abortAllHolds: abortAll(.controlDead, now: now)
+        case .listFlows(let cursor, let limit):
+            listCursor = cursor
+            listRemaining = Int(limit)
+        }
+    }
+
+    private mutating func carryOut(_ verdict: Verdict, _ handle: FlowHandle, now: UInt64) {
+        guard let flow = live(handle), flow.pointee.state == .held, flow.pointee.marks.contains(.asked) else {
+            counters.add(.staleCommands)
+            return
+        }
+        switch verdict {
+        case .origin: abort(flow, .verdictOrigin, now: now)
+        case .proxy(let proxy, let resetOrigin): commit(flow, proxy, resetOrigin: resetOrigin, now: now)
+        }
+    }
+
+    /// The flow that a handle names, unless it has ended.
+    private func live(_ handle: FlowHandle) -> Flow? {
+        guard Int(handle.index) < flows.capacity else { return nil }
+        let flow = flows.at(handle.index)
+        guard flows.isLive(flow), flow.pointee.generation == handle.generation else { return nil }
+        return flow
+    }
+
+    private mutating func abortAll(_ reason: AbortReason, now: UInt64) {
+        while asked.first != noFlow { abort(flows.at(asked.first), reason, now: now) }
+        while collecting.first != noFlow { releaseToOrigin(flows.at(collecting.first), now: now) }
+    }
+
+    /// A flow that a proxy says it has (after this director's restart).
+    private mutating func install(_ key: FlowKey, _ proxy: ProxyIndex, _ ticket: UInt32, now: UInt64) {
+        let hash = flowHash(of: key, seed: configuration.hashSeed)
+        if let flow = flows.find(key, hash: hash) {
+            if flow.pointee.state == .committed, flow.pointee.proxy.value == proxy.value {
+                return report(.flowInstalled(handle(flow), ticket: ticket))
+            }
+            return report(.flowRefused(ticket: ticket))
+        }
+        guard let flow = flows.insert(key, hash: hash) else { return report(.flowRefused(ticket: ticket)) }
+        counters.add(.flowsCreated)
+        flow.pointee.state = .committed
+        flow.pointee.proxy = proxy
+        flow.pointee.marks = [.announced]
+        flow.pointee.lastSeen = now
+        flow.pointee.deadline = now &+ configuration.committedIdle
+        timers.arm(flow, in: flows)
+        updateGauges()
+        report(.flowInstalled(handle(flow), ticket: ticket))
+    }
+
+    /// A few entries each turn, so that a long list does not hold packets up.
+    private mutating func listFlows(now: UInt64) {
+        var looked = 0
+        while looked < 256, listRemaining > 0, Int(listCursor) < flows.capacity, links.events.hasRoom(for: 1_024) {
+            let flow = flows.at(listCursor)
+            listCursor &+= 1
+            looked &+= 1
+            guard flows.isLive(flow) else { continue }
+            listRemaining &-= 1
+            let idle = (now &- flow.pointee.lastSeen) / configuration.microsecond / 1_000
+            report(
+                .flow(
+                    FlowSummary(
+                        handle: handle(flow), key: flow.pointee.key, state: flow.pointee.state, proxy: flow.pointee.proxy,
+                        idleMilliseconds: UInt32(truncatingIfNeeded: min(idle, 0xFFFF_FFFF)),
+                        packetsFromClient: flow.pointee.packetsFromClient, packetsToClient: flow.pointee.packetsToClient)))
+        }
+        let isAtEnd = Int(listCursor) >= flows.capacity
+        if listRemaining == 0 || isAtEnd {
+            listRemaining = 0
+            report(.endOfFlows(nextCursor: isAtEnd ? nil : listCursor))
+        }
+    }
+}

@@ -1,0 +1,288 @@
+import CDPDKShim
+import InterCore
+import Wire
+
+/// Collecting a request, asking, and the two ways in which a hold ends.
+extension Worker {
+    /// Most bytes of a head: ten of the client's segments, for an unacknowledged client sends no more (rule 4).
+    @inline(__always)
+    func holdBound(_ flow: Flow) -> Int {
+        let options = flow.pointee.options
+        var segment = Int(options.serverMSS == 0 ? options.clientMSS : min(options.clientMSS, options.serverMSS))
+        if options.timestamps { segment &-= 12 }
+        return min(max(segment, 1) &* 10, configuration.headLimit)
+    }
+
+    /// The first payload of a candidate.
+    mutating func beginHold(_ packet: Packet, _ flow: Flow) {
+        guard canHold else {
+            if isBypassed { counters.add(.bypassed) }
+            becomeOrigins(flow, packet.now)
+            return pass(packet)
+        }
+        guard wantsHold(flow) else { return observe(packet, flow) }
+        flow.pointee.state = .held
+        flow.pointee.holdStarted = packet.now
+        collecting.append(flow, in: flows)
+        counters.add(.holdsStarted)
+        clientHeld(packet, flow)
+    }
+
+    var canHold: Bool {
+        if isBypassed { return false }
+        if !isControlAlive {
+            counters.add(.holdsRefusedControlDead)
+            return false
+        }
+        // Room for the outcome of every hold, besides its question.
+        let holds = collecting.count &+ asked.count
+        guard holds < configuration.heldFlowLimit, heldPackets < configuration.heldPacketLimit,
+            links.events.hasRoom(for: 2 &* holds &+ 16)
+        else {
+            counters.add(.holdsRefusedBound)
+            return false
+        }
+        return true
+    }
+
+    /// A client's segment of a held flow.
+    mutating func clientHeld(_ packet: Packet, _ flow: Flow) {
+        let tcp = packet.tcp
+        let length = UInt32(packet.layout.payloadLength)
+        guard packet.hasValidChecksum else {
+            counters.add(.passedBadChecksum)
+            return pass(packet)
+        }
+        if tcp.flags.contains(.rst) {
+            if tcp.sequence == flow.pointee.clientNext { dropHold(flow, packet.now) }
+            return pass(packet)
+        }
+        noteClient(packet, flow)
+        let isFinal = tcp.flags.contains(.fin)
+        let offset = tcp.sequence.distance(from: flow.pointee.psn)
+        guard length > 0 || isFinal else {
+            // A bare ACK: the origin may hear what it knows, never of bytes that it has not got.
+            if offset <= 0 { return pass(packet) }
+            return drop(packet, .droppedHeldDuplicate)
+        }
+        guard offset >= 0, Int(offset) &+ Int(length) <= holdBound(flow),
+            flow.pointee.hold.count < configuration.heldPacketsPerFlow, heldPackets < configuration.heldPacketLimit
+        else { return outgrown(packet, flow) }
+        if length > 0 ? flow.pointee.hold.covers(tcp.sequence, length: length) : flow.pointee.hold.holdsFinal {
+            return repeated(packet, flow)
+        }
+        take(packet, flow, isFinal: isFinal)
+        if !flow.pointee.marks.contains(.asked) { readHead(flow, now: packet.now) }
+    }
+
+    mutating func take(_ packet: Packet, _ flow: Flow, isFinal: Bool) {
+        let tcp = packet.tcp
+        flow.pointee.hold.insert(packet.mbuf, sequence: tcp.sequence, layout: packet.layout, isFinal: isFinal)
+        heldPackets &+= 1
+        counters.add(.taken)
+        updateGauges()
+        let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (isFinal ? 1 : 0)
+        if end.isAfter(flow.pointee.clientNext) { flow.pointee.clientNext = end }
+    }
+
+    /// Before the head is complete, a retransmission means that the client has waited long enough; afterwards the
+    /// verdict is at hand and it is absorbed.
+    mutating func repeated(_ packet: Packet, _ flow: Flow) {
+        if flow.pointee.marks.contains(.asked) {
+            counters.add(.retransmissionsAbsorbed)
+            return drop(packet, .droppedHeldDuplicate)
+        }
+        counters.add(.requestsIncomplete)
+        releaseToOrigin(flow, now: packet.now)
+        pass(packet)
+    }
+
+    mutating func outgrown(_ packet: Packet, _ flow: Flow) {
+        if flow.pointee.marks.contains(.asked) {
+            abort(flow, .bound, now: packet.now)
+        } else {
+            counters.add(.requestsTooLong)
+            releaseToOrigin(flow, now: packet.now)
+        }
+        pass(packet)
+    }
+
+    /// Reads what is there without a gap, and asks when it is a request.
+    mutating func readHead(_ flow: Flow, now: UInt64) {
+        let bound = holdBound(flow)
+        let count = flow.pointee.hold.gather(
+            from: flow.pointee.psn, into: UnsafeMutableRawBufferPointer(rebasing: scratch[0..<min(bound, scratch.count)]))
+        let bytes = UnsafeRawBufferPointer(rebasing: scratch[0..<count])
+        switch recogniseRequest(bytes, wanted: applications(flow.pointee.rules)) {
+        case .incomplete:
+            if Int(flow.pointee.hold.bytes) >= bound || flow.pointee.hold.holdsFinal {
+                counters.add(.requestsTooLong)
+                releaseToOrigin(flow, now: now)
+            }
+        case .unsuitable:
+            counters.add(.requestsUnsuitable)
+            releaseToOrigin(flow, now: now)
+        case .request(let request):
+            counters.add(.requestsRecognised)
+            ask(flow, request, bytes, now: now)
+        }
+    }
+
+    /// Hands the question to the control core.
+    mutating func ask(_ flow: Flow, _ request: RecognisedRequest, _ bytes: UnsafeRawBufferPointer, now: UInt64) {
+        let rules = suitableRules(flow.pointee.rules, request)
+        guard rules != 0 else {
+            counters.add(.requestsUnsuitable)
+            return releaseToOrigin(flow, now: now)
+        }
+        let held = question(flow, request, rules, byteCount: bytes.count, now: now)
+        let payload = UnsafeRawBufferPointer(rebasing: bytes[0..<Int(held.payloadLength)])
+        guard holds(rules) else {
+            if links.events.push(.requestObserved(held), payload: payload) { counters.add(.requestsObserved) }
+            ringControl()
+            return releaseToOrigin(flow, now: now)
+        }
+        guard links.events.push(.requestHeld(held), payload: payload) else {
+            counters.add(.eventRingFull)
+            return releaseToOrigin(flow, now: now)
+        }
+        ringControl()
+        flow.pointee.marks.insert(.asked)
+        collecting.remove(flow, in: flows)
+        asked.append(flow, in: flows)
+    }
+
+    func question(
+        _ flow: Flow, _ request: RecognisedRequest, _ rules: UInt64, byteCount: Int, now: UInt64
+    ) -> HeldRequest {
+        let age = flow.pointee.serverTimestampAt == 0 ? 0 : (now &- flow.pointee.serverTimestampAt) / configuration.microsecond
+        let connection = ConnectionState(
+            key: flow.pointee.key, psn: flow.pointee.psn, pan: flow.pointee.pan, clientWindow: flow.pointee.clientWindow,
+            serverWindowEdge: flow.pointee.serverWindowEdge, options: flow.pointee.options,
+            serverTimestamp: flow.pointee.serverTimestamp, clientTimestamp: flow.pointee.clientTimestamp,
+            timestampAgeMicroseconds: UInt32(truncatingIfNeeded: min(age, 0xFFFF_FFFF)),
+            timeToLive: flow.pointee.timeToLive)
+        let payloadLength = min(request.headLength, byteCount, HeldRequest.maximumPayload)
+        return HeldRequest(
+            handle: handle(flow), connection: connection, request: request, rules: rules, recognisedAt: now,
+            heldLength: flow.pointee.hold.bytes, payloadLength: UInt16(payloadLength))
+    }
+
+    /// A rule that only observes: what one segment shows is asked about, and nothing is held.
+    mutating func observe(_ packet: Packet, _ flow: Flow) {
+        let start = UnsafeRawPointer(packet.bytes) + Int(packet.layout.payload)
+        let bytes = UnsafeRawBufferPointer(start: start, count: Int(packet.layout.payloadLength))
+        if packet.tcp.sequence == flow.pointee.psn,
+            case .request(let request) = recogniseRequest(bytes, wanted: applications(flow.pointee.rules)) {
+            let rules = suitableRules(flow.pointee.rules, request)
+            if rules != 0 {
+                let question = question(flow, request, rules, byteCount: bytes.count, now: packet.now)
+                let payload = UnsafeRawBufferPointer(rebasing: bytes[0..<Int(question.payloadLength)])
+                if links.events.push(.requestObserved(question), payload: payload) { counters.add(.requestsObserved) }
+                ringControl()
+            }
+        }
+        becomeOrigins(flow, packet.now)
+        pass(packet)
+    }
+
+    // MARK: the two ends of a hold
+
+    /// COMMITTED: the origin's half is reset, the held packets go to the proxy.
+    mutating func commit(_ flow: Flow, _ proxy: ProxyIndex, resetOrigin: Bool, now: UInt64) {
+        asked.remove(flow, in: flows)
+        flow.pointee.marks.remove(.asked)
+        flow.pointee.state = .committed
+        flow.pointee.proxy = proxy
+        flow.pointee.lastSeen = now
+        if resetOrigin { resetOriginOf(flow, now: now) } else { flow.pointee.marks.insert(.resetPending) }
+        while let packet = flow.pointee.hold.removeFirst() {
+            released()
+            sendToProxy(packet, proxy, isTagged: flow.pointee.key.vlan.isTagged)
+        }
+        rearm(flow, now: now, limit: configuration.committedIdle)
+        counters.add(.holdsCommitted)
+        report(.committed(handle(flow)))
+        updateGauges()
+    }
+
+    /// ABORTED: the held packets go to the origin, in order.
+    mutating func abort(_ flow: Flow, _ reason: AbortReason, now: UInt64) {
+        let wasAsked = flow.pointee.marks.contains(.asked)
+        let handle = handle(flow)
+        releaseToOrigin(flow, now: now)
+        if wasAsked {
+            counters.add(.holdsAborted)
+            report(.aborted(handle, reason))
+        }
+    }
+
+    /// Empties a hold towards the origin; the flow is the origin's from now on.
+    mutating func releaseToOrigin(_ flow: Flow, now: UInt64) {
+        leaveQueues(flow)
+        while let packet = flow.pointee.hold.removeFirst() {
+            released()
+            sendToServers(packet)
+        }
+        becomeOrigins(flow, now)
+    }
+
+    /// The client reset its connection: nobody wants the held packets any more.
+    mutating func dropHold(_ flow: Flow, _ now: UInt64) {
+        let wasAsked = flow.pointee.marks.contains(.asked)
+        let handle = handle(flow)
+        leaveQueues(flow)
+        while let packet = flow.pointee.hold.removeFirst() {
+            released()
+            counters.add(.droppedClientReset)
+            shim_mbuf_free(packet)
+        }
+        becomeOrigins(flow, now, closing: true)
+        if wasAsked {
+            counters.add(.holdsAborted)
+            report(.aborted(handle, .clientReset))
+        }
+    }
+
+    mutating func leaveQueues(_ flow: Flow) {
+        guard flow.pointee.state == .held else { return }
+        if flow.pointee.marks.contains(.asked) {
+            asked.remove(flow, in: flows)
+            flow.pointee.marks.remove(.asked)
+        } else {
+            collecting.remove(flow, in: flows)
+        }
+    }
+
+    mutating func released() {
+        heldPackets &-= 1
+        counters.add(.released)
+    }
+
+    mutating func becomeOrigins(_ flow: Flow, _ now: UInt64, closing: Bool = false) {
+        flow.pointee.state = .origin
+        flow.pointee.lastSeen = now
+        if closing {
+            removeFlow(flow)
+            counters.add(.flowsClosed)
+        } else {
+            rearm(flow, now: now, limit: configuration.idle)
+        }
+        updateGauges()
+    }
+
+    func handle(_ flow: Flow) -> FlowHandle {
+        FlowHandle(
+            worker: UInt8(truncatingIfNeeded: configuration.workerIndex), index: flows.index(of: flow),
+            generation: flow.pointee.generation)
+    }
+
+    mutating func report(_ event: WorkerEvent) {
+        if !links.events.push(event) { counters.add(.eventRingFull) }
+        ringControl()
+    }
+
+    func ringControl() {
+        if links.controlDoorbell.isSleeperWaiting { shim_signal(links.controlDoorbell.descriptor) }
+    }
+}

@@ -1,0 +1,174 @@
+import CDPDKShim
+import InterCore
+import Wire
+
+/// The few packets that a worker changes or makes.
+extension Worker {
+    /// A candidate's SYN loses what an adopted connection could not go on with: ECN, MPTCP, fast open; and, when the
+    /// SYN/ACK will not be seen, window scale, SACK and timestamps (rule 12). Overwritten with NOP, so nothing moves.
+    func rewriteSYN(_ packet: Packet, muted: Bool) {
+        let header = packet.bytes + Int(packet.layout.transport)
+        let view = TCPHeader(UnsafeRawPointer(header))
+        let flags = view.flags
+        var changed = false
+        if !flags.lacks([.ece, .cwr]) || view.hasAE {
+            header.setWire8(13, flags.rawValue & 0x3F)
+            header.setWire8(12, view.base.wire8(12) & 0xF0)
+            changed = true
+        }
+        let end = view.length
+        var offset = 20
+        while offset < end {
+            let kind = view.base.wire8(offset)
+            if kind == TCPOptionKind.end { break }
+            if kind == TCPOptionKind.noOperation {
+                offset &+= 1
+                continue
+            }
+            let length = Int(view.base.wire8(offset &+ 1))
+            if mustGo(kind, muted: muted) {
+                var index = 0
+                while index < length {
+                    header.setWire8(offset &+ index, TCPOptionKind.noOperation)
+                    index &+= 1
+                }
+                counters.add(.optionsMuted)
+                changed = true
+            }
+            offset &+= length
+        }
+        if clamp(header, TCPOptions(of: view)) { changed = true }
+        if changed { storeChecksum(packet) }
+    }
+
+    private func mustGo(_ kind: UInt8, muted: Bool) -> Bool {
+        if kind == TCPOptionKind.multipath || kind == TCPOptionKind.fastOpen || kind == TCPOptionKind.accurateECN0
+            || kind == TCPOptionKind.accurateECN1 || kind == TCPOptionKind.experiment {
+            return true
+        }
+        return muted
+            && (kind == TCPOptionKind.windowScale || kind == TCPOptionKind.sackPermitted || kind == TCPOptionKind.timestamps)
+    }
+
+    /// A SYN/ACK's MSS, down to the configured one.
+    func clampMSS(_ packet: Packet, _ options: TCPOptions) {
+        if clamp(packet.bytes + Int(packet.layout.transport), options) { storeChecksum(packet) }
+    }
+
+    private func clamp(_ header: UnsafeMutableRawPointer, _ options: TCPOptions) -> Bool {
+        guard configuration.maximumSegment > 0, options.maximumSegmentSizeOffset > 0,
+            options.maximumSegmentSize > configuration.maximumSegment
+        else { return false }
+        header.setWire16(Int(options.maximumSegmentSizeOffset), configuration.maximumSegment)
+        counters.add(.segmentsClamped)
+        return true
+    }
+
+    /// The checksum was verified before the change, so making it anew launders nothing.
+    private func storeChecksum(_ packet: Packet) {
+        let header = packet.bytes + Int(packet.layout.transport)
+        header.setWire16(16, 0)
+        header.setWire16(16, packet.layout.computedChecksum(packet.bytes))
+    }
+
+    // MARK: resets
+
+    /// Resets the origin's half in the client's name, with exactly the number that the origin expects (RFC 5961
+    /// section 3.2 ignores any other).
+    mutating func resetOriginOf(_ flow: Flow, now: UInt64) {
+        let key = flow.pointee.key
+        sendReset(
+            Reset(
+                source: key.client, destination: key.server, sourcePort: key.clientPort, destinationPort: key.serverPort,
+                sourceMAC: flow.pointee.clientMAC, destinationMAC: flow.pointee.originMAC, vlan: key.vlan,
+                sequence: flow.pointee.psn, timeToLive: flow.pointee.timeToLive),
+            counter: .originResetsSent)
+        flow.pointee.resetsSent &+= 1
+    }
+
+    /// Answers a late packet of the origin with the reset that it would have got from a client that knows nothing.
+    mutating func resetSender(of packet: Packet) {
+        let bytes = UnsafeRawPointer(packet.bytes)
+        let tcp = packet.tcp
+        guard tcp.flags.contains(.ack) else { return }
+        let network = Int(packet.layout.network)
+        sendReset(
+            Reset(
+                source: packet.layout.destination(bytes, ipHeader: network),
+                destination: packet.layout.source(bytes, ipHeader: network),
+                sourcePort: tcp.base.wire16(2), destinationPort: tcp.base.wire16(0), sourceMAC: packet.destinationMAC,
+                destinationMAC: packet.sourceMAC, vlan: packet.layout.vlan, sequence: tcp.acknowledgement, timeToLive: 64),
+            counter: .tombstoneResetsSent)
+    }
+
+    struct Reset {
+        var source: IPAddress
+        var destination: IPAddress
+        var sourcePort: UInt16
+        var destinationPort: UInt16
+        var sourceMAC: MACAddress
+        var destinationMAC: MACAddress
+        var vlan: VLAN
+        var sequence: SequenceNumber
+        var timeToLive: UInt8
+    }
+
+    /// Makes a reset and sends it to the servers' side. An empty pool loses it: the origin's next packet gets another.
+    mutating func sendReset(_ reset: Reset, counter: Counter) {
+        let isV6 = !reset.source.isV4
+        let network = reset.vlan.isTagged ? 18 : 14
+        let transport = network &+ (isV6 ? 40 : 20)
+        // Ethernet's least frame, so that no port has to pad.
+        let length = max(transport &+ 20, 60)
+        guard let packet = shim_mbuf_make(links.pool, UInt16(length)) else { return }
+        let bytes = UnsafeMutableRawPointer(shim_mbuf_data(packet))
+        var index = 0
+        while index < length {
+            bytes.setWire8(index, 0)
+            index &+= 1
+        }
+        bytes.setWireMAC(0, reset.destinationMAC)
+        bytes.setWireMAC(6, reset.sourceMAC)
+        if reset.vlan.isTagged {
+            bytes.setWire16(12, 0x8100)
+            bytes.setWire16(14, reset.vlan.value)
+        }
+        bytes.setWire16(network &- 2, isV6 ? 0x86DD : 0x0800)
+        if isV6 { writeIPv6(bytes + network, reset) } else { writeIPv4(bytes + network, reset) }
+        let tcp = bytes + transport
+        tcp.setWire16(0, reset.sourcePort)
+        tcp.setWire16(2, reset.destinationPort)
+        tcp.setWire32(4, reset.sequence.value)
+        tcp.setWire8(12, 0x50)
+        tcp.setWire8(13, TCPFlags.rst.rawValue)
+        let layout = PacketLayout(of: UnsafeRawPointer(bytes), length: length)
+        tcp.setWire16(16, layout.computedChecksum(UnsafeRawPointer(bytes)))
+        counters.add(.generated)
+        counters.add(counter)
+        sendToServers(packet)
+    }
+
+    private func writeIPv4(_ header: UnsafeMutableRawPointer, _ reset: Reset) {
+        header.setWire8(0, 0x45)
+        header.setWire16(2, 40)
+        header.setWire16(6, 0x4000)
+        header.setWire8(8, reset.timeToLive)
+        header.setWire8(9, 6)
+        header.setWire32(12, reset.source.v4)
+        header.setWire32(16, reset.destination.v4)
+        var sum = InternetChecksum()
+        sum.add(UnsafeRawPointer(header), count: 20)
+        header.setWire16(10, sum.value)
+    }
+
+    private func writeIPv6(_ header: UnsafeMutableRawPointer, _ reset: Reset) {
+        header.setWire32(0, 0x6000_0000)
+        header.setWire16(4, 20)
+        header.setWire8(6, 6)
+        header.setWire8(7, reset.timeToLive)
+        header.setWire64(8, reset.source.high)
+        header.setWire64(16, reset.source.low)
+        header.setWire64(24, reset.destination.high)
+        header.setWire64(32, reset.destination.low)
+    }
+}

@@ -1,0 +1,98 @@
+import InterCore
+import Wire
+
+/// Which connections are somebody's business. Small tables, walked only for SYNs and first requests.
+extension Worker {
+    /// The destination that a route gives a connection: a proxy, `.none` for the origin, nil without a route.
+    func route(of key: FlowKey) -> ProxyIndex? {
+        var index = 0
+        while index < configuration.routeCount {
+            let rule = configuration.routes + index
+            if key.serverPort >= rule.pointee.firstPort, key.serverPort <= rule.pointee.lastPort,
+                rule.pointee.server.contains(key.server), rule.pointee.client.contains(key.client) {
+                return rule.pointee.proxy
+            }
+            index &+= 1
+        }
+        return nil
+    }
+
+    /// Bits of the candidate rules that match; a canary's lot is drawn here, once for a connection.
+    func candidateRules(of key: FlowKey, hash: UInt64) -> UInt64 {
+        var bits: UInt64 = 0
+        var index = 0
+        while index < configuration.candidateCount {
+            if matches(configuration.candidates + index, key), isOn(configuration.candidates[index].mode, hash) {
+                bits |= 1 &<< UInt64(index)
+            }
+            index &+= 1
+        }
+        return bits
+    }
+
+    /// True for connections that some rule could have transferred, whatever its lot.
+    func matchesCandidate(_ key: FlowKey) -> Bool {
+        var index = 0
+        while index < configuration.candidateCount {
+            if configuration.candidates[index].mode != .off, matches(configuration.candidates + index, key) { return true }
+            index &+= 1
+        }
+        return false
+    }
+
+    private func matches(_ rule: UnsafePointer<CandidateRule>, _ key: FlowKey) -> Bool {
+        key.serverPort >= rule.pointee.firstPort && key.serverPort <= rule.pointee.lastPort
+            && rule.pointee.server.contains(key.server) && rule.pointee.client.contains(key.client)
+    }
+
+    private func isOn(_ mode: RuleMode, _ hash: UInt64) -> Bool {
+        switch mode {
+        case .off: false
+        case .observe, .on: true
+        case .canary(let percent): isCanary(hash: hash, percent: percent)
+        }
+    }
+
+    /// All applications that the rules of a set look for.
+    func applications(_ rules: UInt64) -> Application {
+        var found: Application = []
+        var rest = rules
+        while rest != 0 {
+            found.formUnion(configuration.candidates[rest.trailingZeroBitCount].applications)
+            rest &= rest &- 1
+        }
+        return found
+    }
+
+    func wantsOnlySMTP(_ flow: Flow) -> Bool { applications(flow.pointee.rules) == .smtp }
+
+    /// A set's first rule says whether the SYN/ACK can be seen.
+    func isAsymmetric(_ rules: UInt64) -> Bool { configuration.candidates[rules.trailingZeroBitCount].isAsymmetric }
+
+    /// Rules of a set that a request satisfies.
+    func suitableRules(_ rules: UInt64, _ request: RecognisedRequest) -> UInt64 {
+        var kept: UInt64 = 0
+        var rest = rules
+        while rest != 0 {
+            let index = rest.trailingZeroBitCount
+            let rule = configuration.candidates + index
+            if rule.pointee.applications.contains(request.application), rule.pointee.isPublic || !request.hasCredentials {
+                kept |= 1 &<< UInt64(index)
+            }
+            rest &= rest &- 1
+        }
+        return kept
+    }
+
+    /// True when some rule of a set does more than observe.
+    func holds(_ rules: UInt64) -> Bool {
+        var rest = rules
+        while rest != 0 {
+            if configuration.candidates[rest.trailingZeroBitCount].mode != .observe { return true }
+            rest &= rest &- 1
+        }
+        return false
+    }
+
+    func wantsHold(_ flow: Flow) -> Bool { holds(flow.pointee.rules) }
+}

@@ -1,0 +1,153 @@
+import CDPDKShim
+import InterCore
+import Wire
+
+/// What a segment from the servers' side means to its flow.
+extension Worker {
+    mutating func handleServer(_ packet: Packet, _ flow: Flow?, _ key: FlowKey) {
+        guard let flow else {
+            if recoveryEnds != 0, packet.tcp.flags.contains(.rst), matchesCandidate(key) {
+                // The origin does not know a connection that a proxy may have: the client must not hear of it.
+                counters.add(.recoveryWithheld)
+                return drop(packet, .droppedRecovery)
+            }
+            counters.add(.passedNotCandidate)
+            return pass(packet)
+        }
+        flow.pointee.packetsToClient &+= 1
+        switch flow.pointee.state {
+        case .opening: serverOpening(packet, flow)
+        case .held: serverHeld(packet, flow)
+        case .origin:
+            endOnReset(packet, flow)
+            pass(packet)
+        case .committed: serverCommitted(packet, flow)
+        case .routed:
+            flow.pointee.lastSeen = packet.now
+            pass(packet)
+        case .closed:
+            if flow.pointee.proxy.value == ProxyIndex.none.value { pass(packet) } else { serverCommitted(packet, flow) }
+        }
+    }
+
+    mutating func serverOpening(_ packet: Packet, _ flow: Flow) {
+        let tcp = packet.tcp
+        let flags = tcp.flags
+        flow.pointee.lastSeen = packet.now
+        if flags.has([.syn, .ack]) {
+            if packet.hasValidChecksum, tcp.acknowledgement == flow.pointee.psn { learnHandshake(packet, flow) }
+            return pass(packet)
+        }
+        let speaks = packet.layout.payloadLength > 0 || flags.contains(.fin) || flags.contains(.rst)
+        if speaks {
+            if packet.hasValidChecksum { serverSpeaks(packet, flow) }
+        } else {
+            noteServer(packet, flow)
+        }
+        pass(packet)
+    }
+
+    /// SYN/ACK: what the connection agreed on (RFC 7323, RFC 2018).
+    mutating func learnHandshake(_ packet: Packet, _ flow: Flow) {
+        let tcp = packet.tcp
+        let options = TCPOptions(of: tcp)
+        guard !options.isMalformed else { return becomeOrigins(flow, packet.now) }
+        flow.pointee.pan = tcp.sequence + 1
+        flow.pointee.serverNext = tcp.sequence + 1
+        var agreed = flow.pointee.options
+        agreed.serverMSS = options.maximumSegmentSize != 0 ? options.maximumSegmentSize : (packet.layout.isV6 ? 1_220 : 536)
+        agreed.windowScale = agreed.windowScale && options.windowScale != 0xFF
+        agreed.serverWindowScale = agreed.windowScale ? options.windowScale : 0
+        if !agreed.windowScale { agreed.clientWindowScale = 0 }
+        agreed.sack = agreed.sack && options.sackPermitted
+        agreed.timestamps = agreed.timestamps && options.hasTimestamps
+        flow.pointee.options = agreed
+        flow.pointee.serverTimestamp = options.timestampValue
+        flow.pointee.serverTimestampAt = packet.now
+        // The window of a SYN is never scaled (RFC 7323 section 2.2).
+        flow.pointee.serverWindowEdge = flow.pointee.psn + UInt32(tcp.window)
+        flow.pointee.originMAC = packet.sourceMAC
+        flow.pointee.marks.insert(.handshakeKnown)
+        flow.pointee.deadline = packet.now &+ configuration.idle
+        clampMSS(packet, options)
+    }
+
+    /// The server's word before the client's request: only SMTP's greeting leaves the flow a candidate.
+    mutating func serverSpeaks(_ packet: Packet, _ flow: Flow) {
+        let tcp = packet.tcp
+        guard tcp.flags.lacks([.fin, .rst]), applications(flow.pointee.rules).contains(.smtp),
+            tcp.sequence == flow.pointee.serverNext, flow.pointee.marks.contains(.handshakeKnown)
+        else { return becomeOrigins(flow, packet.now, closing: tcp.flags.contains(.rst)) }
+        let end = UnsafeRawPointer(packet.bytes) + Int(packet.layout.payload) + Int(packet.layout.payloadLength)
+        let endsLine = packet.layout.payloadLength >= 2 && end.wire16(-2) == 0x0D0A
+        // 220-… goes on; 220 … is the last line. A greeting of several segments is left to the origin.
+        let start = UnsafeRawPointer(packet.bytes) + Int(packet.layout.payload)
+        guard endsLine, packet.layout.payloadLength >= 6, start.wire32(0) == 0x3232_3020 else {
+            return becomeOrigins(flow, packet.now)
+        }
+        flow.pointee.serverNext = tcp.sequence + UInt32(packet.layout.payloadLength)
+        flow.pointee.pan = flow.pointee.serverNext
+        flow.pointee.marks.insert(.greeted)
+        noteServer(packet, flow)
+    }
+
+    /// What a server's segment tells before a transfer.
+    func noteServer(_ packet: Packet, _ flow: Flow) {
+        let tcp = packet.tcp
+        guard tcp.flags.contains(.ack), tcp.flags.lacks([.syn, .rst]) else { return }
+        let edge = tcp.acknowledgement + UInt32(tcp.window) &<< UInt32(flow.pointee.options.serverWindowScale)
+        if edge.isAfter(flow.pointee.serverWindowEdge) { flow.pointee.serverWindowEdge = edge }
+        if flow.pointee.options.timestamps {
+            let options = TCPOptions(of: tcp)
+            if options.hasTimestamps {
+                flow.pointee.serverTimestamp = options.timestampValue
+                flow.pointee.serverTimestampAt = packet.now
+            }
+        }
+    }
+
+    /// The origin speaks while its request is held: time-outs, mostly. The transfer is off.
+    mutating func serverHeld(_ packet: Packet, _ flow: Flow) {
+        let flags = packet.tcp.flags
+        if packet.layout.payloadLength > 0 || flags.contains(.fin) || flags.contains(.rst) {
+            if packet.hasValidChecksum { abort(flow, .originClosed, now: packet.now) }
+        } else {
+            noteServer(packet, flow)
+        }
+        pass(packet)
+    }
+
+    /// Rule 5: after the commit only the chosen proxy speaks to the client.
+    mutating func serverCommitted(_ packet: Packet, _ flow: Flow) {
+        let tcp = packet.tcp
+        let hop = proxies[Int(flow.pointee.proxy.value)]
+        guard packet.sourceMAC == hop.mac else {
+            if tcp.flags.lacks(.rst), !flow.pointee.marks.contains(.resetPending) { resetSender(of: packet) }
+            return drop(packet, flow.pointee.state == .closed ? .droppedTombstone : .droppedOriginAfterCommit)
+        }
+        flow.pointee.lastSeen = packet.now
+        let isReset = tcp.flags.contains(.rst)
+        let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
+        if !isReset, end.isAfter(flow.pointee.serverNext) { flow.pointee.serverNext = end }
+        pass(packet)
+        if isReset, flow.pointee.state == .committed,
+            tcp.sequence == flow.pointee.serverNext || flow.pointee.marks.contains(.announced) {
+            close(flow, .proxyReset, now: packet.now)
+        }
+    }
+
+    /// Rule 13: an ICMP error about a committed flow is its proxy's concern.
+    mutating func handleError(_ packet: Packet, _ flow: Flow?) {
+        guard packet.fromClient, let flow, flow.pointee.state == .committed || flow.pointee.state == .routed,
+            flow.pointee.proxy.value != ProxyIndex.none.value
+        else { return pass(packet) }
+        let quoted = SequenceNumber(UnsafeRawPointer(packet.bytes).wire32(Int(packet.layout.payload) &+ 4))
+        // Plausible: within the last two gibibytes' window of what the proxy has sent (RFC 5927 section 4).
+        let behind = flow.pointee.serverNext.distance(from: quoted)
+        guard behind >= 0 && behind < 1 << 30 || flow.pointee.marks.contains(.announced) || flow.pointee.state == .routed
+            || flow.pointee.marks.contains(.asymmetric)
+        else { return pass(packet) }
+        counters.add(.icmpToProxy)
+        toProxy(packet, flow)
+    }
+}

@@ -1,0 +1,86 @@
+import CDPDKShim
+import InterCore
+import Wire
+
+/// One side of the director: a queue pair, and packets that wait to leave by it.
+struct Side {
+    let queue: PortQueue
+    let waiting: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Side.capacity)
+    var count = 0
+
+    /// Packets that a slow port may leave waiting from one turn to the next.
+    static var capacity: Int { 1_024 }
+
+    init(_ queue: PortQueue) { self.queue = queue }
+
+    @inline(__always)
+    mutating func enqueue(_ packet: OpaquePointer, _ counters: CounterBlock) {
+        if count == Side.capacity {
+            counters.add(.droppedTransmitFull)
+            shim_mbuf_free(packet)
+            return
+        }
+        waiting[count] = packet
+        count &+= 1
+    }
+
+    /// Sends what waits; what the port does not take goes on waiting.
+    mutating func flush(_ counters: CounterBlock, _ counter: Counter) {
+        var sent = 0
+        while sent < count {
+            let batch = UInt16(truncatingIfNeeded: min(count &- sent, Burst.size))
+            let taken = Int(shim_transmit(queue.port, queue.queue, waiting + sent, batch))
+            if taken == 0 { break }
+            sent &+= taken
+        }
+        counters.add(counter, UInt64(sent))
+        var index = sent
+        while index < count {
+            waiting[index &- sent] = waiting[index]
+            index &+= 1
+        }
+        count &-= sent
+    }
+}
+
+extension Worker {
+    /// To the other side, unchanged.
+    @inline(__always)
+    mutating func pass(_ packet: Packet) {
+        if packet.fromClient { sendToServers(packet.mbuf) } else { sendToClients(packet.mbuf) }
+    }
+
+    @inline(__always)
+    mutating func sendToServers(_ packet: OpaquePointer) {
+        serverSide.enqueue(packet, counters)
+    }
+
+    @inline(__always)
+    mutating func sendToClients(_ packet: OpaquePointer) {
+        clientSide.enqueue(packet, counters)
+    }
+
+    @inline(__always)
+    func drop(_ packet: Packet, _ reason: Counter) {
+        counters.add(reason)
+        shim_mbuf_free(packet.mbuf)
+    }
+
+    /// Hands the turn's packets to the ports. What a port does not take waits for the next turn.
+    mutating func transmit() {
+        clientSide.flush(counters, .transmittedToClients)
+        serverSide.flush(counters, .transmittedToServers)
+    }
+
+    /// Sends a client's packet to a proxy: the destination MAC changes, and the VLAN when the proxy has its own.
+    @inline(__always)
+    mutating func sendToProxy(_ packet: OpaquePointer, _ proxy: ProxyIndex, isTagged: Bool) {
+        let hop = proxies[Int(proxy.value)]
+        let bytes = UnsafeMutableRawPointer(shim_mbuf_data(packet))
+        bytes.setWireMAC(0, hop.mac)
+        if hop.vlan.isTagged, isTagged {
+            bytes.setWire16(14, UnsafeRawPointer(bytes).wire16(14) & 0xF000 | hop.vlan.value)
+        }
+        sendToServers(packet)
+    }
+}

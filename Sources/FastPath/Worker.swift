@@ -1,0 +1,205 @@
+import CDPDKShim
+import InterCore
+import Wire
+
+/// One worker: polls its ports' queues, owns its flows, moves packets. Everything it needs is made before it starts;
+/// after that it takes no lock, allocates nothing and calls nothing of Swift's runtime (invariant 5).
+///
+/// A packet's way is `poll`: receive, parse, look up, act, transmit. Time is a parameter, in TSC ticks.
+public struct Worker: ~Copyable {
+    let configuration: CompiledConfiguration
+    let links: WorkerLinks
+    let counters: CounterBlock
+    var flows: FlowTable
+    var timers: FlowTimers
+    /// Flows whose head is not complete, and flows that wait for a verdict.
+    var collecting = HoldQueue()
+    var asked = HoldQueue()
+    var heldPackets = 0
+    var clientSide: Side
+    var serverSide: Side
+    var proxies: UnsafeMutablePointer<NextHop>
+    let scratch: UnsafeMutableRawBufferPointer
+    let burst: Burst
+    var isBypassed = false
+    var isControlAlive = true
+    /// TSC until which mid-stream packets without an entry are withheld; 0 when that is over.
+    var recoveryEnds: UInt64
+    /// The next entry to report of a `listFlows`, and how many more.
+    var listCursor: UInt32 = 0
+    var listRemaining = 0
+
+    public init(configuration: WorkerConfiguration, links: WorkerLinks, now: UInt64, hertz: UInt64) {
+        self.configuration = CompiledConfiguration(configuration, hertz: hertz)
+        self.links = links
+        counters = links.counters
+        flows = FlowTable(capacity: configuration.flowCapacity)
+        timers = FlowTimers(now: now, hertz: hertz)
+        clientSide = Side(links.clientQueue)
+        serverSide = Side(links.serverQueue)
+        proxies = .allocate(capacity: 256)
+        proxies.initialize(repeating: NextHop(mac: .zero), count: 256)
+        scratch = .allocate(byteCount: configuration.headLimit, alignment: 64)
+        burst = Burst()
+        recoveryEnds = configuration.recoveryMicroseconds == 0 ? 0 : now &+ self.configuration.recovery
+    }
+
+    /// One turn. Returns how many packets and commands it found; 0 means that there was nothing to do.
+    public mutating func poll(now: UInt64) -> Int {
+        links.heartbeat.beat(now: now)
+        isControlAlive = now &- links.controlHeartbeat.lastBeat < configuration.heartbeat
+        var found = takeCommands(now: now)
+        found &+= receive(clientSide.queue, fromClient: true, now: now)
+        found &+= receive(serverSide.queue, fromClient: false, now: now)
+        found &+= receiveHandedOver(now: now)
+        expire(now: now)
+        transmit()
+        return found
+    }
+
+    /// One burst of one queue through all stages.
+    mutating func receive(_ queue: PortQueue, fromClient: Bool, now: UInt64) -> Int {
+        let count = Int(shim_receive(queue.port, queue.queue, burst.packets, UInt16(Burst.size)))
+        guard count > 0 else { return 0 }
+        counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(count))
+        parse(count, fromClient: fromClient)
+        let own = sortOut(count, fromClient: fromClient)
+        act(own, fromClient: fromClient, now: now)
+        return count
+    }
+
+    /// Packets of this worker's flows that came in by another's queue.
+    mutating func receiveHandedOver(now: UInt64) -> Int {
+        var count = 0
+        var source = 0
+        while source < links.handOverSources {
+            let ring = links.handOverIn[source]
+            var taken = 0
+            while taken < Burst.size, let handed = ring.pop() {
+                burst.packets[0] = OpaquePointer(bitPattern: handed.packet)
+                counters.add(.receivedHandedOver)
+                parse(1, fromClient: handed.fromClient)
+                act(1, fromClient: handed.fromClient, now: now)
+                taken &+= 1
+            }
+            count &+= taken
+            source &+= 1
+        }
+        return count
+    }
+
+    /// Reads the headers and finds the connection of each packet; asks the memory for its bucket.
+    mutating func parse(_ count: Int, fromClient: Bool) {
+        var index = 0
+        while index < count {
+            let packet = burst.packets[index]!
+            let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
+            let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
+            burst.layouts[index] = layout
+            if layout.kind == .tcp || layout.kind == .icmpError {
+                let key = layout.kind == .tcp
+                    ? layout.key(bytes, fromClient: fromClient) : layout.quotedKey(bytes, fromClient: fromClient)
+                burst.keys[index] = key
+                let hash = flowHash(of: key, seed: configuration.hashSeed)
+                burst.hashes[index] = hash
+                flows.prefetch(hash)
+            }
+            index &+= 1
+        }
+    }
+
+    /// Gives other workers' packets away and closes the gaps. Returns how many are left.
+    mutating func sortOut(_ count: Int, fromClient: Bool) -> Int {
+        guard configuration.workerCount > 1 else { return count }
+        var kept = 0
+        var index = 0
+        while index < count {
+            let kind = burst.layouts[index].kind
+            let owner = kind == .tcp || kind == .icmpError
+                ? flowOwner(ofHash: burst.hashes[index], workerCount: configuration.workerCount) : configuration.workerIndex
+            if owner == configuration.workerIndex {
+                burst.move(index, to: kept)
+                kept &+= 1
+            } else {
+                handOver(burst.packets[index]!, to: owner, fromClient: fromClient)
+            }
+            index &+= 1
+        }
+        return kept
+    }
+
+    func handOver(_ packet: OpaquePointer, to owner: Int, fromClient: Bool) {
+        let handed = HandedOver(packet: UInt(bitPattern: packet), fromClient: fromClient)
+        if links.handOverOut[owner].push(handed) {
+            counters.add(.handedOver)
+            if links.doorbells[owner].isSleeperWaiting { shim_signal(links.doorbells[owner].descriptor) }
+        } else {
+            counters.add(.droppedHandOverFull)
+            shim_mbuf_free(packet)
+        }
+    }
+
+    /// Looks each packet's flow up and lets its state decide.
+    mutating func act(_ count: Int, fromClient: Bool, now: UInt64) {
+        var index = 0
+        while index < count {
+            let packet = Packet(
+                mbuf: burst.packets[index]!, layout: burst.layouts[index], fromClient: fromClient, now: now)
+            switch packet.layout.kind {
+            case .tcp:
+                let key = burst.keys[index]
+                let hash = burst.hashes[index]
+                let flow = flows.find(key, hash: hash)
+                if fromClient {
+                    handleClient(packet, flow, key, hash)
+                } else {
+                    handleServer(packet, flow, key)
+                }
+            case .icmpError: handleError(packet, flows.find(burst.keys[index], hash: burst.hashes[index]))
+            case .fragment:
+                counters.add(.passedFragment)
+                pass(packet)
+            case .other:
+                counters.add(.passedNotTCP)
+                pass(packet)
+            }
+            index &+= 1
+        }
+    }
+}
+
+/// A packet on its way through a worker.
+struct Packet {
+    let mbuf: OpaquePointer
+    let layout: PacketLayout
+    let fromClient: Bool
+    let now: UInt64
+
+    @inline(__always) var bytes: UnsafeMutableRawPointer { UnsafeMutableRawPointer(shim_mbuf_data(mbuf)) }
+    @inline(__always) var tcp: TCPHeader { TCPHeader(UnsafeRawPointer(bytes) + Int(layout.transport)) }
+    @inline(__always) var hasValidChecksum: Bool { layout.hasValidChecksum(bytes) }
+    @inline(__always) var sourceMAC: MACAddress { UnsafeRawPointer(bytes).wireMAC(6) }
+    @inline(__always) var destinationMAC: MACAddress { UnsafeRawPointer(bytes).wireMAC(0) }
+    /// IPv4 TTL or IPv6 hop limit.
+    @inline(__always) var timeToLive: UInt8 {
+        UnsafeRawPointer(bytes).wire8(Int(layout.network) &+ (layout.isV6 ? 7 : 8))
+    }
+}
+
+/// What the stages hand on to each other: parallel arrays, filled anew by each burst.
+struct Burst {
+    static var size: Int { 32 }
+    let packets: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Burst.size)
+    let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
+    let keys: UnsafeMutablePointer<FlowKey> = .allocate(capacity: Burst.size)
+    let hashes: UnsafeMutablePointer<UInt64> = .allocate(capacity: Burst.size)
+
+    @inline(__always)
+    func move(_ source: Int, to target: Int) {
+        guard source != target else { return }
+        packets[target] = packets[source]
+        layouts[target] = layouts[source]
+        keys[target] = keys[source]
+        hashes[target] = hashes[source]
+    }
+}

@@ -1,0 +1,125 @@
+import CDPDKShim
+public import InterCore
+import Wire
+
+/// One receive and transmit queue pair of a port.
+public struct PortQueue: Sendable {
+    public var port: UInt16
+    public var queue: UInt16
+
+    public init(port: UInt16, queue: UInt16) {
+        self.port = port
+        self.queue = queue
+    }
+}
+
+/// A packet on its way to the worker that owns its flow.
+public struct HandedOver: BitwiseCopyable, Sendable {
+    /// The mbuf's address.
+    public var packet: UInt
+    public var fromClient: Bool
+}
+
+/// All that a worker shares with others. Rings and bells are made before any worker starts and live as long as the
+/// process.
+public struct WorkerLinks: @unchecked Sendable {
+    public let clientQueue: PortQueue
+    public let serverQueue: PortQueue
+    /// Where resets are made.
+    public let pool: OpaquePointer
+    public let events: Ring<WorkerEvent>
+    public let commands: Ring<WorkerCommand>
+    public let counters: CounterBlock
+    public let heartbeat: Heartbeat
+    public let controlHeartbeat: Heartbeat
+    public let controlDoorbell: Doorbell
+    /// The bells of all workers, this one's included, by index.
+    let doorbells: UnsafePointer<Doorbell>
+    /// Rings from every other worker, and to every worker by index.
+    let handOverIn: UnsafePointer<Ring<HandedOver>>
+    let handOverOut: UnsafePointer<Ring<HandedOver>>
+    let handOverSources: Int
+    /// Descriptors that become readable when a packet has come (adaptive idling).
+    let waitable: UnsafeMutableBufferPointer<Int32>
+
+    /// - Parameters:
+    ///   - handOver: ring from worker i to worker j at `[i][j]`.
+    ///   - waitable: descriptors of this worker's receive queues.
+    public init(
+        index: Int, clientQueue: PortQueue, serverQueue: PortQueue, pool: PacketPool, events: Ring<WorkerEvent>,
+        commands: Ring<WorkerCommand>, counters: CounterBlock, heartbeat: Heartbeat, controlHeartbeat: Heartbeat,
+        controlDoorbell: Doorbell, doorbells: [Doorbell], handOver: [[Ring<HandedOver>]], waitable: [Int32]
+    ) {
+        self.clientQueue = clientQueue
+        self.serverQueue = serverQueue
+        self.pool = pool.pointer
+        self.events = events
+        self.commands = commands
+        self.counters = counters
+        self.heartbeat = heartbeat
+        self.controlHeartbeat = controlHeartbeat
+        self.controlDoorbell = controlDoorbell
+        self.doorbells = UnsafePointer(lasting(doorbells))
+        let others = handOver.indices.filter { $0 != index }
+        handOverIn = UnsafePointer(lasting(others.map { handOver[$0][index] }))
+        handOverOut = UnsafePointer(lasting(handOver.isEmpty ? [] : handOver[index]))
+        handOverSources = others.count
+        let all = waitable + [doorbells[index].descriptor]
+        self.waitable = UnsafeMutableBufferPointer(start: lasting(all), count: all.count)
+    }
+}
+
+/// A copy of an array in memory that is never freed.
+private func lasting<Element>(_ elements: [Element]) -> UnsafeMutablePointer<Element> {
+    let copy = UnsafeMutablePointer<Element>.allocate(capacity: max(elements.count, 1))
+    copy.initialize(from: elements, count: elements.count)
+    return copy
+}
+
+/// A worker's configuration in the form that its stages want: raw memory and TSC ticks.
+struct CompiledConfiguration {
+    let candidates: UnsafeMutablePointer<CandidateRule>
+    let candidateCount: Int
+    let routes: UnsafeMutablePointer<RouteRule>
+    let routeCount: Int
+    let heldPacketLimit: Int
+    let heldPacketsPerFlow: UInt32
+    let heldFlowLimit: Int
+    let headLimit: Int
+    let maximumSegment: UInt16
+    let hashSeed: UInt64
+    let workerCount: Int
+    let workerIndex: Int
+    /// TSC ticks.
+    let incompleteHead, backstop, heartbeat, synOnly, idle, committedIdle, closed, recovery, microsecond, hertz: UInt64
+
+    init(_ configuration: WorkerConfiguration, hertz: UInt64) {
+        let rules = Array(configuration.candidates.prefix(64))
+        candidates = lasting(rules)
+        candidateCount = rules.count
+        routes = lasting(configuration.routes)
+        routeCount = configuration.routes.count
+        heldPacketLimit = configuration.heldPacketLimit
+        heldPacketsPerFlow = UInt32(configuration.heldPacketsPerFlow)
+        heldFlowLimit = configuration.heldFlowLimit
+        headLimit = configuration.headLimit
+        maximumSegment = configuration.maximumSegment
+        hashSeed = configuration.hashSeed
+        workerCount = configuration.workerCount
+        workerIndex = configuration.workerIndex
+        func ticks(_ microseconds: UInt64) -> UInt64 {
+            let (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
+            return seconds * hertz + rest * hertz / 1_000_000
+        }
+        incompleteHead = ticks(configuration.incompleteHeadMicroseconds)
+        backstop = ticks(configuration.backstopMicroseconds)
+        heartbeat = ticks(configuration.heartbeatMicroseconds)
+        synOnly = ticks(configuration.synOnlyMicroseconds)
+        idle = ticks(configuration.idleMicroseconds)
+        committedIdle = ticks(configuration.committedIdleMicroseconds)
+        closed = ticks(configuration.closedMicroseconds)
+        recovery = ticks(configuration.recoveryMicroseconds)
+        microsecond = max(ticks(1), 1)
+        self.hertz = hertz
+    }
+}

@@ -1,0 +1,46 @@
+public import CRTP
+public import Control
+public import StrictYAML
+
+/// What became of a director's configuration file.
+public struct LoadedConfiguration: Sendable {
+    /// nil when a problem is an error.
+    public var configuration: DirectorConfiguration?
+    /// The keys that `crtp.keys` names, read from their files; nil when a problem is an error.
+    public var keys: KeyRing?
+    /// Errors and warnings in the order of the file's lines.
+    public var problems: [ConfigurationProblem]
+
+    /// Reads the file at `path` and every key file that it names.
+    public static func load(_ path: String) -> LoadedConfiguration {
+        do throws(ConfigurationProblem) {
+            return decode(try YAMLFile.load(path))
+        } catch {
+            return LoadedConfiguration(configuration: nil, keys: nil, problems: [error])
+        }
+    }
+
+    /// The same from text; `name` is what problems call the file, and relative key files count from its directory.
+    public static func parse(_ text: String, name: String) -> LoadedConfiguration {
+        do throws(ConfigurationProblem) {
+            return decode(try YAMLFile.parse(text, name: name))
+        } catch {
+            return LoadedConfiguration(configuration: nil, keys: nil, problems: [error])
+        }
+    }
+
+    private static func decode(_ file: YAMLFile) -> LoadedConfiguration {
+        let (value, problems) = file.decode { section -> ConfigurationReader? in
+            var reader = ConfigurationReader()
+            reader.read(section)
+            return reader
+        }
+        return LoadedConfiguration(configuration: value?.configuration, keys: value?.keys, problems: problems)
+    }
+}
+
+/// `batond --check-config`: everything that can be known of a file without starting anything.
+public func checkConfiguration(_ path: String) -> (DirectorConfiguration?, [ConfigurationProblem]) {
+    let loaded = LoadedConfiguration.load(path)
+    return (loaded.configuration, loaded.problems)
+}

@@ -1,0 +1,70 @@
+import CRTP
+import Control
+import StrictYAML
+import Wire
+
+extension ConfigurationReader {
+    struct CRTPSection {
+        var settings = DirectorConfiguration.CRTPSettings()
+        var keys: KeyRing?
+        /// Keys are named, good or not.
+        var hasKeys = false
+        var isListenGiven = false
+    }
+
+    static func crtp(_ section: YAMLSection) -> CRTPSection {
+        var crtp = CRTPSection()
+        crtp.isListenGiven = section.has("listen")
+        crtp.settings.listen = section.value("listen", .endpoint, default: crtp.settings.listen)
+        crtp.settings.algorithm = section.value("algorithm", .algorithm, default: crtp.settings.algorithm)
+        crtp.settings.channel = channel(section)
+        let files = section.dictionary("keys", keys: .integer(in: 0...UInt8.max), values: .string)
+        crtp.hasKeys = section.has("keys")
+        var secrets: [UInt8: [UInt8]] = [:]
+        for (id, path) in files {
+            crtp.settings.keyFiles[id.value] = section.resolve(path.value)
+            secrets[id.value] = section.secret(at: path)
+        }
+        let only = files.count == 1 ? files[0].key.value : nil
+        crtp.settings.currentKey = section.value(
+            "current-key", .integer(in: 0...UInt8.max), default: only ?? crtp.settings.currentKey)
+        let current = crtp.settings.currentKey
+        if !files.isEmpty, crtp.settings.keyFiles[current] == nil {
+            let known = files.map { String($0.key.value) }.joined(separator: ", ")
+            section.report(
+                "'current-key' is \(current), but 'keys' has no such key", remedy: "name one of \(known)",
+                at: section.has("current-key") ? "current-key" : "keys")
+        }
+        crtp.keys = KeyRing(keys: secrets, current: current)
+        return crtp
+    }
+
+    private static func channel(_ section: YAMLSection) -> ChannelConfiguration {
+        var channel = ChannelConfiguration()
+        channel.keepaliveMicroseconds = section.value(
+            "keepalive", .duration(in: 10_000...60_000_000), default: channel.keepaliveMicroseconds)
+        channel.detectMultiplier = section.value(
+            "detect-multiplier", .integer(in: 1...100), default: channel.detectMultiplier)
+        channel.initiateRetryMicroseconds = section.value(
+            "retry", .duration(in: 10_000...60_000_000), default: channel.initiateRetryMicroseconds)
+        channel.protection = section.value("protection", .protection, default: channel.protection)
+        return channel
+    }
+
+    static func proxy(_ section: YAMLSection) -> (proxy: DirectorConfiguration.Proxy, mark: YAMLMark)? {
+        let name = section.required("name", .name)
+        let address = section.required("address", .endpoint)
+        let weight = section.value("weight", .integer(in: 1...1_000), default: 1)
+        let mac = section.optional("mac", .mac)
+        if let address, address.port == 0 {
+            section.report(
+                "the agent's port is 0", remedy: "write the port that the agent listens on, such as 10.9.0.11:7443",
+                at: "address")
+        }
+        guard let name else { return nil }
+        var proxy = DirectorConfiguration.Proxy(name: name, address: address ?? Endpoint(.unspecified, port: 0))
+        proxy.weight = weight
+        proxy.mac = mac
+        return (proxy, section.mark)
+    }
+}

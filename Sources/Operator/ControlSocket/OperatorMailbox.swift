@@ -1,0 +1,83 @@
+import Foundation
+import Synchronization
+
+/// Requests of operators on their way to the control core. Any thread submits; the control core's loop polls
+/// `descriptor` along with its own, takes requests, and answers each when it can. Neither side ever waits for the
+/// other: a full mailbox refuses, and a request that nobody answers fails by the submitter's own clock.
+public final class OperatorMailbox: Sendable {
+    /// A pipe's end that is readable while requests wait; -1 when the system has no descriptor to give. Only to be
+    /// polled; `take` empties it.
+    public let descriptor: Int32
+    private let bell: Int32
+    private let capacity: Int
+    private let waiting = Mutex<[PendingRequest]>([])
+
+    public init(capacity: Int = 64) {
+        self.capacity = capacity
+        var ends: [Int32] = [-1, -1]
+        _ = pipe(&ends)
+        for end in ends where end >= 0 {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
+        (descriptor, bell) = (ends[0], ends[1])
+    }
+
+    deinit {
+        for end in [descriptor, bell] where end >= 0 { close(end) }
+    }
+
+    /// False when the mailbox is full; `answer` is then never called. Otherwise it is called exactly once, on the
+    /// thread that answers.
+    public func submit(_ request: OperatorRequest, answer: @escaping @Sendable (OperatorResponse) -> Void) -> Bool {
+        let isAccepted = waiting.withLock { waiting in
+            guard waiting.count < capacity else { return false }
+            waiting.append(PendingRequest(request, answer))
+            return true
+        }
+        if isAccepted { ring() }
+        return isAccepted
+    }
+
+    /// Takes what waits, oldest first, at most `limit` (the control core's work comes first).
+    public func take(limit: Int = 8) -> [PendingRequest] {
+        var drained = [UInt8](repeating: 0, count: capacity)
+        _ = read(descriptor, &drained, drained.count)
+        let (taken, isMore) = waiting.withLock { waiting in
+            let taken = Array(waiting.prefix(limit))
+            waiting.removeFirst(taken.count)
+            return (taken, !waiting.isEmpty)
+        }
+        // What was left keeps the descriptor readable; what comes later rings by itself.
+        if isMore { ring() }
+        return taken
+    }
+
+    /// A full pipe rings already.
+    private func ring() {
+        var byte: UInt8 = 1
+        _ = write(bell, &byte, 1)
+    }
+}
+
+/// A request that waits for its answer. Forgotten without one, it answers for itself, so that no operator waits in vain.
+public final class PendingRequest: Sendable {
+    public let request: OperatorRequest
+    private let completion: Mutex<(@Sendable (OperatorResponse) -> Void)?>
+
+    init(_ request: OperatorRequest, _ answer: @escaping @Sendable (OperatorResponse) -> Void) {
+        self.request = request
+        completion = Mutex(answer)
+    }
+
+    deinit { answer(.failure("the director gave no answer")) }
+
+    /// The first answer counts; later ones do nothing.
+    public func answer(_ response: OperatorResponse) {
+        let completion = completion.withLock { completion in
+            defer { completion = nil }
+            return completion
+        }
+        completion?(response)
+    }
+}

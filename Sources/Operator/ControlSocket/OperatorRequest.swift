@@ -1,0 +1,76 @@
+public import Control
+
+/// What an operator asks of a running director.
+public enum OperatorRequest: Equatable, Sendable {
+    case status
+    case proxies
+    case flows(FlowFilter)
+    /// Pending transfers and the last ones that ended, newest first.
+    case transfers(limit: Int)
+    /// nil asks; a value switches.
+    case bypass(Bool?)
+    case version
+
+    /// The request changes what the director does: for the owner, not for the group.
+    public var isChange: Bool {
+        switch self {
+        case .bypass(let wanted): wanted != nil
+        case .status, .proxies, .flows, .transfers, .version: false
+        }
+    }
+}
+
+/// Which flows an operator wants to see.
+public struct FlowFilter: Equatable, Sendable {
+    /// At most this many rows.
+    public var limit: Int
+    /// Only flows in this state, as `FlowStatus.state` has it.
+    public var state: String?
+    /// Only flows of this proxy.
+    public var proxy: String?
+
+    public init(limit: Int = 100, state: String? = nil, proxy: String? = nil) {
+        self.limit = limit
+        self.state = state
+        self.proxy = proxy
+    }
+
+    /// Whether a flow is wanted; the limit is the caller's to count.
+    public func accepts(_ flow: FlowStatus) -> Bool {
+        (state == nil || flow.state == state) && (proxy == nil || flow.proxy == proxy)
+    }
+}
+
+/// The director's answer.
+public enum OperatorResponse: Equatable, Sendable {
+    case status(DirectorStatus)
+    case proxies([ProxyStatus])
+    case flows([FlowStatus])
+    case transfers([TransferStatus])
+    case bypass(BypassStatus)
+    case version(VersionStatus)
+    /// The request could not be carried out; in words.
+    case failure(String)
+}
+
+/// Answer to `bypass`.
+public struct BypassStatus: Codable, Equatable, Sendable {
+    public var bypass: Bool
+    public init(bypass: Bool) { self.bypass = bypass }
+}
+
+/// Answer to `version`.
+public struct VersionStatus: Codable, Equatable, Sendable {
+    public var name: String
+    public var version: String
+    /// Of CRTP.
+    public var protocolVersion: Int
+    public var processIdentifier: Int32
+
+    public init(name: String, version: String, protocolVersion: Int, processIdentifier: Int32) {
+        self.name = name
+        self.version = version
+        self.protocolVersion = protocolVersion
+        self.processIdentifier = processIdentifier
+    }
+}

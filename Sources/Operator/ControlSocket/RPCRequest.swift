@@ -1,0 +1,145 @@
+import Foundation
+
+/// One line from an operator, read.
+struct RPCRequest: Equatable {
+    /// nil for a notification, which gets no answer.
+    var id: JSONValue?
+    var request: OperatorRequest
+
+    static let methods = ["bypass", "flows", "proxies", "status", "transfers", "version"]
+    static var rowLimit: Int { 10_000 }
+
+    /// The request, or the error with the identifier as far as it could be read.
+    static func read(_ line: [UInt8]) -> Result<RPCRequest, RPCFailure> {
+        guard let value = try? JSONDecoder().decode(JSONValue.self, from: Data(line)) else {
+            return .failure(RPCFailure(id: .null, error: .parse()))
+        }
+        guard case .object(let object) = value else {
+            let why = "a request is an object, not \(value.kind)"
+            return .failure(RPCFailure(id: .null, error: .invalidRequest(why)))
+        }
+        let id = object["id"]
+        func fail(_ error: RPCError) -> Result<RPCRequest, RPCFailure> {
+            .failure(RPCFailure(id: id ?? .null, error: error))
+        }
+        switch id {
+        case nil, .null, .integer, .number, .string: break
+        default: return .failure(RPCFailure(id: .null, error: .invalidRequest("'id' is a string or a number")))
+        }
+        guard object["jsonrpc"] == .string("2.0") else { return fail(.invalidRequest("'jsonrpc' must be \"2.0\"")) }
+        guard case .string(let method) = object["method"] else {
+            return fail(.invalidRequest("'method' must be a string"))
+        }
+        do throws(RPCError) {
+            var parameters = try RPCParameters(object["params"])
+            let request = try operatorRequest(method, &parameters)
+            try parameters.finish()
+            return .success(RPCRequest(id: id, request: request))
+        } catch {
+            return fail(error)
+        }
+    }
+
+    private static func operatorRequest(
+        _ method: String, _ parameters: inout RPCParameters
+    ) throws(RPCError) -> OperatorRequest {
+        switch method {
+        case "status": return .status
+        case "proxies": return .proxies
+        case "version": return .version
+        case "flows":
+            let limit = try parameters.integer("limit", in: 1...rowLimit) ?? 100
+            return .flows(
+                FlowFilter(limit: limit, state: try parameters.string("state"), proxy: try parameters.string("proxy")))
+        case "transfers":
+            return .transfers(limit: try parameters.integer("limit", in: 1...rowLimit) ?? 100)
+        case "bypass":
+            return .bypass(try parameters.bool("on"))
+        default:
+            throw .unknownMethod(method, known: methods)
+        }
+    }
+}
+
+/// An error with the request that it belongs to.
+struct RPCFailure: Error, Equatable {
+    var id: JSONValue
+    var error: RPCError
+
+    var line: [UInt8] { jsonLine(Envelope(id: id, error: error)) }
+
+    private struct Envelope: Encodable {
+        var jsonrpc = "2.0"
+        var id: JSONValue
+        var error: RPCError
+    }
+}
+
+/// Named parameters, each to be asked for once; what is left over is an error.
+struct RPCParameters {
+    private var values: [String: JSONValue]
+    private var known: [String] = []
+
+    init(_ value: JSONValue?) throws(RPCError) {
+        switch value {
+        case nil, .null: values = [:]
+        case .object(let object): values = object
+        case .some(let other): throw .invalidParameters("'params' is an object, not \(other.kind)")
+        }
+    }
+
+    mutating func integer(_ name: String, in range: ClosedRange<Int>) throws(RPCError) -> Int? {
+        guard let value = take(name) else { return nil }
+        guard case .integer(let number) = value, range.contains(number) else {
+            throw .invalidParameters("'\(name)' is an integer between \(range.lowerBound) and \(range.upperBound)")
+        }
+        return number
+    }
+
+    mutating func string(_ name: String) throws(RPCError) -> String? {
+        guard let value = take(name) else { return nil }
+        guard case .string(let text) = value else {
+            throw .invalidParameters("'\(name)' is a string, not \(value.kind)")
+        }
+        return text
+    }
+
+    mutating func bool(_ name: String) throws(RPCError) -> Bool? {
+        guard let value = take(name) else { return nil }
+        guard case .bool(let flag) = value else { throw .invalidParameters("'\(name)' is true or false") }
+        return flag
+    }
+
+    func finish() throws(RPCError) {
+        guard let name = values.keys.sorted().first else { return }
+        let all = known.isEmpty ? "none" : known.joined(separator: ", ")
+        throw .invalidParameters("unknown parameter '\(name)' (parameters of this method: \(all))")
+    }
+
+    private mutating func take(_ name: String) -> JSONValue? {
+        known.append(name)
+        let value = values.removeValue(forKey: name)
+        return value == .null ? nil : value
+    }
+}
+
+/// An answer, ready to be sent.
+struct RPCResponse {
+    static func line(id: JSONValue, _ response: OperatorResponse) -> [UInt8] {
+        switch response {
+        case .status(let value): jsonLine(Envelope(id: id, result: value))
+        case .proxies(let value): jsonLine(Envelope(id: id, result: value))
+        case .flows(let value): jsonLine(Envelope(id: id, result: value))
+        case .transfers(let value): jsonLine(Envelope(id: id, result: value))
+        case .bypass(let value): jsonLine(Envelope(id: id, result: value))
+        case .version(let value): jsonLine(Envelope(id: id, result: value))
+        case .failure(let why): RPCFailure(id: id, error: .internal(why)).line
+        }
+    }
+
+    private struct Envelope<Value: Encodable>: Encodable {
+        var jsonrpc = "2.0"
+        var id: JSONValue
+        var result: Value
+    }
+}

@@ -1,0 +1,62 @@
+import Control
+import Foundation
+
+/// What `batonctl` does: each command asks the director and gives the text to print.
+public struct OperatorConsole: Sendable {
+    public var client: ControlClient
+    /// The director's answer as it is, one line of JSON.
+    public var isJSON: Bool
+    public var style: PrintStyle
+
+    public init(socket: String, isJSON: Bool = false, style: PrintStyle = .standardOutput()) {
+        client = ControlClient(path: socket)
+        self.isJSON = isJSON
+        self.style = style
+    }
+
+    /// Where `batond` listens unless its configuration says otherwise.
+    public static var defaultSocket: String { DirectorConfiguration.ControlSocketSettings().path }
+
+    /// Writes a line to standard error.
+    public static func complain(_ message: String) { FileHandle.standardError.write(Data("\(message)\n".utf8)) }
+
+    public func status() throws(ControlClientProblem) -> String {
+        try isJSON ? raw("status") : Presentation.status(client.call(DirectorStatus.self, "status"), style)
+    }
+
+    public func proxies() throws(ControlClientProblem) -> String {
+        try isJSON ? raw("proxies") : Presentation.proxies(client.call([ProxyStatus].self, "proxies"), style)
+    }
+
+    public func flows(_ filter: FlowFilter) throws(ControlClientProblem) -> String {
+        var parameters: [String: JSONValue] = ["limit": .integer(filter.limit)]
+        parameters["state"] = filter.state.map { .string($0) }
+        parameters["proxy"] = filter.proxy.map { .string($0) }
+        if isJSON { return try raw("flows", parameters) }
+        return Presentation.flows(try client.call([FlowStatus].self, "flows", parameters), style)
+    }
+
+    public func transfers(limit: Int) throws(ControlClientProblem) -> String {
+        let parameters: [String: JSONValue] = ["limit": .integer(limit)]
+        if isJSON { return try raw("transfers", parameters) }
+        return Presentation.transfers(try client.call([TransferStatus].self, "transfers", parameters), style)
+    }
+
+    /// nil asks; a value switches.
+    public func bypass(_ wanted: Bool?) throws(ControlClientProblem) -> String {
+        let parameters: [String: JSONValue] = wanted.map { ["on": .bool($0)] } ?? [:]
+        if isJSON { return try raw("bypass", parameters) }
+        return Presentation.bypass(try client.call(BypassStatus.self, "bypass", parameters))
+    }
+
+    public func version(client name: String) throws(ControlClientProblem) -> String {
+        if isJSON { return try raw("version") }
+        return Presentation.version(try client.call(VersionStatus.self, "version"), client: name)
+    }
+
+    private func raw(
+        _ method: String, _ parameters: [String: JSONValue] = [:]
+    ) throws(ControlClientProblem) -> String {
+        String(decoding: jsonLine(try client.call(method, parameters)), as: UTF8.self)
+    }
+}

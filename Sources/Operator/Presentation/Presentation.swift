@@ -1,0 +1,118 @@
+package import Control
+
+/// What the control socket answers, as text for people. Programs take `--json`.
+package enum Presentation {
+    package static func status(_ status: DirectorStatus, _ style: PrintStyle) -> String {
+        var lines = [
+            "director    \(printable(status.name)) (\(printable(status.version))), up \(duration(status.uptimeSeconds))",
+            "transfers   \(status.pendingTransfers) pending\(counts(status.transfers, separator: ", ", lead: ", "))",
+            "proxies     \(status.proxiesUp) of \(status.proxiesConfigured) up",
+            "algorithm   \(printable(status.algorithm))",
+            "crtp        \(counts(status.crtp, separator: ", ", lead: "", empty: "no frames yet"))",
+        ]
+        if status.bypass { lines.append("bypass      on: nothing is held, every request goes to the origin") }
+        if status.recovering { lines.append("recovery    under way: agents announce their connections") }
+        for worker in status.workers { lines += [""] + self.worker(worker, style) }
+        return lines.joined(separator: "\n")
+    }
+
+    /// Counters that are 0 are left out: there are many.
+    private static func worker(_ worker: WorkerStatus, _ style: PrintStyle) -> [String] {
+        var table = Table([.text("worker \(worker.index) (lcore \(worker.lcore))"), .number("value")])
+        for (name, value) in worker.gauges.sorted(by: { $0.key < $1.key }) { table.add([name, String(value)]) }
+        for (name, value) in worker.counters.sorted(by: { $0.key < $1.key }) where value > 0 {
+            table.add([name, String(value)])
+        }
+        return table.lines(style)
+    }
+
+    package static func proxies(_ proxies: [ProxyStatus], _ style: PrintStyle) -> String {
+        var table = Table([
+            .text("PROXY", mayShrink: true), .text("ADDRESS"), .text("STATE"), .text("MAC"), .number("CONNS"),
+            .number("FLOWS"),
+            .number("PENDING"), .number("ACK"), .number("NACK"), .number("TIMEOUT"), .number("LATE"), .number("SRTT"),
+            .number("TO"),
+        ])
+        for proxy in proxies {
+            table.add([
+                proxy.name, proxy.address, proxy.state, proxy.mac, "\(proxy.connections)", "\(proxy.committedFlows)",
+                "\(proxy.pendingTransfers)", "\(proxy.acks)", "\(proxy.nacks)", "\(proxy.timeouts)",
+                "\(proxy.lateACKs)", milliseconds(proxy.srttMicroseconds),
+                milliseconds(Double(proxy.timeoutMicroseconds)),
+            ])
+        }
+        return rows(table, proxies.isEmpty ? "no proxies are configured" : nil, style)
+    }
+
+    package static func flows(_ flows: [FlowStatus], _ style: PrintStyle) -> String {
+        var table = Table([
+            .text("FLOW", mayShrink: true), .number("WORKER"), .text("STATE"), .text("PROXY", mayShrink: true),
+            .number("IDLE"),
+            .number("FROM-CLIENT"), .number("TO-CLIENT"),
+        ])
+        for flow in flows {
+            table.add([
+                flow.flow, "\(flow.worker)", flow.state, flow.proxy, duration(Double(flow.idleMilliseconds) / 1_000),
+                "\(flow.packetsFromClient)", "\(flow.packetsToClient)",
+            ])
+        }
+        return rows(table, flows.isEmpty ? "no such flows" : nil, style)
+    }
+
+    package static func transfers(_ transfers: [TransferStatus], _ style: PrintStyle) -> String {
+        var table = Table([
+            .number("TRANSFER"), .text("STATE"), .text("REASON"), .text("RULE", mayShrink: true),
+            .text("PROXY", mayShrink: true),
+            .number("TOOK"), .text("FLOW", mayShrink: true), .text("HOST", mayShrink: true),
+            .text("PATH", mayShrink: true),
+        ])
+        for transfer in transfers {
+            table.add([
+                "\(transfer.transfer)", transfer.state, transfer.reason, transfer.rule, transfer.proxy,
+                milliseconds(Double(transfer.tookMicroseconds)), transfer.flow, transfer.host, transfer.path,
+            ])
+        }
+        return rows(table, transfers.isEmpty ? "no transfers yet" : nil, style)
+    }
+
+    package static func bypass(_ status: BypassStatus) -> String {
+        status.bypass
+            ? "bypass is on: nothing is held, every request goes to the origin"
+            : "bypass is off: candidates are held and asked for"
+    }
+
+    package static func version(_ status: VersionStatus, client: String) -> String {
+        "batonctl \(client)\nbatond   \(printable(status.version)) (\(printable(status.name)), process "
+            + "\(status.processIdentifier), CRTP \(status.protocolVersion))"
+    }
+
+    // MARK: Pieces
+
+    private static func rows(_ table: Table, _ empty: String?, _ style: PrintStyle) -> String {
+        empty ?? table.lines(style).joined(separator: "\n")
+    }
+
+    private static func counts(
+        _ counts: [String: UInt64], separator: String, lead: String, empty: String = ""
+    ) -> String {
+        let shown = counts.filter { $0.value > 0 }.sorted { $0.key < $1.key }
+        if shown.isEmpty { return empty }
+        return lead + shown.map { "\($0.value) \(printable($0.key))" }.joined(separator: separator)
+    }
+
+    /// `1.23ms`; nothing for 0, which means that nothing was measured.
+    private static func milliseconds(_ microseconds: Double) -> String {
+        microseconds <= 0 ? "" : "\((microseconds / 10).rounded() / 100)ms"
+    }
+
+    /// `3d 4h`, `5min 6s`, `1.2s`
+    package static func duration(_ seconds: Double) -> String {
+        guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "" }
+        if seconds < 10 { return "\((seconds * 10).rounded() / 10)s" }
+        let whole = Int(seconds)
+        if whole < 60 { return "\(whole)s" }
+        if whole < 3_600 { return "\(whole / 60)min \(whole % 60)s" }
+        if whole < 86_400 { return "\(whole / 3_600)h \(whole % 3_600 / 60)min" }
+        return "\(whole / 86_400)d \(whole % 86_400 / 3_600)h"
+    }
+}

@@ -1,0 +1,138 @@
+import CDPDKShim
+import Control
+import DequeModule
+import FastPath
+import Glibc
+import InterCore
+import Logging
+import Operator
+import Wire
+
+/// One worker, as the control core sees it.
+struct WorkerLink {
+    let events: Ring<WorkerEvent>
+    let commands: Ring<WorkerCommand>
+    let doorbell: Doorbell
+    let counters: CounterBlock
+    let lcore: Int
+    /// Commands that found the ring full, in order. Bounded by `ControlLoop.backlogLimit`.
+    var backlog: Deque<WorkerCommand> = []
+}
+
+/// Moves what comes in (rings, datagrams, operator's requests, time) into the control core, and what it decides out.
+/// Runs on the main lcore until `stop` is true.
+struct ControlLoop: ~Copyable {
+    var core: ControlCore
+    let socket: DatagramSocket
+    var workers: [WorkerLink]
+    let mailbox: OperatorMailbox
+    let doorbell: Doorbell
+    let heartbeat: Heartbeat
+    let logger: Logger
+    let version: String
+    /// Answers that wait for rows of the workers.
+    var listings: [PendingListing] = []
+
+    init(
+        core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
+        doorbell: Doorbell, heartbeat: Heartbeat, logger: Logger, version: String
+    ) {
+        self.core = core
+        self.socket = socket
+        self.workers = workers
+        self.mailbox = mailbox
+        self.doorbell = doorbell
+        self.heartbeat = heartbeat
+        self.logger = logger
+        self.version = version
+    }
+
+    /// Rows that a filtered listing looks through.
+    static var listingLimit: Int { 100_000 }
+    /// A command beyond this is dropped; the worker's backstop then releases the hold.
+    static var backlogLimit: Int { 65_536 }
+    /// The loop never sleeps longer: a fraction of the time after which workers take it for dead.
+    static var longestNapMicroseconds: UInt64 { 10_000 }
+    /// Most of each kind of input that one turn takes.
+    static var batch: Int { 256 }
+
+    mutating func run(until stop: () -> Bool) {
+        core.start(now: monotonicMicroseconds())
+        while !stop() {
+            let now = monotonicMicroseconds()
+            heartbeat.beat(now: Environment.timestamp)
+            let handled = takeEvents(now: now) + takeDatagrams(now: now) + takeOperatorRequests(now: now)
+            core.advance(to: now)
+            perform()
+            if handled == 0 { sleep(now: now) }
+        }
+    }
+
+    private mutating func takeEvents(now: UInt64) -> Int {
+        var count = 0
+        for index in workers.indices {
+            let events = workers[index].events
+            for _ in 0..<Self.batch {
+                let taken: Void? = events.pop { event, payload in
+                    core.handle(event, payload: payload, worker: index, now: now)
+                }
+                guard taken != nil else { break }
+                count += 1
+            }
+        }
+        return count
+    }
+
+    private mutating func takeDatagrams(now: UInt64) -> Int {
+        for count in 0..<Self.batch {
+            guard let (datagram, sender) = socket.receive() else { return count }
+            core.receive(datagram, from: sender, now: now)
+        }
+        return Self.batch
+    }
+
+    /// Carries out what the core decided.
+    private mutating func perform() {
+        for action in core.actions {
+            switch action {
+            case .transmit(let datagram, let peer): socket.send(datagram, to: peer)
+            case .command(let command, let worker): workers[worker].backlog.append(command)
+            case .log(let entry): logger.record(entry)
+            }
+        }
+        core.actions.removeAll(keepingCapacity: true)
+        for index in workers.indices where !workers[index].backlog.isEmpty { drain(index) }
+    }
+
+    private mutating func drain(_ index: Int) {
+        while let command = workers[index].backlog.first, workers[index].commands.push(command) {
+            workers[index].backlog.removeFirst()
+        }
+        if workers[index].backlog.count > Self.backlogLimit {
+            let excess = workers[index].backlog.count - Self.backlogLimit
+            workers[index].backlog.removeLast(excess)
+            logger.warning("commands dropped", metadata: ["worker": "\(index)", "count": "\(excess)"])
+        }
+        if workers[index].doorbell.isSleeperWaiting { shim_signal(workers[index].doorbell.descriptor) }
+    }
+
+    /// Waits for a datagram, a bell, an operator, or the next deadline.
+    private mutating func sleep(now: UInt64) {
+        guard workers.allSatisfy({ $0.backlog.isEmpty }) else { return }
+        doorbell.prepareToSleep()
+        defer { doorbell.awake() }
+        guard workers.allSatisfy({ !$0.events.hasMessage }) else { return }
+        let nap = min(core.nextDeadline.map { $0 > now ? $0 - now : 0 } ?? UInt64.max, Self.longestNapMicroseconds)
+        guard nap > 0 else { return }
+        // The bell comes last: `shim_wait` empties that one.
+        let descriptors = [socket.descriptor, mailbox.descriptor, doorbell.descriptor]
+        shim_wait(descriptors, Int32(descriptors.count), nap)
+    }
+}
+
+/// Microseconds of the monotonic clock.
+func monotonicMicroseconds() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1_000
+}

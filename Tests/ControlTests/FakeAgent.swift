@@ -1,0 +1,170 @@
+import CRTP
+import Control
+import InterCore
+import Wire
+
+/// Enough of an agent to answer a director: adopts what it likes, is mute until the request comes, forgets on
+/// TERMINATE, and repeats FLOW_DONE until it is answered.
+struct FakeAgent {
+    struct Adoption {
+        var psn: SequenceNumber
+        var key: FlowKey
+        var isCommitted = false
+        var adoptedAt: UInt64
+        var doneRepeatAt: UInt64?
+    }
+
+    let endpoint: Endpoint
+    let director: Endpoint
+    let keys: KeyRing
+    var responder: ChannelResponder
+    var adoptions: [UInt32: Adoption] = [:]
+    /// Answers already given, to be repeated (a TRANSFER may come twice).
+    var answers: [UInt32: Message] = [:]
+    /// TERMINATEs for transfers that this agent had never heard of.
+    var terminated: Set<UInt32> = []
+    /// Forgets TERMINATEs of unknown transfers, so that a TRANSFER that comes after its own TERMINATE is adopted.
+    let isForgetful: Bool
+    var epoch: UInt64
+    var lastTransaction: UInt32 = 0
+    var failures: [String] = []
+    var committedCount = 0
+    var announcesOnUp = true
+
+    init(endpoint: Endpoint, director: Endpoint, keys: KeyRing, seed: UInt64, isForgetful: Bool) {
+        self.endpoint = endpoint
+        self.director = director
+        self.keys = keys
+        self.isForgetful = isForgetful
+        epoch = seed
+        responder = Self.makeResponder(endpoint, keys, epoch: seed)
+    }
+
+    static func makeResponder(_ endpoint: Endpoint, _ keys: KeyRing, epoch: UInt64) -> ChannelResponder {
+        let capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .http]
+        let description = AgentDescription(
+            name: "agent", mac: MACAddress(0x0200_0000_0000 + UInt64(endpoint.port)), epoch: epoch, credits: 1_000,
+            capabilities: capabilities)
+        var responder = ChannelResponder(keys: keys, description: description, random: SeededGenerator(seed: epoch))
+        responder.status = AgentStatus(credits: 1_000)
+        return responder
+    }
+
+    /// Everything is gone, adopted sockets too.
+    mutating func restart() {
+        epoch += 1
+        responder = Self.makeResponder(endpoint, keys, epoch: epoch)
+        adoptions = [:]
+        answers = [:]
+        terminated = []
+    }
+
+    /// What the channel wants done; transfers come back to be decided by the caller.
+    mutating func drain(now: UInt64) -> (datagrams: [[UInt8]], transfers: [Frame]) {
+        var datagrams: [[UInt8]] = []
+        var transfers: [Frame] = []
+        while !responder.actions.isEmpty {
+            let actions = responder.actions
+            responder.actions = []
+            for action in actions {
+                switch action {
+                case .transmit(let datagram, _): datagrams.append(datagram)
+                case .received(let frame, _): datagrams += received(frame, &transfers, now: now)
+                case .up: datagrams += announce()
+                case .down, .status: break
+                }
+            }
+        }
+        return (datagrams, transfers)
+    }
+
+    private mutating func announce() -> [[UInt8]] {
+        guard announcesOnUp else { return [] }
+        let live = adoptions.filter { $0.value.isCommitted }
+        var datagrams = live.compactMap { transfer, adoption in
+            send(.flowInformation(adoption.key, transfer: transfer), nextTransaction())
+        }
+        datagrams += [send(.flowInformationEnd(count: UInt32(live.count)), nextTransaction())].compactMap { $0 }
+        return datagrams
+    }
+
+    private mutating func received(_ frame: Frame, _ transfers: inout [Frame], now: UInt64) -> [[UInt8]] {
+        switch frame.message {
+        case .transfer:
+            if let answer = answers[frame.transaction] {
+                return [send(answer, frame.transaction, frame.attempt)].compactMap { $0 }
+            }
+            transfers.append(frame)
+            return []
+        case .terminate(let terminate):
+            if let adoption = adoptions[terminate.transfer] {
+                if adoption.psn != terminate.psn {
+                    failures.append("TERMINATE with another PSN")
+                } else if adoption.isCommitted {
+                    failures.append("transfer \(terminate.transfer) was committed and called back")
+                } else {
+                    adoptions[terminate.transfer] = nil
+                }
+            } else if !isForgetful {
+                terminated.insert(terminate.transfer)
+            }
+            return [send(.terminateResponse, frame.transaction, frame.attempt)].compactMap { $0 }
+        case .terminateResponse:
+            for (transfer, adoption) in adoptions where adoption.doneRepeatAt != nil && transfer == frame.transaction {
+                adoptions[transfer] = nil
+            }
+            return []
+        default: return []
+        }
+    }
+
+    /// The content was looked up: the answer, and the adoption if it is ACK.
+    mutating func decide(_ frame: Frame, accepts: Bool, now: UInt64) -> [UInt8]? {
+        guard case .transfer(let transfer) = frame.message else { return nil }
+        if let answer = answers[frame.transaction] { return send(answer, frame.transaction, frame.attempt) }
+        let answer: Message
+        if terminated.contains(frame.transaction) {
+            answer = .transferNACK(.expired, retryAfterMilliseconds: 0)
+        } else if !accepts {
+            answer = .transferNACK(.notFound, retryAfterMilliseconds: 0)
+        } else {
+            answer = .transferACK
+            if transfer.isHeld {
+                adoptions[frame.transaction] = Adoption(
+                    psn: transfer.connection.psn, key: transfer.connection.key, adoptedAt: now)
+            }
+        }
+        answers[frame.transaction] = answer
+        return send(answer, frame.transaction, frame.attempt)
+    }
+
+    /// The held request itself arrives: the commit. Returns the transfer.
+    mutating func requestArrived(_ key: FlowKey) -> UInt32? {
+        guard let (transfer, _) = adoptions.first(where: { $0.value.key == key }) else { return nil }
+        if adoptions[transfer]?.isCommitted == false { committedCount += 1 }
+        adoptions[transfer]?.isCommitted = true
+        return transfer
+    }
+
+    /// FLOW_DONE, the first or another time.
+    mutating func finish(_ transfer: UInt32, now: UInt64) -> [UInt8]? {
+        guard let adoption = adoptions[transfer] else { return nil }
+        adoptions[transfer]?.doneRepeatAt = now + 50_000
+        let done = Terminate(cause: .flowDone, transfer: transfer, psn: adoption.psn, bytesSent: 1)
+        return send(.terminate(done), transfer)
+    }
+
+    /// An uncommitted adoption is dropped after 120 s, never sooner.
+    mutating func reap(now: UInt64) {
+        adoptions = adoptions.filter { $0.value.isCommitted || now - $0.value.adoptedAt < 120_000_000 }
+    }
+
+    private mutating func send(_ message: Message, _ transaction: UInt32, _ attempt: UInt8 = 0) -> [UInt8]? {
+        responder.send(Frame(message, transaction: transaction, attempt: attempt), to: director)
+    }
+
+    private mutating func nextTransaction() -> UInt32 {
+        lastTransaction += 1
+        return lastTransaction
+    }
+}

@@ -1,0 +1,87 @@
+import Control
+import InterCore
+import Wire
+
+/// The worker's side of the contract, without packets: one field a flow, written here alone (rule 1 of a transfer).
+struct FakeWorker {
+    enum Phase: Equatable { case held, committed(ProxyIndex), aborted(AbortReason), ended }
+
+    struct Flow {
+        var key: FlowKey
+        var phase: Phase
+        var commits = 0
+        var isOriginReset = false
+    }
+
+    let index: Int
+    var flows: [UInt32: Flow] = [:]
+    var nextHops: [UInt8: NextHop] = [:]
+    var failures: [String] = []
+    var recoveryEndedCount = 0
+    var isBypassed = false
+    private var nextIndex: UInt32 = 0
+
+    init(index: Int) { self.index = index }
+
+    mutating func hold(_ key: FlowKey) -> FlowHandle {
+        nextIndex += 1
+        flows[nextIndex] = Flow(key: key, phase: .held)
+        return handle(nextIndex)
+    }
+
+    func handle(_ index: UInt32) -> FlowHandle {
+        FlowHandle(worker: UInt8(self.index), index: index, generation: index &* 7)
+    }
+
+    /// Carries a command out. Returns the events, and where a request was sent to.
+    mutating func apply(_ command: WorkerCommand) -> (events: [WorkerEvent], requestTo: ProxyIndex?, key: FlowKey?) {
+        switch command {
+        case .verdict(let handle, let verdict):
+            guard let flow = flows[handle.index], flow.phase == .held else { return ([], nil, nil) }
+            switch verdict {
+            case .origin: return ([abort(handle, .verdictOrigin)], nil, nil)
+            case .proxy(let proxy, let resetOrigin):
+                if nextHops[proxy.value] == nil { failures.append("verdict before next hop") }
+                flows[handle.index]?.phase = .committed(proxy)
+                flows[handle.index]?.commits += 1
+                flows[handle.index]?.isOriginReset = resetOrigin
+                return ([.committed(handle)], proxy, flow.key)
+            }
+        case .proxy(let proxy, let hop): nextHops[proxy.value] = hop
+        case .installFlow(let key, let proxy, let ticket):
+            nextIndex += 1
+            flows[nextIndex] = Flow(key: key, phase: .committed(proxy), isOriginReset: true)
+            return ([.flowInstalled(handle(nextIndex), ticket: ticket)], nil, nil)
+        case .flowDone(let handle): return (end(handle, .flowDone), nil, nil)
+        case .resetOrigin(let handle): flows[handle.index]?.isOriginReset = true
+        case .bypass(let isOn):
+            isBypassed = isOn
+            let held = flows.filter { $0.value.phase == .held }.keys.sorted()
+            return (isOn ? held.map { abort(handle($0), .bypassed) } : [], nil, nil)
+        case .recoveryEnded: recoveryEndedCount += 1
+        case .abortAllHolds: break
+        case .listFlows(let cursor, let limit):
+            let all = flows.keys.sorted().filter { $0 > cursor }
+            let rows = all.prefix(Int(limit)).map { index in
+                WorkerEvent.flow(
+                    FlowSummary(
+                        handle: handle(index), key: flows[index]!.key, state: .committed, proxy: ProxyIndex(0),
+                        idleMilliseconds: 1, packetsFromClient: 2, packetsToClient: 3))
+            }
+            let next = all.count > Int(limit) ? all[Int(limit) - 1] : nil
+            return (rows + [.endOfFlows(nextCursor: next)], nil, nil)
+        }
+        return ([], nil, nil)
+    }
+
+    mutating func abort(_ handle: FlowHandle, _ reason: AbortReason) -> WorkerEvent {
+        flows[handle.index]?.phase = .aborted(reason)
+        return .aborted(handle, reason)
+    }
+
+    mutating func end(_ handle: FlowHandle, _ reason: FlowEnd) -> [WorkerEvent] {
+        guard case .committed = flows[handle.index]?.phase else { return [] }
+        flows[handle.index]?.phase = .ended
+        return [.flowEnded(handle, reason)]
+    }
+}

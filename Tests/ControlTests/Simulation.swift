@@ -1,0 +1,237 @@
+import CRTP
+import Control
+import InterCore
+import Wire
+
+/// A control core, two agents and two workers in virtual time, joined by a network that loses, duplicates, delays and
+/// reorders, and by rings that only delay. Everything follows from the seed.
+struct Simulation {
+    struct Conditions {
+        var lossPercent = 0
+        var duplicationPercent = 0
+        var delayMicroseconds: ClosedRange<UInt64> = 50...400
+        /// One datagram in a hundred may take so much longer.
+        var stragglerMicroseconds: UInt64 = 0
+        var agentMicroseconds: ClosedRange<UInt64> = 50...2_000
+        var acceptPercent = 70
+        var clientResetPercent = 0
+        var isForgetful = false
+        var resetBy = DirectorConfiguration.ResetBy.director
+        var agentRestarts = false
+    }
+
+    enum Step {
+        case toDirector([UInt8], from: Endpoint)
+        case toAgent(Int, [UInt8])
+        case agentDecides(Int, Frame, epoch: UInt64)
+        case agentFinishes(Int, UInt32)
+        case requestToAgent(ProxyIndex, FlowKey)
+        case command(WorkerCommand, worker: Int)
+        case event(WorkerEvent, payload: [UInt8], worker: Int)
+        case backstop(FlowHandle)
+        case clientReset(FlowHandle)
+        case arrival(UInt16)
+        case restartAgent(Int)
+    }
+
+    let conditions: Conditions
+    var random: SeededGenerator
+    var now: UInt64 = 1_000_000
+    var core: ControlCore
+    var agents: [FakeAgent]
+    var workers = [FakeWorker(index: 0), FakeWorker(index: 1)]
+    var logs: [ControlLogEntry] = []
+    var restarts = 0
+    private var steps: [UInt64: [Step]] = [:]
+    private var times = TimingWheel<UInt64>(tickMicroseconds: 1)
+    /// Rings keep their order: nothing is delivered before what was pushed first.
+    private var ringTimes: [Int: UInt64] = [:]
+
+    static let director = Endpoint(IPAddress("192.0.2.1")!, port: 5_000)
+    static let keys = KeyRing(keys: [1: [UInt8](repeating: 7, count: 32)], current: 1)
+
+    init(seed: UInt64, _ conditions: Conditions, adjust: (inout DirectorConfiguration) -> Void = { _ in }) {
+        self.conditions = conditions
+        random = SeededGenerator(seed: seed)
+        var configuration = DirectorConfiguration()
+        let endpoints = (0..<2).map { Endpoint(IPAddress("192.0.2.1\($0)")!, port: 6_000 + UInt16($0)) }
+        configuration.proxies = endpoints.enumerated().map { .init(name: "p\($0)", address: $1) }
+        var rule = DirectorConfiguration.Rule(name: "all")
+        rule.resetBy = conditions.resetBy
+        configuration.rules = [rule]
+        configuration.logLevel = "warning"
+        adjust(&configuration)
+        core = ControlCore(
+            configuration: configuration, keys: Self.keys, workerCount: 2, epoch: seed,
+            random: SeededGenerator(seed: seed))
+        agents = endpoints.enumerated().map {
+            FakeAgent(
+                endpoint: $1, director: Self.director, keys: Self.keys, seed: seed * 1_000 + UInt64($0) * 100,
+                isForgetful: conditions.isForgetful)
+        }
+        times = TimingWheel(tickMicroseconds: 1, now: now)
+        core.start(now: now)
+        carryOut()
+    }
+
+    // MARK: Time
+
+    mutating func at(_ time: UInt64, _ step: Step) {
+        if steps[time] == nil { _ = times.insert(time, at: time) }
+        steps[time, default: []].append(step)
+    }
+
+    private func nextTime(before end: UInt64) -> UInt64? {
+        let candidates =
+            [times.nextDeadline, core.nextDeadline] + agents.map(\.responder.nextDeadline)
+            + agents.flatMap { agent in agent.adoptions.values.map(\.doneRepeatAt) }
+        guard let next = candidates.compactMap({ $0 }).min(), next <= end else { return nil }
+        return max(next, now)
+    }
+
+    /// Runs until `end`, microseconds.
+    mutating func run(until end: UInt64) {
+        while let time = nextTime(before: end) {
+            now = time
+            var due: [UInt64] = []
+            times.advance(to: now) { due.append($0) }
+            for time in due { for step in steps.removeValue(forKey: time) ?? [] { perform(step) } }
+            if let deadline = core.nextDeadline, deadline <= now {
+                core.advance(to: now)
+                carryOut()
+            }
+            for index in agents.indices { tick(agent: index) }
+        }
+        now = max(now, end)
+    }
+
+    // MARK: What happens
+
+    private mutating func perform(_ step: Step) {
+        switch step {
+        case .toDirector(let datagram, let source):
+            core.receive(datagram, from: source, now: now)
+            carryOut()
+        case .toAgent(let index, let datagram):
+            agents[index].responder.receive(datagram, from: Self.director, now: now)
+            drain(agent: index)
+        case .agentDecides(let index, let frame, let epoch):
+            guard agents[index].epoch == epoch else { return }
+            let accepts = Int.random(in: 0..<100, using: &random) < conditions.acceptPercent
+            fromAgent(index, agents[index].decide(frame, accepts: accepts, now: now))
+        case .agentFinishes(let index, let transfer):
+            fromAgent(index, agents[index].finish(transfer, now: now))
+        case .requestToAgent(let proxy, let key): requestArrived(Int(proxy.value), key)
+        case .command(let command, let worker): apply(command, worker)
+        case .event(let event, let payload, let worker):
+            payload.withUnsafeBytes { core.handle(event, payload: $0, worker: worker, now: now) }
+            carryOut()
+        case .backstop(let handle): abort(handle, .backstop)
+        case .clientReset(let handle): abort(handle, .clientReset)
+        case .arrival(let port): arrive(port: port)
+        case .restartAgent(let index):
+            restarts += 1
+            agents[index].restart()
+        }
+    }
+
+    private mutating func arrive(port: UInt16) {
+        let held = heldRequest(port: port)
+        let key = held.request.connection.key
+        let worker = flowOwner(of: key, seed: core.hashSeed, workerCount: 2)
+        var request = held.request
+        request.handle = workers[worker].hold(key)
+        push(.requestHeld(request), held.payload, worker)
+        at(now + 95_000, .backstop(request.handle))
+        if Int.random(in: 0..<100, using: &random) < conditions.clientResetPercent {
+            at(now + UInt64.random(in: 0...8_000, using: &random), .clientReset(request.handle))
+        }
+    }
+
+    private mutating func requestArrived(_ index: Int, _ key: FlowKey) {
+        guard let transfer = agents[index].requestArrived(key) else {
+            if restarts == 0 { agents[index].failures.append("request for a connection that was not adopted: \(key)") }
+            return
+        }
+        if conditions.resetBy == .proxy {
+            fromAgent(index, agents[index].responder.send(Frame(.firstByte, transaction: transfer), to: Self.director))
+        }
+        at(now + UInt64.random(in: 10...3_000_000, using: &random), .agentFinishes(index, transfer))
+    }
+
+    private mutating func abort(_ handle: FlowHandle, _ reason: AbortReason) {
+        let worker = Int(handle.worker)
+        guard workers[worker].flows[handle.index]?.phase == .held else { return }
+        push(workers[worker].abort(handle, reason), [], worker)
+    }
+
+    private mutating func apply(_ command: WorkerCommand, _ worker: Int) {
+        let (events, proxy, key) = workers[worker].apply(command)
+        for event in events { push(event, [], worker) }
+        if let proxy, let key {
+            at(now + UInt64.random(in: conditions.delayMicroseconds, using: &random), .requestToAgent(proxy, key))
+        }
+    }
+
+    private mutating func tick(agent index: Int) {
+        if let deadline = agents[index].responder.nextDeadline, deadline <= now {
+            agents[index].responder.advance(to: now)
+            drain(agent: index)
+        }
+        for (transfer, adoption) in agents[index].adoptions where (adoption.doneRepeatAt ?? .max) <= now {
+            fromAgent(index, agents[index].finish(transfer, now: now))
+        }
+        agents[index].reap(now: now)
+    }
+
+    // MARK: Ways
+
+    mutating func carryOut() {
+        let actions = core.actions
+        core.actions = []
+        for action in actions {
+            switch action {
+            case .transmit(let datagram, let endpoint):
+                let index = agents.firstIndex { $0.endpoint == endpoint }!
+                network(.toAgent(index, datagram))
+            case .command(let command, let worker):
+                at(ringTime(worker), .command(command, worker: worker))
+            case .log(let entry): logs.append(entry)
+            }
+        }
+    }
+
+    private mutating func drain(agent index: Int) {
+        let (datagrams, transfers) = agents[index].drain(now: now)
+        for datagram in datagrams { network(.toDirector(datagram, from: agents[index].endpoint)) }
+        for frame in transfers {
+            let delay = UInt64.random(in: conditions.agentMicroseconds, using: &random)
+            at(now + delay, .agentDecides(index, frame, epoch: agents[index].epoch))
+        }
+    }
+
+    private mutating func fromAgent(_ index: Int, _ datagram: [UInt8]?) {
+        if let datagram { network(.toDirector(datagram, from: agents[index].endpoint)) }
+    }
+
+    private mutating func push(_ event: WorkerEvent, _ payload: [UInt8], _ worker: Int) {
+        at(ringTime(2 + worker), .event(event, payload: payload, worker: worker))
+    }
+
+    private mutating func ringTime(_ ring: Int) -> UInt64 {
+        let time = max(now + UInt64.random(in: 1...300, using: &random), ringTimes[ring] ?? 0)
+        ringTimes[ring] = time
+        return time
+    }
+
+    private mutating func network(_ step: Step) {
+        let copies = Int.random(in: 0..<100, using: &random) < conditions.duplicationPercent ? 2 : 1
+        for _ in 0..<copies where Int.random(in: 0..<100, using: &random) >= conditions.lossPercent {
+            var delay = UInt64.random(in: conditions.delayMicroseconds, using: &random)
+            if conditions.stragglerMicroseconds > 0, Int.random(in: 0..<100, using: &random) == 0 {
+                delay += UInt64.random(in: 0...conditions.stragglerMicroseconds, using: &random)
+            }
+            at(now + delay, step)
+        }
+    }
+}

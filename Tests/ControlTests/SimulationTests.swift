@@ -1,0 +1,105 @@
+import CRTP
+import Control
+import InterCore
+import Testing
+import Wire
+
+@Suite struct SimulationTests {
+    /// Requests for some seconds under these conditions, then quiet until everything has drained.
+    private func run(seed: UInt64, _ conditions: Simulation.Conditions, requests: Int = 400) -> Simulation {
+        var simulation = Simulation(seed: seed, conditions)
+        for number in 0..<requests {
+            let time = 2_500_000 + UInt64.random(in: 0...4_000_000, using: &simulation.random)
+            simulation.at(time, .arrival(UInt16(10_000 + number)))
+        }
+        if conditions.agentRestarts {
+            for index in 0..<2 {
+                let time = 3_000_000 + UInt64.random(in: 0...2_000_000, using: &simulation.random)
+                simulation.at(time, .restartAgent(index))
+            }
+        }
+        simulation.run(until: 150_000_000)
+        // Flows that a restarted agent has lost end by their idle time.
+        for worker in 0..<2 {
+            for (index, flow) in simulation.workers[worker].flows {
+                guard case .committed = flow.phase, simulation.restarts > 0 else { continue }
+                let handle = simulation.workers[worker].handle(index)
+                for event in simulation.workers[worker].end(handle, .idle) {
+                    [UInt8]().withUnsafeBytes {
+                        simulation.core.handle(event, payload: $0, worker: worker, now: simulation.now)
+                    }
+                }
+            }
+        }
+        simulation.run(until: 160_000_000)
+        return simulation
+    }
+
+    private func check(_ simulation: Simulation, requests: Int = 400, _ comment: Comment) {
+        for agent in simulation.agents {
+            #expect(agent.failures.isEmpty, comment)
+            #expect(agent.adoptions.isEmpty, comment)
+        }
+        var committed = 0
+        var finished = 0
+        for worker in simulation.workers {
+            #expect(worker.failures.isEmpty, comment)
+            for flow in worker.flows.values {
+                #expect(flow.commits <= 1, comment)
+                switch flow.phase {
+                case .held, .committed: Issue.record(comment)
+                case .aborted: #expect(flow.commits == 0, comment)
+                case .ended:
+                    committed += 1
+                    #expect(flow.isOriginReset, comment)
+                }
+                finished += 1
+            }
+        }
+        #expect(finished == requests, comment)
+        let core = simulation.core
+        #expect(core.transfers.count == 0 && core.pendingCount == 0 && core.recallCount == 0, comment)
+        #expect(core.wheel.count == 0 && core.installs.count == 0, comment)
+        #expect(core.proxies.allSatisfy { $0.pending == 0 && $0.committed == 0 }, comment)
+        #expect(core.counters[.committed] == UInt64(committed), comment)
+        if simulation.restarts == 0 {
+            #expect(simulation.agents.map(\.committedCount).reduce(0, +) == committed, comment)
+        }
+        #expect(core.counters[.unconfirmed] == 0 && core.counters[.misjudged] == 0, comment)
+        let outcomes = TransferOutcome.Ending.allCases.map { core.counters[$0] }.reduce(0, +)
+        #expect(outcomes == UInt64(requests), comment)
+        #expect(simulation.workers.allSatisfy { $0.recoveryEndedCount == 1 }, comment)
+    }
+
+    @Test func aCalmNetworkCommitsWhatAgentsAccept() {
+        var conditions = Simulation.Conditions()
+        conditions.acceptPercent = 100
+        conditions.agentMicroseconds = 200...300
+        let simulation = run(seed: 1, conditions)
+        check(simulation, "calm")
+        #expect(simulation.core.counters[.committed] == 400)
+        #expect(simulation.core.counters[.late] == 0)
+    }
+
+    @Test(arguments: 1...12 as ClosedRange<UInt64>) func aBadNetworkNeverSplitsAConnection(seed: UInt64) {
+        var conditions = Simulation.Conditions()
+        conditions.lossPercent = Int(seed * 3 % 31)
+        conditions.duplicationPercent = 10
+        conditions.delayMicroseconds = 50...(seed % 2 == 0 ? 4_000 : 12_000)
+        conditions.stragglerMicroseconds = 200_000
+        conditions.agentMicroseconds = 50...(seed % 3 == 0 ? 60_000 : 8_000)
+        conditions.clientResetPercent = 5
+        conditions.isForgetful = seed % 4 == 1
+        conditions.resetBy = seed % 2 == 0 ? .director : .proxy
+        check(run(seed: seed, conditions), "seed \(seed)")
+    }
+
+    @Test(arguments: 21...26 as ClosedRange<UInt64>) func agentsThatRestartLeaveNothingBehind(seed: UInt64) {
+        var conditions = Simulation.Conditions()
+        conditions.lossPercent = 5
+        conditions.duplicationPercent = 5
+        conditions.delayMicroseconds = 50...4_000
+        conditions.agentRestarts = true
+        check(run(seed: seed, conditions), "seed \(seed)")
+    }
+}

@@ -1,0 +1,78 @@
+"""A unittest case with a laboratory that its whole class shares."""
+
+import os
+import shutil
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "demo"))
+
+from lab.scenarios import PROXIES, SERVERS, Laboratory, curl, resolve  # noqa: E402, F401
+from lab import scenarios, topology  # noqa: E402, F401
+from lab.services import CACHED_HOST, ORIGIN_HOST  # noqa: E402, F401
+from lab.shell import wait_until  # noqa: E402, F401
+
+#: BATON_KEEP_LOGS=1 leaves a failed class's files behind and says where.
+KEEP = bool(os.environ.get("BATON_KEEP_LOGS"))
+
+
+class LaboratoryCase(unittest.TestCase):
+    relayed = ("far",)
+    queues = 1
+    workers = 1
+    #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
+    files = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.mkdtemp(prefix="baton-test-")
+        os.chmod(cls.directory, 0o755)
+        cls.laboratory = Laboratory(cls.directory, "bt-test", cls.relayed, cls.queues)
+        cls.services = cls.laboratory.services
+        cls.topology = cls.laboratory.topology
+        try:
+            for name, (size, cached) in cls.files.items():
+                cls.laboratory.content.add(name, size, cached)
+            cls.laboratory.up(cls.workers)
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.laboratory.down()
+        if KEEP:
+            print(f"logs and captures: {cls.directory}")
+        else:
+            shutil.rmtree(cls.directory, ignore_errors=True)
+
+    def play(self, scenario, name=None):
+        """A scenario, held to all that the demo holds it to."""
+        result = self.laboratory.play(name or scenario.__name__, scenario)
+        self.assertTrue(result["ok"], f"{result['row']}\n" + "\n".join(result["problems"]) + "\n" + "\n".join(
+            f"{at:9.1f} ms {program} {line}" for at, program, line in result["timeline"][-30:]))
+        return result
+
+    def assertNothingHeld(self):
+        wait_until("no hold is left", lambda: self.services.counters()["heldPackets"] == 0, 5)
+
+    def assertConserved(self):
+        """Invariant 6 on the running director: every packet that came in went somewhere."""
+        def balanced():
+            self.counted = self.services.counters()
+            return conservation_gap(self.counted) == 0
+
+        try:
+            wait_until("the counters balance", balanced, 5)
+        except Exception:
+            self.fail(f"gap {conservation_gap(self.counted)}: {self.counted}")
+
+
+def conservation_gap(counters):
+    """Left minus right side of the equation in Sources/InterCore/Counters.swift."""
+    came = sum(counters[name] for name in (
+        "receivedFromClients", "receivedFromServers", "receivedHandedOver", "released", "generated"))
+    went = sum(value for name, value in counters.items() if name.startswith("dropped")) + sum(
+        counters[name] for name in ("transmittedToClients", "transmittedToServers", "handedOver", "taken"))
+    return came - went

@@ -1,0 +1,109 @@
+"""Agents that die and come back under load: whoever was not yet handed to a killed agent is served."""
+
+import datetime
+import json
+import os
+import random
+import re
+import sys
+import time
+
+from .laboratory_case import CACHED_HOST, PROXIES, LaboratoryCase, scenarios, topology, wait_until
+from lab.shell import Process
+
+CLIENTS = 200
+REQUESTS = 10_000
+
+
+class Chaos(LaboratoryCase):
+    files = {"object.bin": (24 << 10, True)}
+
+    def test_agents_killed_and_restarted_under_load(self):
+        choice = random.Random(int(os.environ.get("BATON_SEED", "11")))
+        self.warm_up()
+        memory = self.memory()
+        killed = []
+        load = self.start_load()
+        while load.poll() is None:
+            name = choice.choice(PROXIES)
+            self.services.kill(name)
+            killed.append((time.time(), name))
+            self.services.start_agent(name)
+            wait_until("the next strike is due, or the load has ended", self.after(choice.uniform(1.0, 2.0), load), 60)
+        result = json.loads(load.tail(1))
+        lost, unexplained = self.explain(result["failures"], killed)
+        print(f"\n    {result['succeeded']} of {result['requests']} served; {len(lost)} were committed to an agent that was "
+              f"killed; {len(killed)} kills", end=" ", flush=True)
+        self.assertEqual(unexplained, [], killed)
+        self.assertEqual(result["succeeded"] + len(lost), REQUESTS)
+        self.assertGreater(self.services.counters()["holdsCommitted"], REQUESTS // 4, "hardly anything was transferred")
+        self.laboratory.wait_for_proxies()
+        self.assertConserved()
+        wait_until("held and flow counts are zero", self.is_empty, 60)
+        self.assertLess(self.memory() - memory, 16 << 20, "memory grew")
+
+    # MARK: parts
+
+    def warm_up(self):
+        """A first round, so that pools and caches have their size before memory is measured."""
+        got = self.start_load(requests=1000)
+        got.wait(120)
+        self.assertEqual(json.loads(got.tail(1))["failures"], [])
+
+    def start_load(self, requests=REQUESTS):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.py")
+        expected = scenarios.sha256_of(f"{self.laboratory.content.origin}/object.bin")
+        command = self.topology.inside("client", sys.executable, script, topology.v4("origin"), CACHED_HOST,
+                                       "/object.bin", expected, str(CLIENTS), str(requests))
+        return Process("load", command, self.services.path("load.log"))
+
+    @staticmethod
+    def after(seconds, process):
+        due = time.monotonic() + seconds
+        return lambda: time.monotonic() > due or process.poll() is not None
+
+    def explain(self, failures, killed):
+        """Parts failures into those whose connection was committed to an agent that died before the client was done,
+        and the others."""
+        committed = self.commits()
+        lost, unexplained = [], []
+        for failure in failures:
+            fates = [(when, proxy) for when, proxy in committed.get(failure["port"], ())
+                     if failure["began"] - 0.5 <= when <= failure["ended"]]
+            if any(when - 0.05 <= death <= failure["ended"] + 0.05 and victim == proxy
+                   for when, proxy in fates for death, victim in killed):
+                lost.append(failure)
+            else:
+                unexplained.append((failure, fates))
+        return lost, unexplained
+
+    def commits(self):
+        """Client port → [(time, proxy)], of the director's log."""
+        found = {}
+        with open(self.services.path("director.log"), errors="replace") as file:
+            for line in file:
+                match = re.search(r"^(\S+) .*transfer committed.* proxy=(\S+).*:(\d+) > ", line)
+                if match:
+                    when = datetime.datetime.fromisoformat(match[1].replace("Z", "+00:00")).timestamp()
+                    found.setdefault(int(match[3]), []).append((when, match[2]))
+        return found
+
+    def is_empty(self):
+        counters = self.services.counters()
+        return counters["heldPackets"] == counters["heldFlows"] == counters["committedFlows"] == counters["flows"] == 0
+
+    def memory(self):
+        """Resident bytes of batond."""
+        with open(f"/proc/{self.services.processes['director'].pid}/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS"))
+
+
+class ChaosWithTwoWorkers(Chaos):
+    """The same with each flow owned by one of two workers, whichever queue its packets come in by."""
+
+    queues = 2
+    workers = 2
+
+    def tearDown(self):
+        counters = self.services.counters()
+        self.assertGreater(counters["handedOver"], 0, "no packet came in by the other worker's queue")

@@ -1,0 +1,105 @@
+import Foundation
+import Operator
+import Testing
+
+/// The program itself, against a real socket.
+@Suite(.serialized, .enabled(if: Batonctl.isBuilt, "batonctl is not built")) struct BatonctlTests {
+    @Test func tablesAndJSON() throws {
+        let director = try TestDirector()
+        let flows = try Batonctl.run(["flows", "--socket", director.path, "--state", "committed"])
+        #expect(flows.status == 0)
+        #expect(
+            flows.output == """
+                FLOW    WORKER  STATE      PROXY  IDLE  FROM-CLIENT  TO-CLIENT
+                flow-1       0  committed  -      0.0s            0          0
+
+                """)
+        let json = try Batonctl.run(["bypass", "on", "--json", "--socket", director.path])
+        #expect(json.output == "{\"bypass\":true}\n")
+        #expect(try Batonctl.run(["bypass", "--socket", director.path]).output.hasPrefix("bypass is on"))
+        #expect(
+            try Batonctl.run(["version", "--socket", director.path]).output.contains("batond   0.1.0 (d1, process 42"))
+        #expect(try Batonctl.run(["status", "--socket", director.path]).output.hasPrefix("director    d1"))
+        director.stop()
+    }
+
+    @Test func withoutADirectorItSaysWhereItLooked() throws {
+        let outcome = try Batonctl.run(["status", "--socket", "/nonexistent/b.sock"])
+        #expect(outcome.status == 69)
+        #expect(
+            outcome.output
+                == "batonctl: no director serves /nonexistent/b.sock: start batond, or name its socket with --socket\n")
+    }
+
+    @Test func wrongArguments() throws {
+        #expect(try Batonctl.run(["bypass", "maybe"]).status == 64)
+        #expect(try Batonctl.run(["flows", "--limit", "0", "--socket", "/nonexistent"]).status == 69)
+        #expect(try Batonctl.run(["--help"]).output.contains("Examples:"))
+    }
+
+    @Test func refusalsAreToldAndCoded() throws {
+        let director = try TestDirector()
+        let outcome = try Batonctl.run(["flows", "--limit", "0", "--socket", director.path])
+        #expect(outcome.status == 1)
+        #expect(outcome.output == "batonctl: the director refuses: 'limit' is an integer between 1 and 10000\n")
+        director.stop()
+    }
+
+    /// Members of the group look and do not change; others get nothing. Needs root, to become others.
+    @Test(.enabled(if: geteuid() == 0 && access("/usr/bin/setpriv", X_OK) == 0)) func rights() throws {
+        let director = try TestDirector(access: PeerAccess(owner: 0, readers: 54_321))
+        // The socket's directory and its file are made passable, so that the director's own check is what decides.
+        chmod(director.path, 0o666)
+        let reader = ["/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--groups", "54321"]
+        let stranger = ["/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+        #expect(try Batonctl.run(["proxies", "--socket", director.path], through: reader).status == 0)
+        let change = try Batonctl.run(["bypass", "on", "--socket", director.path], through: reader)
+        #expect(change.status == 77)
+        #expect(change.output.contains("user 65534 may look but not change anything"))
+        #expect(
+            try Batonctl.run(["bypass", "--socket", director.path], through: reader).output.hasPrefix("bypass is off"))
+        let nothing = try Batonctl.run(["status", "--socket", director.path], through: stranger)
+        #expect(nothing.status == 77)
+        #expect(nothing.output.contains("user 65534 has no access: join group 54321"))
+        // The file's own mode keeps strangers from connecting at all.
+        chmod(director.path, 0o660)
+        let closed = try Batonctl.run(["status", "--socket", director.path], through: stranger)
+        #expect(closed.status == 77)
+        #expect(closed.output.contains("no permission for \(director.path)"))
+        director.stop()
+    }
+}
+
+private enum Batonctl {
+    /// Next to the tests' own executable, or above it where tests are a bundle.
+    static let path: String? = {
+        var directory = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+        for _ in 0..<4 {
+            directory.deleteLastPathComponent()
+            let candidate = directory.appendingPathComponent("batonctl").path
+            if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
+        }
+        return nil
+    }()
+
+    static var isBuilt: Bool { path != nil }
+
+    struct Outcome {
+        var status: Int32
+        var output: String
+    }
+
+    static func run(_ arguments: [String], through prefix: [String] = []) throws -> Outcome {
+        let words = prefix + [try #require(path)] + arguments
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: words[0])
+        process.arguments = Array(words.dropFirst())
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        try process.run()
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return Outcome(status: process.terminationStatus, output: String(decoding: data, as: UTF8.self))
+    }
+}

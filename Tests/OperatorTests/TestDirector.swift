@@ -1,0 +1,141 @@
+import Control
+import Foundation
+import Logging
+import Operator
+import Synchronization
+
+/// Stands in for the control core: a thread that takes requests and answers from a fixed state.
+final class TestDirector: Sendable {
+    let path: String
+    private let scratch: ScratchPath
+    private let mailbox = OperatorMailbox()
+    private let socket: ControlSocket
+    private let isStopping = Atomic<Bool>(false)
+    private let ended = DispatchSemaphore(value: 0)
+
+    private struct ScratchPath: Sendable { let directory: String }
+
+    init(
+        path: String? = nil, flows: Int = 3, access: PeerAccess = PeerAccess(), limits: ControlSocket.Limits = .init(),
+        answers: Bool = true
+    ) throws {
+        let directory = NSTemporaryDirectory() + "baton-\(UUID().uuidString.prefix(8))"
+        scratch = ScratchPath(directory: directory)
+        self.path = path ?? "\(directory)/run/batond.sock"
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        socket = try ControlSocket.open(
+            path: self.path, access: access, mailbox: mailbox, limits: limits, logger: logger)
+        guard answers else {
+            ended.signal()
+            return
+        }
+        Thread.detachNewThread { [self] in
+            var state = State(flows: flows)
+            while !isStopping.load(ordering: .relaxed) {
+                var poller = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
+                poll(&poller, 1, 50)
+                for request in mailbox.take() { request.answer(state.answer(request.request)) }
+            }
+            ended.signal()
+        }
+    }
+
+    func stop() {
+        isStopping.store(true, ordering: .relaxed)
+        ended.wait()
+        ended.signal()
+        socket.close()
+        try? FileManager.default.removeItem(atPath: scratch.directory)
+    }
+
+    private struct State {
+        var bypass = false
+        let flows: Int
+
+        init(flows: Int) { self.flows = flows }
+
+        mutating func answer(_ request: OperatorRequest) -> OperatorResponse {
+            switch request {
+            case .status:
+                var status = DirectorStatus()
+                status.name = "d1"
+                status.bypass = bypass
+                return .status(status)
+            case .proxies:
+                var proxy = ProxyStatus()
+                proxy.name = "p1"
+                return .proxies([proxy])
+            case .flows(let filter):
+                let all = (0..<flows).map { index in
+                    var flow = FlowStatus()
+                    flow.flow = "flow-\(index)"
+                    flow.state = index % 2 == 0 ? "origin" : "committed"
+                    return flow
+                }
+                return .flows(Array(all.filter(filter.accepts).prefix(filter.limit)))
+            case .transfers: return .transfers([])
+            case .bypass(let wanted):
+                bypass = wanted ?? bypass
+                return .bypass(BypassStatus(bypass: bypass))
+            case .version:
+                return .version(VersionStatus(name: "d1", version: "0.1.0", protocolVersion: 1, processIdentifier: 42))
+            }
+        }
+    }
+}
+
+/// A connection that may misbehave.
+final class RawConnection {
+    private let descriptor: Int32
+    private var received: [UInt8] = []
+
+    struct Refused: Error { var code: Int32 }
+
+    init(_ path: String) throws {
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        guard SocketFile.connect(descriptor, path) == 0 else { throw Refused(code: errno) }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Sends as much as the other side takes before it hangs up.
+    func send(_ text: String) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes {
+                Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { return }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+
+    func endOutput() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    /// The next line without its end; nil at the end of the stream.
+    func line() throws -> String? {
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            if let end = received.firstIndex(of: UInt8(ascii: "\n")) {
+                defer { received.removeFirst(end + 1) }
+                return String(decoding: received[..<end], as: UTF8.self)
+            }
+            let count = read(descriptor, &chunk, chunk.count)
+            if count <= 0 { return nil }
+            received += chunk[..<count]
+        }
+    }
+
+    func ask(_ request: String) throws -> String {
+        send(request + "\n")
+        guard let line = try line() else { throw Refused(code: 0) }
+        return line
+    }
+
+    /// Returns when the other side has closed the connection, reading nothing.
+    func waitForHangUp() {
+        var poller = pollfd(fd: descriptor, events: 0, revents: 0)
+        while poll(&poller, 1, 10_000) == 0 {}
+    }
+}

@@ -1,0 +1,166 @@
+"""Packets of a pcap file, as far as a client's view of TCP needs them."""
+
+import signal
+import struct
+from collections import namedtuple
+
+from .shell import Process, wait_until
+
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+#: `source` and `destination` are (address, port); addresses are bytes.
+Segment = namedtuple(
+    "Segment", "time source_mac destination_mac source destination sequence acknowledgement flags length ttl"
+)
+
+
+def read_segments(path):
+    """Yields every TCP segment of a classic pcap file of Ethernet frames (802.1Q or not, IPv4 and IPv6)."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if len(data) < 24:
+        return
+    order = {0xA1B2C3D4: "<", 0xA1B23C4D: "<"}.get(struct.unpack_from("<I", data)[0], ">")
+    nanoseconds = struct.unpack_from(order + "I", data)[0] == 0xA1B23C4D
+    link = struct.unpack_from(order + "I", data, 20)[0]
+    if link != 1:
+        raise ValueError(f"{path}: link type {link}, not Ethernet")
+    record = struct.Struct(order + "IIII")
+    scale = 1e-9 if nanoseconds else 1e-6
+    offset = 24
+    while offset + 16 <= len(data):
+        seconds, fraction, captured, _ = record.unpack_from(data, offset)
+        offset += 16
+        segment = _segment(seconds + fraction * scale, data, offset, captured)
+        offset += captured
+        if segment is not None:
+            yield segment
+
+
+def _segment(time, data, start, captured):
+    end = start + captured
+    if captured < 54:
+        return None
+    kind = (data[start + 12] << 8) | data[start + 13]
+    network = start + 14
+    if kind == 0x8100:
+        kind = (data[start + 16] << 8) | data[start + 17]
+        network = start + 18
+    if kind == 0x0800:
+        if data[network + 9] != 6:
+            return None
+        total = (data[network + 2] << 8) | data[network + 3]
+        header = (data[network] & 15) * 4
+        transport, payload_end = network + header, total - header
+        ttl = data[network + 8]
+        source, destination = data[network + 12 : network + 16], data[network + 16 : network + 20]
+    elif kind == 0x86DD:
+        if data[network + 6] != 6:
+            return None
+        transport, payload_end = network + 40, (data[network + 4] << 8) | data[network + 5]
+        ttl = data[network + 7]
+        source, destination = data[network + 8 : network + 24], data[network + 24 : network + 40]
+    else:
+        return None
+    if transport + 20 > end:
+        return None
+    source_port, destination_port, sequence, acknowledgement, offset, flags = struct.unpack_from(
+        ">HHIIBB", data, transport
+    )
+    return Segment(
+        time, data[start + 6 : start + 12], data[start : start + 6], (source, source_port),
+        (destination, destination_port), sequence, acknowledgement, flags, payload_end - (offset >> 4) * 4, ttl,
+    )
+
+
+def _after(a, b):
+    """Bytes from b to a on the circle of sequence numbers; negative when a comes first."""
+    return ((a - b + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+
+
+class ControlPackets:
+    """What a transfer must never cause, counted over every connection of a client's own capture."""
+
+    def __init__(self):
+        self.findings = []
+        #: Bytes of payload towards the client, by source MAC.
+        self.payload_by_mac = {}
+        self.segments = 0
+        self.retransmitted = 0
+
+    @property
+    def count(self):
+        return len(self.findings)
+
+    def read(self, path, server_ports):
+        flows = {}
+        for segment in read_segments(path):
+            if segment.source[1] in server_ports:
+                key, to_client = (segment.destination, segment.source), True
+            elif segment.destination[1] in server_ports:
+                key, to_client = (segment.source, segment.destination), False
+            else:
+                continue
+            self.segments += 1
+            self._step(flows.setdefault(key, {"syn": set(), "synack": set(), "top": None, "fin": None}), key, segment,
+                       to_client)
+        for key, flow in flows.items():
+            if flow["fin"] is not None and flow["top"] is not None and _after(flow["top"], flow["fin"]) > 0:
+                self._note(key, "FIN before the last byte")
+        return self
+
+    def _note(self, key, what, segment=None):
+        place = f" seq {segment.sequence} at {segment.time:.6f}" if segment else ""
+        self.findings.append(f"client port {key[0][1]}: {what}{place}")
+
+    def _step(self, flow, key, segment, to_client):
+        if segment.flags & RST:
+            self._note(key, f"RST {'to' if to_client else 'from'} the client", segment)
+            return
+        if segment.flags & SYN:
+            seen = flow["synack" if to_client else "syn"]
+            if seen:
+                self._note(key, "SYN/ACK again" if to_client else "SYN again", segment)
+            seen.add(segment.sequence)
+            if to_client:
+                flow["top"] = (segment.sequence + 1) & 0xFFFFFFFF
+            return
+        if not to_client:
+            return
+        if flow["top"] is None:
+            flow["top"] = segment.sequence
+        if segment.length > 0:
+            amount = self.payload_by_mac.get(segment.source_mac, 0)
+            self.payload_by_mac[segment.source_mac] = amount + segment.length
+            end = (segment.sequence + segment.length) & 0xFFFFFFFF
+            if _after(end, flow["top"]) > 0:
+                flow["top"] = end
+            else:
+                self.retransmitted += 1
+        elif not segment.flags & FIN and _after(segment.sequence, flow["top"]) < 0:
+            self._note(key, "empty segment below the highest sent", segment)
+        if segment.flags & FIN:
+            flow["fin"] = (segment.sequence + segment.length) & 0xFFFFFFFF
+
+
+class Capture:
+    """tcpdump on a host's interface, from `start` to `stop`."""
+
+    def __init__(self, topology, host, device, path, filter="tcp", length=118):
+        command = topology.inside(
+            host, "tcpdump", "-i", device, "-n", "-s", str(length), "-B", "65536", "--immediate-mode", "-U", "-Z", "root",
+            "-w", path, filter)
+        self.path = path
+        self._process = Process(f"tcpdump {host}:{device}", command, path + ".log")
+        wait_until(f"tcpdump listens on {host}:{device}", lambda: "listening on" in self._process.tail(),
+                   process=self._process)
+
+    def stop(self):
+        """Ends the capture when all is written; raises when the kernel dropped packets of it."""
+        self._process.signal(signal.SIGINT)
+        self._process.wait(30)
+        summary = self._process.tail()
+        dropped = [line for line in summary.splitlines() if "dropped by kernel" in line]
+        if dropped and not dropped[0].startswith("0 "):
+            raise RuntimeError(f"{self.path}: {dropped[0]}")
+        return self.path

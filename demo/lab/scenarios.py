@@ -1,0 +1,270 @@
+"""One connection after another through a laboratory, each with its own way to be served, and the proof of who served it.
+
+A scenario function gets the laboratory and returns what it expected; `Laboratory.play` wraps it with captures, logs and
+the counts that every scenario owes.
+"""
+
+import datetime
+import os
+import time
+from collections import namedtuple
+
+from . import topology as addresses
+from .capture import Capture, ControlPackets
+from .downloads import Curl, segmented_get, sha256_of
+from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
+from .shell import wait_until
+from .topology import Topology
+
+MEBIBYTE = 1 << 20
+SERVERS = ("origin", "p1", "p2")
+PROXIES = ("p1", "p2")
+
+#: `expected` is "proxy" or "origin": who was to serve it. `files` are the names of the files in the order of the bodies.
+Played = namedtuple("Played", "download files expected")
+
+
+class Laboratory:
+    """Topology, content and services of one demo or test class."""
+
+    def __init__(self, directory, prefix="baton", relayed=("far",), queues=1):
+        os.makedirs(directory, exist_ok=True)
+        self.directory = directory
+        self.topology = Topology(directory, prefix, queues, relayed)
+        self.content = Content(os.path.join(directory, "content"))
+        self.services = Services(self.topology, directory, self.content)
+
+    def up(self, workers=1):
+        self.topology.up()
+        self.content.add("small.bin", 256 << 10, cached=True)
+        self.content.add("uncached.bin", 4 * MEBIBYTE, cached=False)
+        self.services.start_origin()
+        for name in PROXIES:
+            self.services.start_tls_server(name)
+            self.services.start_agent(name)
+        self.services.start_director(workers)
+
+    def down(self):
+        self.services.stop_all()
+        self.topology.down()
+
+    def restart_agents(self):
+        for name in PROXIES:
+            if name in self.services.processes:
+                self.services.processes.pop(name).stop()
+            self.services.start_agent(name)
+        self.wait_for_proxies()
+
+    def wait_for_proxies(self, names=PROXIES):
+        wait_until("the proxies are up again", lambda: self.services._director_ready(names), 20,
+                   self.services.processes["director"])
+
+    # MARK: playing
+
+    def play(self, name, scenario):
+        """Runs a scenario between captures and returns its row of the closing table."""
+        logs = {server: len(self.services.access_log(server)) for server in SERVERS}
+        places = {server: os.path.getsize(self.services.path(f"{log}.log"))
+                  for server, log in (("director", "director"), ("p1", "p1"), ("p2", "p2"))}
+        far = getattr(scenario, "client", "client") == "far"
+        captures = [Capture(self.topology, "client", device, self.services.path(f"{name}-{device}.pcap"))
+                    for device in ("c0", "c1")]
+        if far:
+            captures.append(Capture(self.topology, "far", "eth0", self.services.path(f"{name}-far.pcap")))
+        started = time.monotonic()
+        wall = time.time()
+        try:
+            played = scenario(self)
+        finally:
+            took = time.monotonic() - started
+            paths = [capture.stop() for capture in captures]
+        row = {"name": name, "servedBy": "", "sha256Match": False, "clientControlPackets": -1,
+               "tookMs": round(took * 1000), "reason": ""}
+        ports = {80, 443, 8080}
+        near = ControlPackets()
+        for path in paths[:2]:
+            near.read(path, ports)
+        own = ControlPackets().read(paths[2], ports) if far else near
+        row["clientControlPackets"] = own.count
+        expected = [sha256_of(os.path.join(self.content.origin, file)) for file in played.files]
+        row["sha256Match"] = played.download.ok and played.download.sha256 == expected
+        row["servedBy"], proof = self._served_by(near, logs, len(played.files))
+        row["reason"] = self._reason()
+        served_as_expected = row["servedBy"] in (PROXIES if played.expected == "proxy" else ("origin",))
+        problems = list(own.findings[:5])
+        if not played.download.ok:
+            problems.append(played.download.error)
+        if not served_as_expected:
+            problems.append(f"served by {row['servedBy']} instead of {played.expected}: {proof}")
+        problems += self._left_behind()
+        ok = row["sha256Match"] and row["clientControlPackets"] == 0 and not problems
+        return {"row": row, "ok": ok, "problems": problems, "timeline": self._timeline(places, wall), "proof": proof}
+
+    def _served_by(self, packets, before, requests):
+        """Who served, when access logs and source MACs say the same; otherwise both testimonies."""
+        wait_until("the access logs have the requests", lambda: sum(
+            len(self.services.access_log(server)) - before[server] for server in SERVERS) >= requests, 10)
+        by_mac = {host: packets.payload_by_mac.get(bytes.fromhex(addresses.mac(host).replace(":", "")), 0)
+                  for host in SERVERS}
+        lines = {server: len(self.services.access_log(server)) - before[server] for server in SERVERS}
+        sending = [host for host, amount in by_mac.items() if amount > 0]
+        proof = (f"log lines {', '.join(f'{s} {n}' for s, n in lines.items() if n) or 'none'}; "
+                 f"bytes by source MAC {', '.join(f'{s} {n}' for s, n in by_mac.items() if n) or 'none'}")
+        if len(sending) == 1 and lines[sending[0]] >= requests:
+            return sending[0], proof
+        return "unproven", proof
+
+    def _reason(self):
+        transfers = self.services.ctl("transfers", "--limit", "1")
+        if not transfers:
+            return ""
+        last = transfers[0]
+        return last["reason"] or last["state"]
+
+    def _left_behind(self):
+        """Holds that outlived their scenario."""
+        try:
+            wait_until("no hold is left", lambda: self.services.counters()["heldPackets"] == 0, 5)
+            return []
+        except Exception as error:  # noqa: BLE001 (reported in the table)
+            return [str(error)]
+
+    def _timeline(self, places, wall):
+        """What the programs logged meanwhile: (milliseconds, program, line), in order."""
+        events = []
+        for program, offset in places.items():
+            path = self.services.path(f"{program}.log")
+            if os.path.getsize(path) < offset:
+                offset = 0
+            with open(path, errors="replace") as file:
+                file.seek(offset)
+                for line in file.read().splitlines():
+                    stamp, _, rest = line.partition(" ")
+                    try:
+                        when = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+                    except ValueError:
+                        continue
+                    events.append(((when - wall) * 1000, program, rest))
+        return sorted(events)
+
+
+def resolve(address=None):
+    address = address or addresses.v4("origin")
+    return {CACHED_HOST: address, ORIGIN_HOST: address, OBSERVED_HOST: address}
+
+
+def curl(laboratory, host="client"):
+    return Curl(laboratory.topology, laboratory.directory, host)
+
+
+# MARK: the scenarios
+
+
+def cached(laboratory):
+    """An object that the proxies have: the connection moves, the origin never sees the request."""
+    got = curl(laboratory).get([f"http://{CACHED_HOST}/cached.bin"], resolve())
+    return Played(got, ["cached.bin"], "proxy")
+
+
+def uncached(laboratory):
+    """An object that only the origin has: NACK, and the held request goes on."""
+    got = curl(laboratory).get([f"http://{CACHED_HOST}/uncached.bin"], resolve())
+    return Played(got, ["uncached.bin"], "origin")
+
+
+def late(laboratory):
+    """The proxies are stopped in their tracks when the request comes: their answer is later than TO."""
+    for name in PROXIES:
+        laboratory.services.pause(name)
+    try:
+        got = curl(laboratory).get([f"http://{CACHED_HOST}/small.bin"], resolve())
+    finally:
+        for name in PROXIES:
+            laboratory.services.resume(name)
+    laboratory.wait_for_proxies()
+    return Played(got, ["small.bin"], "origin")
+
+
+def dead(laboratory):
+    """The agents are killed just before the request."""
+    for name in PROXIES:
+        laboratory.services.kill(name)
+    try:
+        got = curl(laboratory).get([f"http://{CACHED_HOST}/small.bin"], resolve())
+    finally:
+        laboratory.restart_agents()
+    return Played(got, ["small.bin"], "origin")
+
+
+def keepalive(laboratory):
+    """A cached and then an uncached object on one connection: the agent relays the second."""
+    got = curl(laboratory).get(
+        [f"http://{CACHED_HOST}/small.bin", f"http://{CACHED_HOST}/uncached.bin"], resolve())
+    return Played(got, ["small.bin", "uncached.bin"], "proxy")
+
+
+def split(laboratory):
+    """A request head in three segments, the middle one first."""
+    laboratory.topology.impair("far", "--swap-first-payloads", "3")
+    try:
+        got = segmented_get(laboratory.topology, addresses.v4("origin"), CACHED_HOST, "/small.bin", [20, 30], client="far")
+    finally:
+        laboratory.topology.impair("far")
+    return Played(got, ["small.bin"], "proxy")
+
+
+split.client = "far"
+
+
+def ipv6(laboratory):
+    """The same over IPv6."""
+    got = curl(laboratory).get([f"http://{CACHED_HOST}/small.bin"], resolve(addresses.v6("origin")))
+    return Played(got, ["small.bin"], "proxy")
+
+
+def tls(laboratory):
+    """A proxy with the certificate takes over at the ClientHello."""
+    got = curl(laboratory).get([f"https://{CACHED_HOST}/small.bin"], resolve(),
+                               ["--cacert", laboratory.services.path("tls.crt")])
+    return Played(got, ["small.bin"], "proxy")
+
+
+def asymmetric(laboratory):
+    """The SYN/ACK and all that servers send travel another way; the options are muted."""
+    got = curl(laboratory).get([f"http://{CACHED_HOST}/small.bin"], resolve(),
+                               ["--interface", addresses.ASYMMETRIC_CLIENT])
+    return Played(got, ["small.bin"], "proxy")
+
+
+def pmtu(laboratory):
+    """The client's path becomes narrower in the middle of a download from a proxy."""
+    client = curl(laboratory, "far").start([f"http://{CACHED_HOST}/narrow.bin"], resolve(), ["--limit-rate", "8M"])
+    wait_until("a part of the download is there", lambda: client.body_size() > MEBIBYTE, 20)
+    laboratory.topology.narrow_far_path(1280)
+    try:
+        got = client.finish()
+    finally:
+        laboratory.topology.narrow_far_path(1500)
+    return Played(got, ["narrow.bin"], "proxy")
+
+
+pmtu.client = "far"
+
+
+def restart(laboratory):
+    """batond is killed and started again during a 1 GiB download from a proxy."""
+    client = curl(laboratory).start([f"http://{CACHED_HOST}/huge.bin"], resolve())
+    wait_until("a part of the download is there", lambda: client.body_size() > 128 * MEBIBYTE, 60)
+    laboratory.services.kill("director")
+    laboratory.services.start_director()
+    return Played(client.finish(), ["huge.bin"], "proxy")
+
+
+def observe(laboratory):
+    """A rule in mode observe: the proxies are asked, nothing is held, the origin serves."""
+    got = curl(laboratory).get([f"http://{OBSERVED_HOST}:8080/small.bin"], resolve())
+    return Played(got, ["small.bin"], "origin")
+
+
+#: In the order of the demo.
+ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, observe]

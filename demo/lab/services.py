@@ -1,0 +1,247 @@
+"""The programs of a laboratory: nginx as origin, batond as director, baton-agent as proxies."""
+
+import json
+import os
+import secrets
+import signal
+
+from . import topology as addresses
+from .shell import CommandFailed, Process, run, wait_until
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARIES = os.environ.get("BATON_BINARIES", os.path.join(REPOSITORY, ".build", "release"))
+
+#: What the origin calls itself; each is a name in its certificate as well.
+CACHED_HOST = "cached.example.org"
+ORIGIN_HOST = "origin.example.org"
+OBSERVED_HOST = "observed.example.org"
+CRTP_PORT = 7443
+
+
+class Content:
+    """Files that origin and proxies serve, made once for a laboratory. The name says who has a file."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.origin = os.path.join(directory, "origin")
+        self.proxy = os.path.join(directory, "proxy")
+        os.makedirs(self.origin, exist_ok=True)
+        os.makedirs(self.proxy, exist_ok=True)
+
+    def add(self, name, size, cached):
+        """A file of `size` random bytes at the origin and, when `cached`, the same one at the proxies."""
+        path = os.path.join(self.origin, name)
+        with open(path, "wb") as file:
+            remaining = size
+            while remaining > 0:
+                block = secrets.token_bytes(min(remaining, 1 << 24))
+                file.write(block)
+                remaining -= len(block)
+        os.chmod(path, 0o644)
+        if cached:
+            link = os.path.join(self.proxy, name)
+            if os.path.exists(link):
+                os.remove(link)
+            os.link(path, link)
+        return path
+
+
+class Services:
+    """Starts, stops and asks the programs; all their files lie in `directory`."""
+
+    def __init__(self, topology, directory, content):
+        self.topology = topology
+        self.directory = directory
+        self.content = content
+        self.processes = {}
+        self.key = os.path.join(directory, "key1")
+        with open(self.key, "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+        os.chmod(self.key, 0o600)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w") as file:
+            file.write(text)
+        return self.path(name)
+
+    def start(self, name, host, *command):
+        process = Process(name, self.topology.inside(host, *command), self.path(f"{name}.log"))
+        self.processes[name] = process
+        return process
+
+    def stop_all(self):
+        for name in ("director", "p1", "p2"):
+            if name in self.processes:
+                self.processes.pop(name).stop()
+        for process in self.processes.values():
+            process.stop()
+        self.processes.clear()
+
+    # MARK: origin
+
+    def make_certificate(self):
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-keyout", self.path("tls.key"), "-out", self.path("tls.crt"), "-subj", "/CN=Baton demo",
+            "-addext", f"subjectAltName=DNS:{CACHED_HOST},DNS:{ORIGIN_HOST}")
+
+    def start_nginx(self, name, host, root, listen, log):
+        """A real nginx; `listen` are lines of its configuration."""
+        os.makedirs(self.path(name), exist_ok=True)
+        configuration = self.write(f"{name}.conf", f"""
+daemon off; worker_processes 1; user root; pid {self.path(name)}/nginx.pid;
+error_log {self.path(name)}/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+  sendfile on; tcp_nopush on; default_type application/octet-stream;
+  keepalive_requests 100000; keepalive_timeout 75s;
+  large_client_header_buffers 8 64k;
+  client_body_temp_path {self.path(name)}/body; proxy_temp_path {self.path(name)}/proxy;
+  fastcgi_temp_path {self.path(name)}/fastcgi; uwsgi_temp_path {self.path(name)}/uwsgi; scgi_temp_path {self.path(name)}/scgi;
+  log_format served '$remote_addr $remote_port "$request" $status $body_bytes_sent';
+  access_log {log} served;
+  ssl_certificate {self.path('tls.crt')}; ssl_certificate_key {self.path('tls.key')};
+  server {{
+    {' '.join(listen)}
+    root {root};
+    location /echo {{ return 200 "origin\\n"; }}
+  }}
+}}
+""")
+        process = self.start(name, host, "nginx", "-c", configuration, "-p", self.path(name))
+        wait_until(f"{name} writes its pid", lambda: os.path.exists(f"{self.path(name)}/nginx.pid"), process=process)
+        return process
+
+    def start_origin(self):
+        if not os.path.exists(self.path("tls.crt")):
+            self.make_certificate()
+        ports = [f"listen {port} backlog=4096; listen [::]:{port} backlog=4096;" for port in (80, 8080)]
+        ports += ["listen 443 ssl; listen [::]:443 ssl;"]
+        self.start_nginx("origin", "origin", self.content.origin, ports, self.path("origin-access.log"))
+
+    def start_tls_server(self, name):
+        """The server with the certificate on a proxy, to which its agent relays adopted TLS connections."""
+        listen = ["listen 127.0.0.1:8443 ssl proxy_protocol;"]
+        self.start_nginx(f"{name}-tls", name, self.content.proxy, listen, self.path(f"{name}-tls-access.log"))
+
+    # MARK: agents
+
+    def agent_configuration(self, name):
+        host = addresses.NUMBERS[name]
+        root = self.content.proxy
+        return f"""
+name: {name}
+interface: eth0
+crtp:
+  listen: {addresses.v4(name)}:{CRTP_PORT}
+  keys: {{ 1: {self.key} }}
+  current-key: 1
+  directors: [{addresses.v4('director')}/32]
+access-log: {self.path(f'{name}-access.log')}
+sites:
+  - {{ servers: [{addresses.v4('origin')}/32, "{addresses.v6('origin')}/128"], ports: [80, 8080],
+      hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {root} }}
+  - {{ servers: [{addresses.v4('origin')}/32, "{addresses.v6('origin')}/128"], ports: [443],
+      hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
+"""
+
+    def start_agent(self, name):
+        configuration = self.write(f"{name}.yaml", self.agent_configuration(name))
+        process = self.start(name, name, os.path.join(BINARIES, "baton-agent"), "--config", configuration)
+        self.wait_for_agent(name, process)
+        return process
+
+    def wait_for_agent(self, name, process):
+        wait_until(
+            f"{name} listens for CRTP",
+            lambda: f":{CRTP_PORT}" in self.topology.run(name, "ss", "-Hlun"), process=process)
+
+    # MARK: director
+
+    #: Where a test wants another rule or bound, it replaces this text's parts.
+    def director_configuration(self, workers=1, extra=""):
+        names = [name for name in ("p1", "p2")]
+        clients = [f"net_af_xdp{index},iface=dc,start_queue={index}" for index in range(workers)]
+        servers = [f"net_af_xdp{index + workers},iface=ds,start_queue={index}" for index in range(workers)]
+        proxies = "\n".join(
+            f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}" }}' for name in names)
+        return f"""
+name: director
+ports:
+  client: {json.dumps(clients)}
+  server: {json.dumps(servers)}
+workers: {{ count: {workers}, flows: 65536, idle: adaptive }}
+crtp:
+  listen: {addresses.v4('director')}:0
+  keys: {{ 1: {self.key} }}
+  current-key: 1
+proxies:
+{proxies}
+rules:
+  - {{ name: asymmetric, clients: [{addresses.ASYMMETRIC_CLIENT}/32], ports: [80], application: [http-get],
+      asymmetric: true }}
+  - {{ name: observed, ports: [8080], application: [http-get], mode: observe, hosts: [{OBSERVED_HOST}] }}
+  - {{ name: web, ports: [80], application: [http-get] }}
+  - {{ name: tls, ports: [443], application: [tls] }}
+control: {{ socket: {self.path('batond.sock')} }}
+{extra}"""
+
+    def start_director(self, workers=1, wait_for=("p1", "p2"), extra="", configuration=None):
+        text = configuration or self.director_configuration(workers, extra)
+        configuration = self.write("batond.yaml", text)
+        cpus = os.cpu_count() or 1
+        lcores = ",".join(f"{index}@{min(index, cpus - 1) if index else 0}" for index in range(workers + 1))
+        memory = ["--in-memory", "--socket-mem", "192"] if free_hugepages() >= 128 else ["--no-huge", "-m", "192"]
+        process = self.start(
+            "director", "director", os.path.join(BINARIES, "batond"), "--config", configuration, "--",
+            "--lcores", lcores, "--no-pci", "--no-telemetry", "--no-shconf", "--file-prefix", self.topology.prefix,
+            "--log-level", "error", *memory)
+        wait_until("batond forwards, its proxies are up", lambda: self._director_ready(wait_for), 20, process)
+        return process
+
+    def _director_ready(self, wait_for):
+        try:
+            proxies = {row["name"]: row["state"] for row in self.ctl("proxies")}
+        except (CommandFailed, ValueError):
+            return False
+        return all(proxies.get(name) == "up" for name in wait_for) and not self.ctl("status")["recovering"]
+
+    def ctl(self, *arguments):
+        """batonctl's answer as a value."""
+        return json.loads(
+            run(os.path.join(BINARIES, "batonctl"), *arguments, "--socket", self.path("batond.sock"), "--json"))
+
+    def counters(self):
+        """All workers' counters and gauges, summed."""
+        total = {}
+        for worker in self.ctl("status")["workers"]:
+            for name, value in list(worker["counters"].items()) + list(worker["gauges"].items()):
+                total[name] = total.get(name, 0) + value
+        return total
+
+    def pause(self, name):
+        self.processes[name].signal(signal.SIGSTOP)
+
+    def resume(self, name):
+        self.processes[name].signal(signal.SIGCONT)
+
+    def kill(self, name):
+        self.processes.pop(name).kill()
+
+    def access_log(self, name):
+        """Lines of an access log so far: `origin`, `p1`, `p2`, `p1-tls`."""
+        path = self.path(f"{name}-access.log")
+        if not os.path.exists(path):
+            return []
+        with open(path, errors="replace") as file:
+            return file.read().splitlines()
+
+
+def free_hugepages():
+    try:
+        with open("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages") as file:
+            return int(file.read())
+    except OSError:
+        return 0

@@ -1,0 +1,170 @@
+"""Hosts and wires.
+
+        far ──[far]── client ──[client]── director ──[server]── fabric ┬─ origin
+                         │ (c0)         (dc)     (ds)                  ├─ p1
+                         │                  director's own (dm)─[crtp]─┼─ p2
+                         └───── (c1, the way back of asymmetric routes)┘
+
+`fabric` is a layer-2 switch. `far` is a client behind a router (`client` forwards for it). A wire in brackets is a veth
+pair or, when it is one of `relayed`, two with a relay between them that can lose, repeat, delay and reorder.
+"""
+
+import os
+import sys
+
+from . import impairment
+from .shell import Process, run, wait_until
+
+HOSTS = ("far", "client", "director", "fabric", "origin", "p1", "p2")
+
+WIRES = ("far", "client", "server", "crtp")
+
+#: Last byte of each host's addresses, 10.0.0.N and fd00:ba::N.
+NUMBERS = {"director": 2, "p1": 11, "p2": 12, "origin": 80, "client": 100, "return": 101}
+ASYMMETRIC_CLIENT = "10.1.0.100"
+FAR_CLIENT = "10.2.0.100"
+
+
+def v4(host):
+    return f"10.0.0.{NUMBERS[host]}"
+
+
+def v6(host):
+    return f"fd00:ba::{NUMBERS[host]}"
+
+
+def mac(host):
+    return f"02:ba:70:00:00:{NUMBERS[host]:02x}"
+
+
+class Topology:
+    """Makes the hosts at `up()`, removes them at `down()`. `prefix` keeps two laboratories apart."""
+
+    def __init__(self, directory, prefix="baton", queues=1, relayed=("far",)):
+        self.directory = directory
+        self.prefix = prefix
+        self.queues = queues
+        #: Wires that get a relay: "far", "client", "server", "crtp".
+        self.relayed = set(relayed)
+        self._relays = {}
+
+    def _hosts(self):
+        return HOSTS + tuple(f"wire-{wire}" for wire in WIRES)
+
+    def host(self, name):
+        return f"{self.prefix}-{name}"
+
+    def inside(self, name, *command):
+        """The command line that runs `command` on a host."""
+        return ["ip", "netns", "exec", self.host(name), *command]
+
+    def run(self, name, *command, **options):
+        return run(*self.inside(name, *command), **options)
+
+    def up(self):
+        self.down()
+        for name in self._hosts():
+            run("ip", "netns", "add", self.host(name))
+            self.run(name, "ip", "link", "set", "lo", "up")
+            for family in ("ipv4", "ipv6"):
+                self._sysctl(name, f"net.{family}.conf.all.forwarding", 0)
+            self._sysctl(name, "net.ipv4.conf.all.rp_filter", 0)
+            self._sysctl(name, "net.ipv4.conf.default.rp_filter", 0)
+            for scope in ("all", "default"):
+                self._sysctl(name, f"net.ipv6.conf.{scope}.accept_dad", 0)
+                self._sysctl(name, f"net.ipv6.conf.{scope}.accept_ra", 0)
+                self._sysctl(name, f"net.ipv6.conf.{scope}.router_solicitations", 0)
+        self.run("fabric", "ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        self.run("fabric", "ip", "link", "set", "br0", "up")
+
+        self._wire("client", "c0", "director", "dc", self.queues, "client")
+        self._wire("fabric", "f-ds", "director", "ds", self.queues, "server")
+        self._wire("fabric", "f-dm", "director", "dm", 1, "crtp")
+        for name in ("origin", "p1", "p2"):
+            self._wire(name, "eth0", "fabric", f"f-{name}")
+        self._wire("client", "c1", "fabric", "f-c1")
+        for port in ("f-ds", "f-dm", "f-origin", "f-p1", "f-p2", "f-c1"):
+            self.run("fabric", "ip", "link", "set", port, "master", "br0")
+
+        # The director's two ports belong to batond: its kernel must not speak on them.
+        for port in ("dc", "ds"):
+            self._sysctl("director", f"net.ipv6.conf.{port}.disable_ipv6", 1)
+        for name, device in (("client", "c0"), ("director", "dm"), ("origin", "eth0"), ("p1", "eth0"), ("p2", "eth0")):
+            self._address(name, device, NUMBERS[name])
+        self._asymmetric_routes()
+        self._far_client()
+
+    def _asymmetric_routes(self):
+        """The client's second address: out by the director, back by c1."""
+        self._address("client", "c1", NUMBERS["return"], length=(32, 128))
+        self.run("client", "ip", "addr", "add", f"{ASYMMETRIC_CLIENT}/32", "dev", "c0")
+        self._sysctl("client", "net.ipv4.conf.all.arp_ignore", 1)
+        for name in ("origin", "p1", "p2"):
+            self.run(name, "ip", "route", "add", f"{v4('return')}/32", "dev", "eth0")
+            self.run(name, "ip", "route", "add", f"{ASYMMETRIC_CLIENT}/32", "via", v4("return"))
+
+    def _far_client(self):
+        """A client one router away, so that a path can become narrower behind the director's back."""
+        self._wire("far", "eth0", "client", "c2", 1, "far")
+        self.run("client", "ip", "addr", "add", "10.2.0.1/24", "dev", "c2")
+        self.run("far", "ip", "addr", "add", f"{FAR_CLIENT}/24", "dev", "eth0")
+        self.run("far", "ip", "route", "add", "default", "via", "10.2.0.1")
+        self._sysctl("client", "net.ipv4.conf.all.forwarding", 1)
+        for name in ("origin", "p1", "p2"):
+            self.run(name, "ip", "route", "add", "10.2.0.0/24", "via", v4("client"))
+
+    def _sysctl(self, name, key, value):
+        self.run(name, "sysctl", "-qw", f"{key}={value}")
+
+    def _wire(self, left, left_device, right, right_device, queues=1, name=None):
+        """A veth pair, or two with a relay between them. Frames from `left` are the relay's first direction."""
+        if name in self.relayed:
+            middle = f"wire-{name}"
+            self._wire(left, left_device, middle, "left", queues)
+            self._wire(middle, "right", right, right_device, queues)
+            self.impair(name)
+            return
+        many = ["numrxqueues", str(queues), "numtxqueues", str(queues)] if queues > 1 else []
+        run("ip", "link", "add", left_device, *many, "netns", self.host(left), "type", "veth",
+            "peer", "name", right_device, *many, "netns", self.host(right))
+        for host, device in ((left, left_device), (right, right_device)):
+            # Without this, packets carry partial checksums and 64 KiB frames, which no wire does.
+            self.run(host, "ethtool", "-K", device, "tx", "off", "rx", "off", "tso", "off", "gso", "off", "gro", "off",
+                     check=False)
+            self.run(host, "ip", "link", "set", device, "up")
+
+    def impair(self, wire, *faults):
+        """Gives a relayed wire new faults (options of `impairment.py`), none without any."""
+        if wire in self._relays:
+            self._relays.pop(wire).stop()
+        log = os.path.join(self.directory, f"wire-{wire}.log")
+        if os.path.exists(log):
+            os.remove(log)
+        command = [sys.executable, impairment.__file__, "left", "right", *faults]
+        relay = Process(f"wire-{wire}", self.inside(f"wire-{wire}", *command), log)
+        wait_until(f"the relay of wire {wire} is ready", lambda: "ready" in relay.tail(), process=relay)
+        self._relays[wire] = relay
+
+    def _address(self, name, device, number, length=(24, 64)):
+        self.run(name, "ip", "link", "set", device, "address", f"02:ba:70:00:00:{number:02x}")
+        self.run(name, "ip", "addr", "add", f"10.0.0.{number}/{length[0]}", "dev", device)
+        self.run(name, "ip", "addr", "add", f"fd00:ba::{number}/{length[1]}", "dev", device, "nodad")
+
+    def narrow_far_path(self, mtu):
+        """The link behind the client-side router takes only `mtu` bytes from now on."""
+        self.run("client", "ip", "link", "set", "c2", "mtu", mtu)
+
+    def down(self):
+        """Removes the hosts with all that runs in them. Harmless when there is nothing."""
+        for relay in self._relays.values():
+            relay.stop()
+        self._relays.clear()
+        present = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
+        for name in self._hosts():
+            if self.host(name) in present:
+                for pid in run("ip", "netns", "pids", self.host(name), check=False).split():
+                    try:
+                        os.kill(int(pid), 9)
+                    except ProcessLookupError:
+                        pass
+                run("ip", "netns", "del", self.host(name), check=False)
