@@ -14,6 +14,9 @@ mkdir -p "$build"
 flags=(-Onone -swift-version 6 -enable-upcoming-feature MemberImportVisibility -package-name Baton
     -sanitize=fuzzer,address -parse-as-library -I "$build")
 
+# Freed memory is kept from reuse only so long, or the bound below is reached by that alone.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-quarantine_size_mb=16}
+
 echo "fuzz: building Wire"
 mapfile -t wire < <(find Sources/Wire -name '*.swift' | sort)
 swiftc "${flags[@]}" -wmo -module-name Wire -emit-module -emit-module-path "$build/Wire.swiftmodule" \
