@@ -56,7 +56,7 @@ struct BatonAgent: ParsableCommand {
     }
 
     private func runHostCheck(_ configuration: AgentConfiguration?) throws {
-        let report = HostCheck.run(interface: interface ?? configuration?.interface)
+        let report = HostCheck.run(interface: interface ?? configuration?.interface, configuration: configuration)
         print(json ? report.json : report.table)
         if report.hasFailed { throw ExitCode(1) }
     }
