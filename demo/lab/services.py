@@ -144,6 +144,7 @@ crtp:
   directors: [{addresses.v4('director')}]
   key-files: {{ 1: {self.key} }}
 access-log: {self.path(f'{name}-access.log')}
+log: {{ lines-per-second: 100000 }}
 catalogue:
   - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {self.content.proxy} }}
   - {{ origins: {origins(443)}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
@@ -170,6 +171,7 @@ catalogue:
             f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}" }}' for name in PROXIES)
         return f"""
 name: director
+log-lines-per-second: 100000
 ports:
   client: {json.dumps(clients)}
   server: {json.dumps(servers)}
