@@ -199,7 +199,7 @@ extension ControlCore {
             endedFlows.insert(proxy: transfers[slot].proxy, transfer: transfers[slot].transaction)
         default: break
         }
-        _ = transfers.remove(at: slot)
+        transfers.remove(at: slot)
     }
 
     // MARK: Ways out
