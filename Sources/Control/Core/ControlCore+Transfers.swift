@@ -199,7 +199,7 @@ extension ControlCore {
             endedFlows.insert(proxy: transfers[slot].proxy, transfer: transfers[slot].transaction)
         default: break
         }
-        transfers.remove(at: slot)
+        _ = transfers.remove(at: slot)
     }
 
     // MARK: Ways out

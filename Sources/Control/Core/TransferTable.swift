@@ -12,11 +12,9 @@ package struct TransferRecord: Sendable {
     package let handle: FlowHandle
     package let key: FlowKey
     /// Nil for a flow that an agent announced.
-    package fileprivate(set) var request: TransferRequest?
+    package let request: TransferRequest?
     package let startedAt: UInt64
     package var timer: TimingWheel<Int>.Token?
-    /// Its slot in the table holds a transfer.
-    fileprivate var isInUse = true
 
     /// PSN, by which TERMINATE must name the transfer as well; nil where it is not known.
     package let psn: SequenceNumber?
@@ -55,7 +53,7 @@ package struct TransferRequest: Sendable {
 package struct TransferTable: Sendable {
     package let capacity: Int
     package private(set) var count = 0
-    private var slots: [TransferRecord] = []
+    private var slots: [TransferRecord?] = []
     private var freeSlots: [Int] = []
     private var byTransaction: [UInt64: Int] = [:]
     private var byHandle: [FlowHandle: Int] = [:]
@@ -68,39 +66,39 @@ package struct TransferTable: Sendable {
         let slot: Int
         if let free = freeSlots.popLast() {
             slot = free
-            slots[slot] = record
         } else {
             slot = slots.count
-            slots.append(record)
+            slots.append(nil)
         }
         byTransaction[Self.key(record.proxy, record.transaction)] = slot
         if record.machine.state != .observing { byHandle[record.handle] = slot }
+        slots[slot] = record
         count += 1
         return slot
     }
 
-    package mutating func remove(at slot: Int) {
-        guard slots[slot].isInUse else { return }
-        byTransaction[Self.key(slots[slot].proxy, slots[slot].transaction)] = nil
-        if byHandle[slots[slot].handle] == slot { byHandle[slots[slot].handle] = nil }
-        slots[slot].isInUse = false
-        slots[slot].request = nil
+    package mutating func remove(at slot: Int) -> TransferRecord? {
+        guard let record = slots[slot] else { return nil }
+        byTransaction[Self.key(record.proxy, record.transaction)] = nil
+        if byHandle[record.handle] == slot { byHandle[record.handle] = nil }
+        slots[slot] = nil
         freeSlots.append(slot)
         count -= 1
+        return record
     }
 
     /// The record in a slot that is in use.
     package subscript(slot: Int) -> TransferRecord {
-        _read { yield slots[slot] }
-        _modify { yield &slots[slot] }
+        get { slots[slot]! }
+        _modify { yield &slots[slot]! }
     }
 
-    package func contains(slot: Int) -> Bool { slots[slot].isInUse }
+    package func contains(slot: Int) -> Bool { slots[slot] != nil }
     package func slot(proxy: Int, transaction: UInt32) -> Int? { byTransaction[Self.key(proxy, transaction)] }
     package func slot(handle: FlowHandle) -> Int? { byHandle[handle] }
 
     /// Slots in use.
-    package var slotsInUse: some Sequence<Int> { slots.indices.lazy.filter { slots[$0].isInUse } }
+    package var slotsInUse: some Sequence<Int> { slots.indices.lazy.filter { slots[$0] != nil } }
 
     private static func key(_ proxy: Int, _ transaction: UInt32) -> UInt64 { UInt64(proxy) << 32 | UInt64(transaction) }
 }
