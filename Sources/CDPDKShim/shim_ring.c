@@ -15,10 +15,7 @@ int shim_ring_port(const char *name, unsigned capacity, struct rte_ring **inboun
     if (*inbound == NULL || *outbound == NULL)
         return -rte_errno;
     int port = rte_eth_from_rings(name, inbound, 1, outbound, 1, 0);
-    if (port < 0)
-        return -rte_errno;
-    int result = rte_eth_dev_start((uint16_t)port);
-    return result < 0 ? result : port;
+    return port < 0 ? -rte_errno : port;
 }
 
 int shim_ring_put(struct rte_ring *ring, struct rte_mbuf *packet) { return rte_ring_sp_enqueue(ring, packet); }

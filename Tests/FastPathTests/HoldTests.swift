@@ -1,3 +1,4 @@
+import FastPath
 import InterCore
 import Testing
 import Wire

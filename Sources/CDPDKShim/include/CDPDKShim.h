@@ -93,7 +93,7 @@ int shim_port_set_link(uint16_t port, bool up);
  * and packet sockets, TAP devices. DPDK does not give them out. Returns how many. */
 int shim_pollable_descriptors(int *_Nonnull descriptors, int capacity);
 
-/* Makes and starts a port that receives what is put on `*inbound` and puts what it transmits on `*outbound`; returns its
+/* Makes, but does not configure, a port that receives what is put on `*inbound` and puts what it transmits on `*outbound`; returns its
  * number or a negative errno. */
 int shim_ring_port(const char *_Nonnull name, unsigned capacity, struct rte_ring *_Nullable *_Nonnull inbound,
                    struct rte_ring *_Nullable *_Nonnull outbound);

@@ -93,6 +93,9 @@ struct Segment: Equatable {
         return outer.ethernet + outer.network(message.count, protocol: isV6 ? 58 : 1) + message
     }
 
+}
+
+extension Segment {
     /// Reads a frame; nil when it is not a whole TCP segment.
     init?(frame: [UInt8]) {
         func word(_ offset: Int) -> UInt16 { UInt16(frame[offset]) << 8 | UInt16(frame[offset + 1]) }
