@@ -75,7 +75,7 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            path: "Sources/Control/Core", swiftSettings: strict),
+            path: "Sources/Control/Core", exclude: ["Model", "TransferMachine.md"], swiftSettings: strict),
         .target(name: "FastPath", dependencies: ["CDPDKShim", "Wire", "InterCore"], swiftSettings: seesDPDK),
         .target(
             name: "Adoption",

@@ -1,1 +1,91 @@
-print("placeholder")
+import Adoption
+import ArgumentParser
+import Foundation
+import Logging
+import Operator
+import StrictYAML
+
+struct BatonAgent: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "baton-agent",
+        abstract: "Takes over TCP connections that a Baton director hands to this host, and serves them.",
+        discussion: """
+            EXAMPLES
+              baton-agent --config /etc/baton/agent.yaml
+              baton-agent --config /etc/baton/agent.yaml --check-config
+              baton-agent --check-host --interface eth0
+              baton-agent --check-host --json
+
+            SIGTERM drains: no new connections, the present ones go on up to 'serving: drain'; a second one ends them.
+            SIGHUP opens the access log anew. After a crash the packet filter's rules stay, so that the kernel sends
+            nothing for connections that had not begun; the next start replaces them.
+            """)
+
+    @Option(name: .long, help: "The configuration file (YAML).")
+    var config: String?
+
+    @Flag(name: .long, help: "Read the configuration file, say what is wrong with it, and exit.")
+    var checkConfig = false
+
+    @Flag(name: .long, help: "Test whether this host can adopt connections, say how to mend what cannot, and exit.")
+    var checkHost = false
+
+    @Option(name: .long, help: "The interface for --check-host; the configuration's when that is given.")
+    var interface: String?
+
+    @Flag(name: .long, help: "With --check-host: JSON instead of a table.")
+    var json = false
+
+    @Flag(name: .long, help: "Take away the rules that an agent of this configuration has left, and exit.")
+    var removeGuard = false
+
+    mutating func run() throws {
+        let configuration = try readConfiguration()
+        if checkHost { return try runHostCheck(configuration) }
+        guard let configuration else { throw ValidationError("--config FILE is missing") }
+        if checkConfig { return print("\(config!): good") }
+        if removeGuard { return Guard.remove(Agent.rules(configuration)) }
+        try serve(configuration)
+    }
+
+    private func readConfiguration() throws -> AgentConfiguration? {
+        guard let config else { return nil }
+        let (configuration, problems) = AgentConfiguration.load(config)
+        for problem in problems { FileHandle.standardError.write(Data("\(problem)\n".utf8)) }
+        if configuration == nil { throw ExitCode(1) }
+        return configuration
+    }
+
+    private func runHostCheck(_ configuration: AgentConfiguration?) throws {
+        let report = HostCheck.run(interface: interface ?? configuration?.interface, configuration: configuration)
+        print(json ? report.json : report.table)
+        if report.hasFailed { throw ExitCode(1) }
+    }
+
+    private func serve(_ configuration: AgentConfiguration) throws {
+        LineLogHandler.bootstrap(
+            level: configuration.log.level, sink: LogSink(linesPerSecond: configuration.log.linesPerSecond))
+        // Before any thread is started, so that all inherit it: signals are taken here alone.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, signal) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+        signal(SIGPIPE, SIG_IGN)
+        let logger = Logger(label: "baton-agent")
+        let agent: Agent
+        do { agent = try Agent(configuration, logger: logger) } catch {
+            logger.critical("cannot start: \(error)")
+            throw ExitCode(1)
+        }
+        agent.start()
+        var received: Int32 = 0
+        while sigwait(&signals, &received) == 0, received == SIGHUP { agent.reopenLogs() }
+        agent.stop {
+            var pending = sigset_t()
+            sigpending(&pending)
+            return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1
+        }
+    }
+}
+
+BatonAgent.main()

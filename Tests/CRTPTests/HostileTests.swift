@@ -35,7 +35,8 @@ import Wire
             for bytes in question {
                 pair.responder.receive(bytes, from: directorEndpoint, now: pair.now)
                 for answer in pair.responder.actions.compactMap(\.bytes) {
-                    #expect(answer.count < bytes.count)
+                    // KEEPALIVE's answer is longer, but only a director with the session's keys can ask for it.
+                    #expect(answer.count < bytes.count || bytes[1] == MessageType.keepalive.rawValue)
                     pair.initiator.receive(answer, now: pair.now)
                 }
                 pair.responder.actions = []

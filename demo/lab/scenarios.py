@@ -12,13 +12,12 @@ from collections import namedtuple
 from . import topology as addresses
 from .capture import Capture, ControlPackets
 from .downloads import Curl, segmented_get, sha256_of
-from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
+from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, PROXIES, Content, Services
 from .shell import wait_until
 from .topology import Topology
 
 MEBIBYTE = 1 << 20
 SERVERS = ("origin", "p1", "p2")
-PROXIES = ("p1", "p2")
 
 #: `expected` is "proxy" or "origin": who was to serve it. `files` are the names of the files in the order of the bodies.
 Played = namedtuple("Played", "download files expected")
@@ -117,7 +116,8 @@ class Laboratory:
     def _reason(self):
         transfers = self.services.ctl("transfers", "--limit", "1")
         if not transfers:
-            return ""
+            # A director that has just started has only heard of flows.
+            return "announced by the agent"
         last = transfers[0]
         return last["reason"] or last["state"]
 

@@ -31,7 +31,9 @@
 #define DUPLICATES 1
 #endif
 /* TERMINATEs of one recall, FLOW_DONEs of one flow. */
+#ifndef REPETITIONS
 #define REPETITIONS 2
+#endif
 #define AGENTS 2
 
 mtype = {
@@ -86,25 +88,26 @@ bool fromProxy[FLOWS];
 bool wasReset[FLOWS];     /* The client gave the connection up. */
 bool hasDied[FLOWS];      /* The server started anew under the connection. */
 bool unnoticed[FLOWS];    /* The agent has started anew, the control core does not know yet: an old session. */
+#ifdef CALM
+bool maySilence = false;
+bool mayRestart = false;
+#else
 bool maySilence = true;
 bool mayRestart = true;
+#endif
 
 #define IN_FLIGHT(kind, g) inFlight[(kind) * FLOWS + (g)]
 
+/* Sends a frame: it will arrive, or be lost, or arrive twice. Its fate is drawn here; when it arrives is open. */
 inline send(kind, g) {
     if
+    :: true
     :: IN_FLIGHT(kind, g) < 2 -> IN_FLIGHT(kind, g)++
-    :: else
+    :: IN_FLIGHT(kind, g) == 0 && duplicates > 0 -> IN_FLIGHT(kind, g) = 2; duplicates--
     fi
 }
 
-/* A frame arrives; perhaps a copy of it stays behind. */
-inline take(kind, g) {
-    if
-    :: IN_FLIGHT(kind, g)--
-    :: duplicates > 0 -> duplicates--
-    fi
-}
+#define take(kind, g) IN_FLIGHT(kind, g)--
 
 inline checkStream(g) {
     assert(!(fromOrigin[g] && fromProxy[g]))
@@ -119,7 +122,7 @@ inline abort(g, byOrigin) {
 }
 
 proctype Worker(byte g) {
-    bool hasBeenSeen = false;
+endUnborn:
     atomic { flow[g] == flow_held -> events[g]!event_requestHeld };
 end:
     do
@@ -178,6 +181,7 @@ proctype Transfer(byte g) {
     bool isLate = false;
     bool isConfirmed = false;
     mtype event;
+endUnborn:
     atomic { events[g]?event_requestHeld ->
         if
         :: agentOf[g] = 0; state[g] = state_asking; attempts = 1; send(TRANSFER, g)
@@ -264,7 +268,7 @@ end:
 
 /* ---- An agent's part in one flow. Forgetful: a TERMINATE for what it does not know leaves no trace. ---- */
 
-#define TUPLE_IN_USE(g) (FLOWS == 2 && agentOf[0] == agentOf[FLOWS - 1] && adoption[FLOWS - 1 - (g)] != adoption_none)
+#define TUPLE_IN_USE(g) (FLOWS > 1 && agentOf[0] == agentOf[FLOWS - 1] && adoption[FLOWS - 1 - (g)] != adoption_none)
 
 proctype Agent(byte g) {
     byte repetitions = REPETITIONS;
@@ -322,35 +326,12 @@ end:
 
 proctype Client() {
     flow[0] = flow_held;
-#if FLOWS == 2
+#if FLOWS > 1
 end:
     /* Resets while held, and opens the same tuple again. */
     atomic { flow[0] == flow_held && len(events[0]) < 3 ->
         wasReset[0] = true; flow[0] = flow_aborted; events[0]!event_aborted; flow[1] = flow_held }
 #endif
-}
-
-proctype Network() {
-    byte i;
-end:
-    do
-    :: atomic { inFlight[0] > 0 -> inFlight[0]-- }
-    :: atomic { inFlight[1] > 0 -> inFlight[1]-- }
-    :: atomic { inFlight[2] > 0 -> inFlight[2]-- }
-    :: atomic { inFlight[3] > 0 -> inFlight[3]-- }
-    :: atomic { inFlight[4] > 0 -> inFlight[4]-- }
-    :: atomic { inFlight[5] > 0 -> inFlight[5]-- }
-    :: atomic { inFlight[6] > 0 -> inFlight[6]-- }
-#if FLOWS == 2
-    :: atomic { inFlight[7] > 0 -> inFlight[7]-- }
-    :: atomic { inFlight[8] > 0 -> inFlight[8]-- }
-    :: atomic { inFlight[9] > 0 -> inFlight[9]-- }
-    :: atomic { inFlight[10] > 0 -> inFlight[10]-- }
-    :: atomic { inFlight[11] > 0 -> inFlight[11]-- }
-    :: atomic { inFlight[12] > 0 -> inFlight[12]-- }
-    :: atomic { inFlight[13] > 0 -> inFlight[13]-- }
-#endif
-    od
 }
 
 /* An agent starts anew: its sockets, its memory and its sessions are gone. */
@@ -374,7 +355,7 @@ end:
         :: a = 1
         fi;
         forget(0, a);
-#if FLOWS == 2
+#if FLOWS > 1
         forget(1, a);
 #endif
     }
@@ -397,12 +378,12 @@ init {
         :: else -> break
         od;
         g = 0;
-        run Client(); run Network(); run Fate()
+        run Client(); run Fate()
     };
     /* Nothing more can happen. */
     timeout -> atomic {
         checkEnd(0);
-#if FLOWS == 2
+#if FLOWS > 1
         checkEnd(1);
 #endif
     }

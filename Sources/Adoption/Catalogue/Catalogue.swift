@@ -1,0 +1,127 @@
+import Glibc
+package import CRTP
+import Synchronization
+package import Wire
+
+/// What this agent has, and for whom it may answer.
+public final class Catalogue: Sendable {
+    package let sites: [CatalogueSite]
+
+    /// What is wrong with a site's root, by the root's path.
+    public struct MissingRoot: Error, CustomStringConvertible {
+        public var path: String
+        public var description: String { "root \(path) is not a directory that can be read" }
+    }
+
+    public init(_ sites: [Site]) throws(MissingRoot) {
+        var built: [CatalogueSite] = []
+        for site in sites {
+            guard case .directory(let directory) = site.content else {
+                built.append(CatalogueSite(site: site, index: nil))
+                continue
+            }
+            guard let index = DocumentIndex(directory) else { throw MissingRoot(path: directory.root) }
+            built.append(CatalogueSite(site: site, index: index))
+        }
+        self.sites = built
+    }
+
+    /// Every origin's address and port, for the guard.
+    public static func services(_ sites: [Site]) -> [ServicePrefix] {
+        var seen: Set<ServicePrefix> = []
+        return sites.flatMap(\.origins).filter { seen.insert($0).inserted }
+    }
+
+    /// Follows the file system until the process ends. To be called on a thread of its own.
+    package func follow() {
+        let indexes = sites.compactMap(\.index).filter { $0.descriptor >= 0 }
+        guard !indexes.isEmpty else { return }
+        var descriptors = indexes.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+        while true {
+            guard poll(&descriptors, nfds_t(descriptors.count), -1) > 0 else { continue }
+            for (entry, index) in zip(descriptors, indexes) where entry.revents != 0 { index.takeChanges() }
+        }
+    }
+}
+
+package struct CatalogueSite: Sendable {
+    package let site: Site
+    package let index: DocumentIndex?
+}
+
+/// A request in the catalogue's terms.
+package struct CatalogueQuestion: Sendable, Equatable {
+    package var origin: Endpoint
+    /// In lower case, without a port.
+    package var host: String
+    /// Path and query of HTTP; empty for others.
+    package var target: [UInt8]
+    package var application: Application
+    package var hasCredentials: Bool
+    package var isHead = false
+
+    package init(
+        origin: Endpoint, host: String, target: [UInt8], application: Application, hasCredentials: Bool
+    ) {
+        self.origin = origin
+        self.host = host
+        self.target = target
+        self.application = application
+        self.hasCredentials = hasCredentials
+    }
+
+    /// From a head that was read strictly.
+    package init(_ request: RecognisedRequest, in bytes: UnsafeRawBufferPointer, origin: Endpoint) {
+        self.init(
+            origin: origin, host: String(decoding: request.host.of(bytes), as: UTF8.self).lowercased(),
+            target: Array(request.path.of(bytes)), application: request.application,
+            hasCredentials: request.hasCredentials)
+        isHead = bytes.first == UInt8(ascii: "H")
+    }
+}
+
+package enum CatalogueAnswer: Sendable, Equatable {
+    /// A file of the site at this index.
+    case document(site: Int, file: String)
+    /// A server beside this one takes the connection.
+    case relay(RelaySite)
+    /// Only the cache knows.
+    case askCache(CacheSite)
+    case refused(NACKReason)
+}
+
+extension Catalogue {
+    /// Whose request this is, from memory (a root whose index is not complete may cost a look at the disk).
+    package func answer(_ question: CatalogueQuestion) -> CatalogueAnswer {
+        var refusal = NACKReason.policy
+        for (number, entry) in sites.enumerated() where entry.allows(question) {
+            if question.hasCredentials && !entry.site.isPublic, !entry.isRelay { continue }
+            refusal = .notFound
+            switch entry.site.content {
+            case .directory:
+                guard question.application == .httpGet, let path = RequestPath(question.target) else { continue }
+                if let file = entry.index?.file(for: path) { return .document(site: number, file: file) }
+            case .cache(let cache):
+                if question.application == .httpGet { return .askCache(cache) }
+            case .relay(let relay):
+                if relay.isTLS == (question.application == .tls) { return .relay(relay) }
+            }
+        }
+        return .refused(refusal)
+    }
+
+    /// Opens what `answer` promised; nil when it has gone since.
+    package func open(site: Int, file: String) -> Document? {
+        sites[site].index.flatMap { Document(root: $0.root, file: file) }
+    }
+}
+
+extension CatalogueSite {
+    fileprivate var isRelay: Bool {
+        if case .relay = site.content { true } else { false }
+    }
+
+    fileprivate func allows(_ question: CatalogueQuestion) -> Bool {
+        site.origins.contains { $0.contains(question.origin) } && site.hosts.contains { $0.matches(question.host) }
+    }
+}

@@ -1,0 +1,77 @@
+internal import CRTP
+import Glibc
+internal import Logging
+internal import Wire
+
+extension ControlLoop {
+    func consult(_ number: UInt64, _ transfer: Transfer, _ expires: UInt64, _ now: UInt64) {
+        switch TransferJudgement(transfer, services.catalogue) {
+        case .refuse(let reason):
+            logger.debug(
+                "transfer refused",
+                metadata: ["transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)", "reason": "\(reason)"])
+            _ = ledger.decided(number, reason, now: now)
+        case .askCache(let cache, let question):
+            asked[number] = (transfer, expires)
+            services.askCache(number, cache, question, expires)
+        case .take:
+            if monotonicMicroseconds() >= expires { _ = ledger.decided(number, .expired, now: now) } else { adopt(number, transfer, now) }
+        }
+    }
+
+    func adopt(_ number: UInt64, _ transfer: Transfer, _ now: UInt64) {
+        guard transfer.isHeld else {
+            _ = ledger.decided(number, nil, now: now)
+            return
+        }
+        do throws(AdoptionFailure) {
+            let descriptor = try services.adopter.adopt(transfer.connection)
+            guard ledger.decided(number, nil, now: now) else {
+                services.adopter.forget(descriptor)
+                return
+            }
+            waiting.add(number, descriptor)
+            logger.info(
+                "adopted",
+                metadata: [
+                    "transfer": "\(ledger.transaction(of: number))",
+                    "flow": "\(transfer.connection.key)",
+                ])
+        } catch {
+            logger.warning(
+                "cannot adopt", metadata: ["transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)", "error": "\(error)"])
+            let reason: NACKReason =
+                switch error {
+                case .tupleInUse: .tupleInUse
+                case .noRoute: .noRoute
+                case .resource: .resource
+                case .system: .internalError
+                }
+            _ = ledger.decided(number, reason, now: now)
+        }
+    }
+
+    /// Something has happened on an uncommitted socket: the request, or the client's end.
+    func firstByte(_ number: UInt64, _ descriptor: CInt) {
+        var byte: UInt8 = 0
+        let count = recv(descriptor, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT))
+        if count < 0, errno == EAGAIN || errno == EINTR { return }
+        _ = waiting.remove(number)
+        guard count > 0, let connection = ledger.connection(of: number) else {
+            services.adopter.forget(descriptor)
+            ledger.ended(number, bytesSent: 0, now: monotonicMicroseconds())
+            logger.info("client left before its request came", metadata: ["transfer": "\(ledger.transaction(of: number))"])
+            return
+        }
+        do {
+            try services.adopter.commit(descriptor)
+        } catch {
+            logger.error("cannot commit", metadata: ["transfer": "\(ledger.transaction(of: number))", "error": "\(error)"])
+        }
+        let transaction = ledger.transaction(of: number)
+        ledger.committed(number)
+        logger.info("committed", metadata: ["transfer": "\(transaction)"])
+        services.serve(
+            AdoptedConnection(number: number, descriptor: descriptor, key: connection.key, transaction: transaction))
+    }
+}

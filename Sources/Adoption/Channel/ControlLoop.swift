@@ -1,0 +1,187 @@
+package import CRTP
+import Glibc
+package import Logging
+import Synchronization
+internal import Wire
+
+/// The thread that talks to the directors: datagrams in, transfers judged, connections adopted, answers out. It owns
+/// every socket that is adopted and not committed yet, so nothing can race with an adoption that is undone; with its
+/// first byte a socket goes to `serve` and is never seen here again.
+package final class ControlLoop: @unchecked Sendable {
+    /// What other threads tell.
+    package enum Notice: Sendable {
+        /// A cache has answered for a transfer.
+        case cacheAnswered(number: UInt64, hasIt: Bool)
+        /// A committed connection is over.
+        case ended(number: UInt64, bytesSent: UInt64)
+        case drain
+        case stop
+    }
+
+    package struct Services {
+        package var catalogue: Catalogue
+        package var adopter: Adopter
+        package var askCache: (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void
+        package var serve: (AdoptedConnection) -> Void
+        package init(
+            catalogue: Catalogue, adopter: Adopter,
+            askCache: @escaping (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void,
+            serve: @escaping (AdoptedConnection) -> Void
+        ) {
+            self.catalogue = catalogue
+            self.adopter = adopter
+            self.askCache = askCache
+            self.serve = serve
+        }
+    }
+
+    private let notices = Mutex<[Notice]>([])
+    private let pipe: WakePipe
+    package let sockets: [DatagramSocket]
+    let settings: ControlChannelSettings
+    let logger: Logger
+    var services: Services
+    // The thread's own from here on.
+    var responder: ChannelResponder
+    var ledger: TransferLedger
+    /// Transfers that a cache is being asked about.
+    var asked: [UInt64: (transfer: Transfer, expires: UInt64)] = [:]
+    /// Where each director's datagrams arrive, so that answers leave from there.
+    private var homes: [Endpoint: DatagramSocket] = [:]
+    var waiting = WaitingSockets()
+    private var nextTick: UInt64 = 0
+    private var load = HostLoad()
+    private var stops = false
+
+    package init(
+        settings: ControlChannelSettings, responder: ChannelResponder, ledger: TransferLedger, services: Services,
+        logger: Logger
+    ) throws(SystemFailure) {
+        self.settings = settings
+        self.responder = responder
+        self.ledger = ledger
+        self.services = services
+        self.logger = logger
+        pipe = try WakePipe()
+        var sockets: [DatagramSocket] = []
+        for endpoint in settings.listen { sockets.append(try DatagramSocket(endpoint)) }
+        self.sockets = sockets
+    }
+
+    /// From any thread.
+    package func tell(_ notice: Notice) {
+        let wasEmpty = notices.withLock { list in
+            list.append(notice)
+            return list.count == 1
+        }
+        if wasEmpty { pipe.wake() }
+    }
+
+    /// Runs until `stop`. Uncommitted connections are then forgotten, silently.
+    package func run() {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while !stops {
+            waiting.poll(pipe: pipe.readingEnd, sockets: sockets, timeoutMilliseconds: timeout())
+            if waiting.isPipeReady { pipe.drain() }
+            for socket in sockets { receive(socket, &buffer) }
+            for notice in notices.withLock({ list in defer { list.removeAll() }; return list }) { take(notice) }
+            for (number, descriptor) in waiting.takeReady() { firstByte(number, descriptor) }
+            let now = monotonicMicroseconds()
+            if now >= nextTick { tick(now) }
+            flush(now)
+        }
+        for (_, descriptor) in waiting.removeAll() { services.adopter.forget(descriptor) }
+        responder.stop(now: monotonicMicroseconds())
+        flush(monotonicMicroseconds())
+    }
+
+    private func timeout() -> CInt {
+        let now = monotonicMicroseconds()
+        let deadline = min(nextTick, responder.nextDeadline ?? .max)
+        return deadline <= now ? 0 : CInt(min((deadline - now) / 1_000 + 1, 100))
+    }
+
+    /// At most a burst, so that sockets and notices get their turn.
+    private func receive(_ socket: DatagramSocket, _ buffer: inout [UInt8]) {
+        for _ in 0..<64 {
+            guard let (bytes, source) = socket.receive(into: &buffer) else { return }
+            guard settings.directors.contains(where: { $0.contains(source.address) }) else { continue }
+            if homes.count < 1_024 || homes[source] != nil { homes[source] = socket }
+            let now = monotonicMicroseconds()
+            responder.receive(bytes, from: source, now: now)
+            flush(now)
+        }
+    }
+
+    private func tick(_ now: UInt64) {
+        nextTick = now + 100_000
+        ledger.advance(to: now)
+        responder.advance(to: now)
+        for (number, entry) in asked where entry.expires <= now {
+            asked[number] = nil
+            _ = ledger.decided(number, .expired, now: now)
+        }
+        load.refresh(now)
+        responder.status = AgentStatus(
+            connections: UInt32(ledger.connections), credits: UInt32(ledger.creditsLeft),
+            processorLoad: load.processor, memoryLoad: load.memory, isDraining: ledger.isDraining)
+    }
+
+    /// Carries out what the machines want, until they want nothing more.
+    func flush(_ now: UInt64) {
+        while !responder.actions.isEmpty || !ledger.actions.isEmpty {
+            let wanted = responder.actions
+            responder.actions.removeAll(keepingCapacity: true)
+            for action in wanted { perform(action, now) }
+            let owed = ledger.actions
+            ledger.actions.removeAll(keepingCapacity: true)
+            for action in owed { perform(action, now) }
+        }
+    }
+
+    private func perform(_ action: ChannelAction, _ now: UInt64) {
+        switch action {
+        case .transmit(let bytes, let destination): transmit(bytes, to: destination)
+        case .up(let peer, _):
+            logger.info("channel up", metadata: ["director": "\(peer)"])
+            ledger.up(peer)
+        case .down(let peer, let reason):
+            logger.notice("channel down", metadata: ["director": "\(peer)", "reason": "\(reason.rawValue)"])
+        case .received(let frame, let source): ledger.receive(frame, from: source, now: now)
+        case .status: break
+        }
+    }
+
+    private func transmit(_ bytes: [UInt8], to destination: Endpoint) {
+        let socket = homes[destination] ?? sockets.first { $0.endpoint.address.isV4 == destination.address.isV4 }
+        socket?.send(bytes, to: destination)
+    }
+
+    private func perform(_ action: TransferLedger.Action, _ now: UInt64) {
+        switch action {
+        case .send(let frame, let director):
+            if let bytes = responder.send(frame, to: director) { transmit(bytes, to: director) }
+        case .consult(let number, let transfer, let expires): consult(number, transfer, expires, now)
+        case .forget(let number):
+            guard let descriptor = waiting.remove(number) else { return }
+            services.adopter.forget(descriptor)
+            logger.info("adoption undone", metadata: ["transfer": "\(number)"])
+        case .tooLateToCancel(let number):
+            logger.warning(
+                "a director cancels a connection whose request has arrived: it is served",
+                metadata: ["transfer": "\(number)"])
+        }
+    }
+
+    private func take(_ notice: Notice) {
+        let now = monotonicMicroseconds()
+        switch notice {
+        case .cacheAnswered(let number, let hasIt):
+            guard let entry = asked.removeValue(forKey: number) else { return }
+            if hasIt { adopt(number, entry.transfer, now) } else { _ = ledger.decided(number, .notFound, now: now) }
+        case .ended(let number, let bytesSent): ledger.ended(number, bytesSent: bytesSent, now: now)
+        case .drain: ledger.isDraining = true
+        case .stop: stops = true
+        }
+    }
+}

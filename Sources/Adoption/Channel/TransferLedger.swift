@@ -1,0 +1,330 @@
+package import CRTP
+package import Wire
+
+/// Every transfer that this agent knows, and what is owed to the directors. Pure: frames and time in, actions out.
+///
+/// One transfer: deciding → (refused | uncommitted) → committed → ended. TRANSFER is idempotent: its answer is
+/// remembered and repeated. CANCEL is too, for transfers that were never heard of as well, and a TRANSFER that comes
+/// after its CANCEL is refused.
+package struct TransferLedger {
+    package struct Limits: Equatable {
+        package var credits = 1_024
+        package var connections = 16_000
+        package var uncommittedLifetime: UInt64 = 120_000_000
+        /// More than twice the longest time that a director waits.
+        package var answerLifetime: UInt64 = 10_000_000
+        package var answers = 16_384
+        package var endingRetry: UInt64 = 200_000
+        package var endingTries = 10
+        package init() {}
+    }
+
+    package enum Action: Equatable {
+        case send(Frame, to: Endpoint)
+        /// Ask the catalogue and adopt, then say `decided`.
+        case consult(number: UInt64, Transfer, expires: UInt64)
+        /// Close the socket, silently.
+        case forget(number: UInt64)
+        /// A director wants to cancel what its own packet has committed: it is served to its end.
+        case tooLateToCancel(number: UInt64)
+    }
+
+    struct Key: Hashable {
+        var director: Endpoint
+        var transaction: UInt32
+    }
+
+    enum Phase: Equatable {
+        case deciding
+        case uncommitted(expires: UInt64)
+        case committed
+    }
+
+    struct Adoption {
+        var key: Key
+        var connection: ConnectionState
+        var phase: Phase
+        var wantsFirstByte: Bool
+        /// The last TRANSFER's, to be echoed.
+        var attempt: UInt8
+        var isHeld: Bool
+        var isCancelled = false
+    }
+
+    struct Remembered {
+        var flow: FlowKey?
+        var psn: SequenceNumber
+        var message: Message
+        var expires: UInt64
+    }
+
+    struct Ending {
+        var director: Endpoint
+        var frame: Frame
+        var tries: Int
+        var next: UInt64
+    }
+
+    package var limits: Limits
+    package var isDraining = false
+    package var actions: [Action] = []
+    package private(set) var counters = TransferCounters()
+
+    var adoptions: [UInt64: Adoption] = [:]
+    var numbers: [Key: UInt64] = [:]
+    var answers: [Key: Remembered] = [:]
+    /// Keys of `answers`, oldest first.
+    var answerOrder: [Key] = []
+    var endings: [UInt32: Ending] = [:]
+    private var nextNumber: UInt64 = 1
+    private var nextTransaction: UInt32
+
+    package init(limits: Limits = Limits(), firstTransaction: UInt32 = 1) {
+        self.limits = limits
+        nextTransaction = firstTransaction
+    }
+
+    /// Adopted connections, committed or not.
+    package var connections: Int { adoptions.count }
+    package private(set) var uncommitted = 0
+    package var creditsLeft: Int { max(0, limits.credits - uncommitted) }
+
+    package func connection(of number: UInt64) -> ConnectionState? { adoptions[number]?.connection }
+    package func transaction(of number: UInt64) -> UInt32 { adoptions[number]?.key.transaction ?? 0 }
+
+    // MARK: Frames
+
+    package mutating func receive(_ frame: Frame, from director: Endpoint, now: UInt64) {
+        switch frame.message {
+        case .transfer(let transfer): receive(transfer, frame, from: director, now: now)
+        case .terminate(let terminate): receive(terminate, frame, from: director, now: now)
+        case .terminateResponse:
+            if endings[frame.transaction]?.director.address == director.address { endings[frame.transaction] = nil }
+        case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transferACK, .transferNACK,
+            .flowInformation, .flowInformationEnd, .firstByte:
+            counters.unexpected += 1
+        }
+    }
+
+    private mutating func receive(_ transfer: Transfer, _ frame: Frame, from director: Endpoint, now: UInt64) {
+        let key = Key(director: director, transaction: frame.transaction)
+        if let remembered = answers[key], remembered.psn == transfer.connection.psn,
+            remembered.flow.map({ $0 == transfer.connection.key }) ?? true
+        {
+            counters.repeated += 1
+            return reply(remembered.message, key, attempt: frame.attempt)
+        }
+        if let number = numbers[key], adoptions[number]?.connection.psn == transfer.connection.psn,
+            adoptions[number]?.connection.key == transfer.connection.key
+        {
+            counters.repeated += 1
+            adoptions[number]?.attempt = frame.attempt
+            if adoptions[number]?.phase != .deciding { reply(.transferACK, key, attempt: frame.attempt) }
+            return
+        }
+        counters.transfers += 1
+        if isDraining { return refuse(.draining, key, transfer.connection, attempt: frame.attempt, now: now) }
+        guard uncommitted < limits.credits, adoptions.count < limits.connections else {
+            return refuse(.busy, key, transfer.connection, attempt: frame.attempt, now: now)
+        }
+        let number = nextNumber
+        nextNumber += 1
+        adoptions[number] = Adoption(
+            key: key, connection: transfer.connection, phase: .deciding, wantsFirstByte: transfer.wantsFirstByte,
+            attempt: frame.attempt, isHeld: transfer.isHeld)
+        numbers[key] = number
+        uncommitted += 1
+        actions.append(.consult(number: number, transfer, expires: now + UInt64(transfer.validMicroseconds)))
+    }
+
+    private mutating func receive(_ terminate: Terminate, _ frame: Frame, from director: Endpoint, now: UInt64) {
+        actions.append(.send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: director))
+        guard terminate.cause == .cancel || terminate.cause == .late else { return }
+        let key = Key(director: director, transaction: terminate.transfer)
+        guard let number = numbers[key], let adoption = adoptions[number] else {
+            // TRANSFER may still be on its way.
+            if answers[key] == nil { remember(.transferNACK(.expired, retryAfterMilliseconds: 0), key, nil, terminate.psn, now) }
+            return
+        }
+        guard adoption.connection.psn == terminate.psn else {
+            counters.mismatched += 1
+            return
+        }
+        switch adoption.phase {
+        case .deciding: adoptions[number]?.isCancelled = true
+        case .uncommitted:
+            counters.cancelled += 1
+            actions.append(.forget(number: number))
+            remember(.transferNACK(.expired, retryAfterMilliseconds: 0), key, adoption.connection.key, terminate.psn, now)
+            drop(number)
+        case .committed:
+            counters.lateCancels += 1
+            actions.append(.tooLateToCancel(number: number))
+        }
+    }
+
+    // MARK: What became of a transfer
+
+    /// The catalogue and the kernel have spoken. nil for adopted (or, for an observed transfer, adoptable). Gives
+    /// whether the caller keeps the socket.
+    package mutating func decided(_ number: UInt64, _ refusal: NACKReason?, now: UInt64) -> Bool {
+        guard let adoption = adoptions[number] else { return false }
+        if let refusal {
+            drop(number)
+            refuse(refusal, adoption.key, adoption.connection, attempt: adoption.attempt, now: now)
+            return false
+        }
+        if adoption.isCancelled {
+            counters.cancelled += 1
+            drop(number)
+            remember(
+                .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
+                adoption.connection.psn, now)
+            return false
+        }
+        counters.accepted += 1
+        reply(.transferACK, adoption.key, attempt: adoption.attempt)
+        guard adoption.isHeld else {
+            counters.observed += 1
+            drop(number)
+            remember(.transferACK, adoption.key, adoption.connection.key, adoption.connection.psn, now)
+            return false
+        }
+        adoptions[number]?.phase = .uncommitted(expires: now + limits.uncommittedLifetime)
+        return true
+    }
+
+    /// The first byte of the request has been read.
+    package mutating func committed(_ number: UInt64) {
+        guard let adoption = adoptions[number], case .uncommitted = adoption.phase else { return }
+        counters.committed += 1
+        uncommitted -= 1
+        adoptions[number]?.phase = .committed
+        if adoption.wantsFirstByte {
+            actions.append(.send(Frame(.firstByte, transaction: adoption.key.transaction), to: adoption.key.director))
+        }
+    }
+
+    /// The connection is over, whoever ended it.
+    package mutating func ended(_ number: UInt64, bytesSent: UInt64, now: UInt64) {
+        guard let adoption = adoptions[number] else { return }
+        drop(number)
+        remember(
+            .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
+            adoption.connection.psn, now)
+        counters.ended += 1
+        let transaction = nextTransaction
+        nextTransaction &+= 1
+        let done = Terminate(
+            cause: .flowDone, transfer: adoption.key.transaction, psn: adoption.connection.psn, bytesSent: bytesSent)
+        let frame = Frame(.terminate(done), transaction: transaction)
+        endings[transaction] = Ending(
+            director: adoption.key.director, frame: frame, tries: 1, next: now + limits.endingRetry)
+        actions.append(.send(frame, to: adoption.key.director))
+    }
+
+    // MARK: Channel
+
+    /// A director has opened a channel: it is told of every connection that lives here by its doing. The director may
+    /// have started anew, so its former answers mean nothing now.
+    package mutating func up(_ director: Endpoint) {
+        answers = answers.filter { $0.key.director.address != director.address }
+        answerOrder.removeAll { $0.director.address == director.address }
+        var count: UInt32 = 0
+        for (number, adoption) in adoptions where adoption.key.director.address == director.address {
+            if adoption.key.director != director { move(number, to: director) }
+            guard adoption.phase == .committed else { continue }
+            let transfer = adoption.key.transaction
+            let message = Message.flowInformation(adoption.connection.key, transfer: transfer)
+            actions.append(.send(Frame(message, transaction: nextTransaction), to: director))
+            nextTransaction &+= 1
+            count += 1
+        }
+        actions.append(.send(Frame(.flowInformationEnd(count: count), transaction: nextTransaction), to: director))
+        nextTransaction &+= 1
+        for transaction in endings.keys where endings[transaction]?.director.address == director.address {
+            endings[transaction]?.director = director
+        }
+    }
+
+    private mutating func move(_ number: UInt64, to director: Endpoint) {
+        guard let key = adoptions[number]?.key else { return }
+        if numbers[key] == number { numbers[key] = nil }
+        let moved = Key(director: director, transaction: key.transaction)
+        adoptions[number]?.key = moved
+        numbers[moved] = number
+    }
+
+    // MARK: Bookkeeping
+
+    private mutating func drop(_ number: UInt64) {
+        guard let adoption = adoptions.removeValue(forKey: number) else { return }
+        if adoption.phase != .committed { uncommitted -= 1 }
+        if numbers[adoption.key] == number { numbers[adoption.key] = nil }
+    }
+
+    private mutating func refuse(
+        _ reason: NACKReason, _ key: Key, _ connection: ConnectionState, attempt: UInt8, now: UInt64
+    ) {
+        counters.refused[reason, default: 0] += 1
+        let message = Message.transferNACK(reason, retryAfterMilliseconds: reason == .busy ? 100 : 0)
+        remember(message, key, connection.key, connection.psn, now)
+        reply(message, key, attempt: attempt)
+    }
+
+    private mutating func reply(_ message: Message, _ key: Key, attempt: UInt8) {
+        actions.append(.send(Frame(message, transaction: key.transaction, attempt: attempt), to: key.director))
+    }
+
+    private mutating func remember(
+        _ message: Message, _ key: Key, _ flow: FlowKey?, _ psn: SequenceNumber, _ now: UInt64
+    ) {
+        if answers[key] == nil {
+            answerOrder.append(key)
+            if answerOrder.count > limits.answers { answers[answerOrder.removeFirst()] = nil }
+        }
+        answers[key] = Remembered(flow: flow, psn: psn, message: message, expires: now + limits.answerLifetime)
+    }
+
+    /// Carries out what is due: adoptions that waited too long, endings that were not answered, old answers.
+    package mutating func advance(to now: UInt64) {
+        for (number, adoption) in adoptions {
+            guard case .uncommitted(let expires) = adoption.phase, expires <= now else { continue }
+            counters.expired += 1
+            actions.append(.forget(number: number))
+            ended(number, bytesSent: 0, now: now)
+        }
+        for (transaction, ending) in endings where ending.next <= now {
+            guard ending.tries < limits.endingTries else {
+                endings[transaction] = nil
+                counters.endingsUnanswered += 1
+                continue
+            }
+            var frame = ending.frame
+            frame.attempt = UInt8(truncatingIfNeeded: ending.tries)
+            endings[transaction]?.tries += 1
+            endings[transaction]?.next = now + limits.endingRetry << UInt64(min(ending.tries, 5))
+            actions.append(.send(frame, to: ending.director))
+        }
+        let stale = answerOrder.prefix { (answers[$0]?.expires ?? 0) <= now }
+        for key in stale { answers[key] = nil }
+        answerOrder.removeFirst(stale.count)
+    }
+}
+
+/// What has become of transfers. `transfers = accepted + refused + cancelled before an answer + deciding`.
+package struct TransferCounters: Equatable {
+    package var transfers: UInt64 = 0
+    package var repeated: UInt64 = 0
+    package var accepted: UInt64 = 0
+    package var observed: UInt64 = 0
+    package var refused: [NACKReason: UInt64] = [:]
+    package var cancelled: UInt64 = 0
+    package var lateCancels: UInt64 = 0
+    package var mismatched: UInt64 = 0
+    package var committed: UInt64 = 0
+    package var expired: UInt64 = 0
+    package var ended: UInt64 = 0
+    package var endingsUnanswered: UInt64 = 0
+    package var unexpected: UInt64 = 0
+}

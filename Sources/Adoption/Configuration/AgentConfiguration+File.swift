@@ -1,0 +1,178 @@
+internal import CRTP
+import Foundation
+public import StrictYAML
+internal import Wire
+
+extension AgentConfiguration {
+    /// Reads the file at `path`, and the key files that it names. nil when a problem is an error.
+    public static func load(_ path: String) -> (value: AgentConfiguration?, problems: [ConfigurationProblem]) {
+        YAMLFile.decode(path: path, read)
+    }
+
+    package static func read(_ file: YAMLSection) -> AgentConfiguration? {
+        let name = file.required("name", .string)
+        let interface = file.required("interface", .string)
+        let channel = file.section("crtp", readChannel)
+        let sites = file.sections("catalogue", Site.read)
+        if sites.isEmpty {
+            file.report(
+                "the catalogue is empty: every TRANSFER would be refused", remedy: "add an entry to 'catalogue'",
+                at: "catalogue", severity: .warning)
+        }
+        let extra = file.value("extra-interfaces", .list(of: .string), default: [])
+        let vlan = file.optional("vlan", .integer(in: UInt16(0)...4_095))
+        let adoption = file.section("adoption", AdoptionSettings.read)
+        let serving = file.section("serving", ServingSettings.read)
+        let accessLog = file.optional("access-log", .string)
+        let log = file.section("log", LogSettings.read)
+        guard let name, let interface, let channel else { return nil }
+        if name.utf8.count > 63 {
+            file.report("'name' is longer than 63 bytes", remedy: "shorten it", at: "name")
+        }
+        var configuration = AgentConfiguration(name: name, channel: channel, interface: interface, sites: sites)
+        configuration.extraInterfaces = extra
+        configuration.vlan = vlan.map { VLAN($0) } ?? .untagged
+        configuration.adoption = adoption
+        configuration.serving = serving
+        configuration.accessLog = accessLog
+        configuration.log = log
+        return configuration
+    }
+
+    private static func readChannel(_ section: YAMLSection) -> ControlChannelSettings? {
+        let listen = section.required("listen", .list(of: .endpoint, minimum: 1))
+        let directors = section.required("directors", .list(of: .prefix, minimum: 1))
+        let files = section.dictionary("key-files", keys: .integer(in: UInt8(0)...255), values: .string)
+        if files.isEmpty {
+            section.report(
+                "no key: 'key-files' is missing or empty", remedy: "add 'key-files: { 1: /etc/baton/key1 }'",
+                at: section.mark)
+        }
+        var keys: [UInt8: [UInt8]] = [:]
+        for (id, path) in files {
+            switch readKey(path.value) {
+            case .success(let key): keys[id.value] = key
+            case .failure(let problem): section.report(problem.message, remedy: problem.remedy, at: path.mark)
+            }
+        }
+        let current = section.value("current-key", .integer(in: UInt8(0)...255), default: files.first?.key.value ?? 0)
+        if !files.isEmpty, !files.contains(where: { $0.key.value == current }) {
+            section.report(
+                "'current-key' \(current) is not among 'key-files'", remedy: "name one of them", at: "current-key")
+        }
+        let protection = section.value(
+            "protection", .choice(["sealed": Protection.sealed, "authenticated": .authenticated]), default: .sealed)
+        let keepalive = section.value("keepalive", .duration(in: 50_000...60_000_000), default: 1_000_000)
+        guard let listen, let directors else { return nil }
+        var settings = ControlChannelSettings(
+            listen: listen, keys: KeyRing(keys: keys, current: current), directors: directors)
+        settings.protection = protection
+        settings.keepaliveMicroseconds = keepalive
+        return settings
+    }
+
+    private struct KeyProblem: Error {
+        var message: String
+        var remedy: String
+    }
+
+    /// Hexadecimal digits, at least 16 bytes' worth; blanks and line ends are skipped.
+    private static func readKey(_ path: String) -> Result<[UInt8], KeyProblem> {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            return .failure(KeyProblem(
+                message: "key file \(path) cannot be read",
+                remedy: "make one with 'openssl rand -hex 32 > \(path); chmod 600 \(path)', the same on the director"))
+        }
+        let digits = text.filter { !$0.isWhitespace }
+        var key: [UInt8] = []
+        var rest = digits[...]
+        while rest.count >= 2, let byte = UInt8(rest.prefix(2), radix: 16) {
+            key.append(byte)
+            rest = rest.dropFirst(2)
+        }
+        guard rest.isEmpty, key.count >= 16 else {
+            return .failure(KeyProblem(
+                message: "key file \(path) does not hold at least 32 hexadecimal digits and nothing else",
+                remedy: "make one with 'openssl rand -hex 32 > \(path)'"))
+        }
+        return .success(key)
+    }
+}
+
+extension YAMLKind<Endpoint> {
+    static var endpoint: YAMLKind {
+        .text("an address and a port, such as 10.0.0.1:7200 or [2001:db8::1]:7200") { Endpoint($0) }
+    }
+}
+
+extension YAMLKind<AddressPrefix> {
+    static var prefix: YAMLKind { .text("an address or a prefix, such as 10.0.0.0/24") { AddressPrefix($0) } }
+}
+
+extension AdoptionSettings {
+    static func read(_ section: YAMLSection) -> AdoptionSettings {
+        var settings = AdoptionSettings()
+        settings.credits = section.value("credits", .integer(in: 1...1_000_000), default: settings.credits)
+        settings.connections = section.value("connections", .integer(in: 1...10_000_000), default: settings.connections)
+        settings.uncommittedLifetimeMicroseconds = section.value(
+            "uncommitted-lifetime", .duration(in: 1_000_000...3_600_000_000),
+            default: settings.uncommittedLifetimeMicroseconds)
+        if settings.uncommittedLifetimeMicroseconds < 120_000_000 {
+            section.report(
+                "an adoption may need up to 120s for its request's retransmission", remedy: "use 120s outside of trials",
+                at: "uncommitted-lifetime", severity: .warning)
+        }
+        settings.uncommittedMark = section.value("uncommitted-mark", .mark, default: settings.uncommittedMark)
+        settings.deliveryMark = section.value("delivery-mark", .mark, default: settings.deliveryMark)
+        settings.committedMark = section.value("committed-mark", .mark, default: settings.committedMark)
+        settings.routingTable = section.value(
+            "routing-table", .integer(in: 256...0x7FFF_FFFF), default: settings.routingTable)
+        settings.installsGuard = section.value("install-guard", .bool, default: settings.installsGuard)
+        let marks = [settings.uncommittedMark, settings.deliveryMark]
+        if marks.contains(0) || marks[0] == marks[1] || marks.contains(settings.committedMark) {
+            section.report(
+                "'uncommitted-mark', 'delivery-mark' and 'committed-mark' must differ, and the first two not be 0",
+                remedy: "leave them out for the defaults", at: section.mark)
+        }
+        return settings
+    }
+}
+
+extension ServingSettings {
+    static func read(_ section: YAMLSection) -> ServingSettings {
+        var settings = ServingSettings()
+        settings.threads = section.value("threads", .integer(in: 1...256), default: settings.threads)
+        settings.idleMicroseconds = section.value(
+            "idle", .duration(in: 1_000_000...86_400_000_000), default: settings.idleMicroseconds)
+        settings.upstreamConnections = section.value(
+            "upstream-connections", .integer(in: 1...1_000_000), default: settings.upstreamConnections)
+        settings.connectTimeoutMicroseconds = section.value(
+            "connect-timeout", .duration(in: 10_000...120_000_000), default: settings.connectTimeoutMicroseconds)
+        settings.drainMicroseconds = section.value(
+            "drain", .duration(in: 0...86_400_000_000), default: settings.drainMicroseconds)
+        return settings
+    }
+}
+
+extension LogSettings {
+    static func read(_ section: YAMLSection) -> LogSettings {
+        var settings = LogSettings()
+        settings.level = section.value(
+            "level",
+            .choice([
+                "trace": "trace", "debug": "debug", "info": "info", "notice": "notice", "warning": "warning",
+                "error": "error",
+            ]), default: settings.level)
+        settings.linesPerSecond = section.value(
+            "lines-per-second", .integer(in: 1...1_000_000), default: settings.linesPerSecond)
+        return settings
+    }
+}
+
+extension YAMLKind<UInt32> {
+    static var mark: YAMLKind {
+        .text("a mark, such as 0xba700001 or 17") { text in
+            text.hasPrefix("0x") ? UInt32(text.dropFirst(2), radix: 16) : UInt32(text)
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import Glibc
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+extension RequestHandler {
+    /// Bytes of a file that are handed to the kernel at once; the next piece waits until these have gone.
+    private static var pieceBytes: Int { 4 << 20 }
+
+    func respond(_ context: ChannelHandlerContext, _ document: Document, _ file: String) {
+        guard let head else { return document.closeFile() }
+        let facts = DocumentResponse.Facts(
+            bytes: document.bytes, modified: document.modified, entityTag: document.entityTag,
+            contentType: ContentType.of(file))
+        let response = DocumentResponse(facts, DocumentResponse.Conditions(head.headers))
+        write(context, head: response.status, response.headers.map { ($0.name, $0.value) }, by: "document")
+        let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: document.descriptor)
+        if head.method == .HEAD || response.pieces.isEmpty {
+            try? handle.close()
+            finish(context)
+        } else {
+            send(context, response.pieces[...], handle)
+        }
+    }
+
+    /// Writes a response's head; framing must be among `fields`.
+    func write(_ context: ChannelHandlerContext, head status: Int, _ fields: [(String, String)], by server: String) {
+        var headers = HTTPHeaders([("Date", HTTPDate.text(HTTPDate.now)), ("Server", "baton")] + fields)
+        record.status = status
+        record.answeredBy = server
+        record.keepsAlive = keepsAlive
+        if !keepsAlive {
+            headers.replaceOrAdd(name: "Connection", value: "close")
+        } else if head?.version == .http1_0 {
+            headers.replaceOrAdd(name: "Connection", value: "keep-alive")
+        }
+        let response = HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)
+        context.write(wrapOutboundOut(.head(response)), promise: nil)
+    }
+
+    /// A whole response without a body of its own worth.
+    func write(_ context: ChannelHandlerContext, error status: Int) {
+        let text = head?.method == .HEAD ? "" : "\(status)\n"
+        write(context, head: status, [("Content-Length", "\(text.utf8.count)"), ("Content-Type", "text/plain")], by: "agent")
+        if !text.isEmpty { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil) }
+        finish(context)
+    }
+
+    private func send(
+        _ context: ChannelHandlerContext, _ pieces: ArraySlice<DocumentResponse.Piece>, _ handle: NIOFileHandle
+    ) {
+        var rest = pieces
+        guard let piece = rest.popFirst() else {
+            try? handle.close()
+            return finish(context)
+        }
+        let part: IOData
+        switch piece {
+        case .text(let text): part = .byteBuffer(ByteBuffer(string: text))
+        case .file(let range):
+            let end = min(range.upperBound, range.lowerBound + RequestHandler.pieceBytes)
+            if end < range.upperBound { rest = [.file(end..<range.upperBound)] + rest }
+            part = .fileRegion(FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: end))
+        }
+        let bytes = part.readableBytes
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { result in
+            switch result {
+            case .success:
+                self.record.bytes += bytes
+                if let context = self.context { self.send(context, rest, handle) } else { try? handle.close() }
+            case .failure:
+                // The file has shrunk or the client has gone: the length that was promised cannot be kept.
+                try? handle.close()
+                self.context?.close(promise: nil)
+            }
+        }
+        context.writeAndFlush(wrapOutboundOut(.body(part)), promise: written)
+    }
+}
+
+extension Document {
+    func closeFile() { close(descriptor) }
+}
+
+extension DocumentResponse.Conditions {
+    /// Repeated fields are one list (RFC 9110 section 5.3).
+    init(_ headers: HTTPHeaders) {
+        self.init()
+        func list(_ name: String) -> String? {
+            let values = headers[name]
+            return values.isEmpty ? nil : values.joined(separator: ", ")
+        }
+        ifMatch = list("if-match")
+        ifNoneMatch = list("if-none-match")
+        ifModifiedSince = headers.first(name: "if-modified-since")
+        ifUnmodifiedSince = headers.first(name: "if-unmodified-since")
+        ifRange = headers.first(name: "if-range")
+        range = headers["range"].count == 1 ? headers.first(name: "range") : nil
+    }
+}

@@ -1,0 +1,161 @@
+internal import CRTP
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+internal import Wire
+
+/// Answers the requests of one adopted connection, one at a time (`HTTPServerPipelineHandler` keeps pipelined ones
+/// back): from the catalogue's files, from a cache, or from the origin.
+final class RequestHandler: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    enum Work {
+        case idle
+        /// A file: the response goes out when the request has ended.
+        case document(Document, file: String)
+        case relaying(UpstreamExchange)
+        /// The request could not be passed on; its body is thrown away.
+        case failed
+    }
+
+    let connection: AdoptedConnection
+    let server: ConnectionServer
+    var context: ChannelHandlerContext?
+    var work = Work.idle
+    var head: HTTPRequestHead?
+    var upstream: Upstream?
+    private var wantsRead = false
+    private var inputIsClosed = false
+    var record = ResponseRecord()
+
+    init(_ connection: AdoptedConnection, server: ConnectionServer) {
+        self.connection = connection
+        self.server = server
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        if case .document(let document, _) = work { document.closeFile() }
+        work = .idle
+        upstream?.close()
+        upstream = nil
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): begin(context, head)
+        case .body(let bytes):
+            if case .relaying(let exchange) = work { exchange.send(bytes) }
+        case .end(let trailers):
+            switch work {
+            case .document(let document, let file):
+                work = .idle
+                respond(context, document, file)
+            case .relaying(let exchange): exchange.end(trailers)
+            case .failed, .idle: break
+            }
+        }
+    }
+
+    private func begin(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
+        self.head = head
+        record = ResponseRecord()
+        guard let question = PlainRequest.question(head, origin: connection.origin) else {
+            return relay(context, head, to: connection.origin)
+        }
+        switch server.catalogue.answer(question) {
+        case .document(let site, let file):
+            guard let document = server.catalogue.open(site: site, file: file) else {
+                return relay(context, head, to: connection.origin)
+            }
+            work = .document(document, file: file)
+        case .askCache(let cache): relay(context, head, to: cache.address, asCache: true)
+        case .relay, .refused: relay(context, head, to: connection.origin)
+        }
+    }
+
+    /// Whether the connection can carry another request after this response.
+    var keepsAlive: Bool { (head?.isKeepAlive ?? false) && !inputIsClosed && !server.isDraining }
+
+    // MARK: The end of a response
+
+    /// The response's last part is on its way.
+    func finish(_ context: ChannelHandlerContext) {
+        log()
+        work = .idle
+        let keeps = record.keepsAlive
+        head = nil
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            if !keeps { self.context?.close(promise: nil) }
+        }
+        context.writeAndFlush(wrapOutboundOut(.end(record.trailers)), promise: promise)
+        resumeReading()
+    }
+
+    private func log() {
+        guard let head, let status = record.status else { return }
+        server.accessLog.write(
+            AccessLog.Entry(
+                client: "\(connection.client.address)", method: head.method.rawValue, target: head.uri,
+                version: "HTTP/\(head.version.major).\(head.version.minor)", status: status, bytes: record.bytes,
+                referrer: head.headers.first(name: "referer"), userAgent: head.headers.first(name: "user-agent"),
+                transfer: UInt64(connection.transaction), answeredBy: record.answeredBy))
+    }
+
+    // MARK: Flow control and endings
+
+    func read(context: ChannelHandlerContext) {
+        if case .relaying(let exchange) = work, !exchange.canSend { wantsRead = true } else { context.read() }
+    }
+
+    func resumeReading() {
+        guard wantsRead, let context else { return }
+        wantsRead = false
+        context.read()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, case .relaying(let exchange) = work { exchange.clientBecameWritable() }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            inputIsClosed = true
+            // What was asked is still answered.
+            if head == nil { context.close(promise: nil) }
+            return
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if head != nil, record.status != nil { log() }
+        head = nil
+        upstream?.close()
+        upstream = nil
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        server.logger.debug("connection error", metadata: ["transfer": "\(connection.transaction)", "error": "\(error)"])
+        context.close(promise: nil)
+    }
+}
+
+/// What the access log and the end of a response need to know.
+struct ResponseRecord {
+    var status: Int?
+    var bytes = 0
+    var answeredBy = "document"
+    var keepsAlive = false
+    var trailers: HTTPHeaders?
+}

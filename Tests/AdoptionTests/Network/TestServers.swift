@@ -1,0 +1,126 @@
+import Foundation
+import Glibc
+import Wire
+
+import Adoption
+
+/// A plain HTTP server in the origin's namespace: answers every request with its own name, the path and the peer.
+final class TestOrigin: @unchecked Sendable {
+    private let listener: CInt
+    let endpoint: Endpoint
+
+    init(_ namespace: Namespace, _ endpoint: Endpoint) throws {
+        self.endpoint = endpoint
+        listener = try namespace.inside {
+            let descriptor = socket(endpoint.address.isV4 ? AF_INET : AF_INET6, CInt(SOCK_STREAM.rawValue), 0)
+            try setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR")
+            guard endpoint.withSocketAddress({ bind(descriptor, $0, $1) }) == 0, listen(descriptor, 64) == 0 else {
+                throw SystemFailure("origin's listener")
+            }
+            return descriptor
+        }
+        Adoption.Thread.detach("origin") { [listener] in
+            while true {
+                let accepted = accept(listener, nil, nil)
+                guard accepted >= 0 else { return }
+                Adoption.Thread.detach("request") { TestOrigin.serve(accepted) }
+            }
+        }
+    }
+
+    func close() {
+        shutdown(listener, CInt(SHUT_RDWR))
+        Glibc.close(listener)
+    }
+
+    private static func serve(_ descriptor: CInt) {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        _ = withUnsafeMutablePointer(to: &storage) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getpeername(descriptor, $0, &length) }
+        }
+        let peer = Endpoint(storage).map { "\($0.address)" } ?? "?"
+        var received: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            while let end = received.firstRange(of: Array("\r\n\r\n".utf8)) {
+                let head = String(decoding: received[..<end.lowerBound], as: UTF8.self)
+                received.removeSubrange(..<end.upperBound)
+                let target = head.split(separator: " ").dropFirst().first ?? ""
+                let body = "origin \(target) \(peer)\n"
+                // "/close" is answered without a length, as old servers do.
+                let framing = target == "/close" ? "" : "Content-Length: \(body.utf8.count)\r\n"
+                let text = "HTTP/1.1 200 OK\r\n\(framing)\r\n" + (head.hasPrefix("HEAD") ? "" : body)
+                _ = send(descriptor, text, text.utf8.count, CInt(MSG_NOSIGNAL))
+                if target == "/close" {
+                    Glibc.close(descriptor)
+                    return
+                }
+            }
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else { break }
+            received += buffer[..<count]
+        }
+        Glibc.close(descriptor)
+    }
+}
+
+/// A real TCP connection from the client's namespace.
+final class TestClient: @unchecked Sendable {
+    let descriptor: CInt
+    private var received: [UInt8] = []
+
+    init(_ namespace: Namespace, _ server: Endpoint) throws {
+        descriptor = try namespace.inside {
+            let descriptor = socket(server.address.isV4 ? AF_INET : AF_INET6, CInt(SOCK_STREAM.rawValue), 0)
+            var limit = timeval(tv_sec: 10, tv_usec: 0)
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+            guard server.withSocketAddress({ connect(descriptor, $0, $1) }) == 0 else { throw SystemFailure("connect") }
+            try setOption(descriptor, SOL_TCP, TCP_NODELAY, 1, "TCP_NODELAY")
+            return descriptor
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    func send(_ text: String) { _ = Glibc.send(descriptor, text, text.utf8.count, CInt(MSG_NOSIGNAL)) }
+
+    /// One response, by Content-Length or chunks; nil when the connection ended or nothing came for ten seconds.
+    func response(isHead: Bool = false) -> (head: String, body: [UInt8])? {
+        guard let end = fill(until: { $0.firstRange(of: Array("\r\n\r\n".utf8)) }) else { return nil }
+        let head = String(decoding: received[..<end.upperBound], as: UTF8.self)
+        received.removeSubrange(..<end.upperBound)
+        let lower = head.lowercased()
+        if isHead || lower.contains(" 304 ") { return (head, []) }
+        if lower.contains("transfer-encoding: chunked") {
+            guard let last = fill(until: { $0.firstRange(of: Array("0\r\n\r\n".utf8)) }) else { return nil }
+            let body = Array(received[..<last.upperBound])
+            received.removeSubrange(..<last.upperBound)
+            return (head, body)
+        }
+        guard let field = lower.firstRange(of: "content-length: "),
+            let length = Int(lower[field.upperBound...].prefix { $0.isNumber })
+        else { return (head, []) }
+        guard fill(until: { $0.count >= length ? 0..<length : nil }) != nil else { return nil }
+        let body = Array(received[..<length])
+        received.removeSubrange(..<length)
+        return (head, body)
+    }
+
+    /// nil after an orderly end; otherwise the error, 0 while more may come.
+    func ending() -> CInt? {
+        var byte: UInt8 = 0
+        let count = recv(descriptor, &byte, 1, 0)
+        return count == 0 ? nil : count < 0 ? errno : 0
+    }
+
+    private func fill(until done: ([UInt8]) -> Range<Int>?) -> Range<Int>? {
+        var buffer = [UInt8](repeating: 0, count: 262_144)
+        while true {
+            if let range = done(received) { return range }
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else { return nil }
+            received += buffer[..<count]
+        }
+    }
+}
