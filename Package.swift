@@ -30,7 +30,7 @@ let dpdkCompile = packageConfig("--cflags", "libdpdk")
 /// Only the libraries that the shim calls: the drivers are plug-ins that EAL loads by itself.
 let dpdkLink = [
     "-lrte_ethdev", "-lrte_mbuf", "-lrte_mempool", "-lrte_ring", "-lrte_eal", "-lrte_kvargs", "-lrte_net",
-    "-lrte_telemetry", "-lrte_pdump", "-lnuma",
+    "-lrte_telemetry", "-lrte_pdump", "-lrte_net_ring", "-lnuma",
 ]
 
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("MemberImportVisibility")]
