@@ -38,6 +38,8 @@ final class TestDirector: @unchecked Sendable {
         var answer: Message?
         var initiator: ChannelInitiator
         var transaction: UInt32 = 100
+        /// What TRANSFER says instead of what the client said.
+        var pretence: [UInt8]?
     }
 
     private let state: Mutex<State>
@@ -72,8 +74,9 @@ final class TestDirector: @unchecked Sendable {
     }
 
     /// Also forgets the flow before.
-    func plan(_ plan: Plan) {
+    func plan(_ plan: Plan, pretending pretence: String? = nil) {
         state.withLock { state in
+            state.pretence = pretence.map { Array($0.utf8) }
             state.plan = plan
             state.held = []
             state.request = []
@@ -211,7 +214,7 @@ final class TestDirector: @unchecked Sendable {
         state.held.append(segment.frame)
         state.request += segment.payload
         guard state.request.suffix(4) == [13, 10, 13, 10] || state.request.first == 0x16 else { return }
-        let transfer = Transfer(connection: state.connection!, request: state.request, application: .httpGet)
+        let transfer = Transfer(connection: state.connection!, request: state.pretence ?? state.request, application: .httpGet)
         if let bytes = state.initiator.send(Frame(.transfer(transfer), transaction: state.transaction)) { transmit(bytes) }
     }
 
