@@ -75,7 +75,7 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            path: "Sources/Control/Core", swiftSettings: strict),
+            path: "Sources/Control/Core", exclude: ["Model", "TransferMachine.md"], swiftSettings: strict),
         .target(name: "FastPath", dependencies: ["CDPDKShim", "Wire", "InterCore"], swiftSettings: seesDPDK),
         .target(
             name: "Adoption",
@@ -104,7 +104,8 @@ let package = Package(
         .executableTarget(
             name: "batond",
             dependencies: [
-                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim",
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -3,7 +3,10 @@
 #include "CDPDKShim.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
+
+int shim_event_descriptor(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
 void shim_signal(int descriptor) {
     uint64_t one = 1;

@@ -40,7 +40,8 @@ int shim_launch(int (*function)(void *), void *argument, unsigned lcore) {
 void shim_wait_lcore(unsigned lcore) { rte_eal_wait_lcore(lcore); }
 
 struct rte_mempool *shim_pool_make(const char *name, unsigned packets, unsigned cache, int socket) {
-    return rte_pktmbuf_pool_create(name, packets, cache, 64, RTE_MBUF_DEFAULT_BUF_SIZE, socket);
+    /* Lcores may share a CPU: this pool's ring survives the preemption of one of its users. */
+    return rte_pktmbuf_pool_create_by_ops(name, packets, cache, 64, RTE_MBUF_DEFAULT_BUF_SIZE, socket, "ring_mt_rts");
 }
 unsigned shim_pool_available(const struct rte_mempool *pool) { return rte_mempool_avail_count(pool); }
 

@@ -59,6 +59,10 @@ package struct FlowEntry: BitwiseCopyable {
     package var place: UInt32 = 0
     /// Resets of the origin that have been sent (asymmetric flows repeat them).
     package var resetsSent: UInt8 = 0
+    /// How a committed flow ended; meaningful with `endUntold`.
+    package var end: FlowEnd = .flowDone
+    /// TSC of the first of them.
+    package var firstReset: UInt64 = 0
 
     package init(key: FlowKey, hash: UInt64) {
         self.key = key
@@ -83,6 +87,8 @@ package struct FlowEntry: BitwiseCopyable {
         package static var greeted: Marks { .init(rawValue: 64) }
         /// A flow that a proxy announced: numbers are not known.
         package static var announced: Marks { .init(rawValue: 128) }
+        /// Closed, and the event ring had no room to say so yet.
+        package static var endUntold: Marks { .init(rawValue: 256) }
     }
 }
 

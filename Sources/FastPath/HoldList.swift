@@ -57,6 +57,18 @@ package struct HoldList: BitwiseCopyable {
         return !next.isBefore(end)
     }
 
+    /// IP length of the longest packet held, in bytes.
+    var longestPacket: Int {
+        var longest = 0
+        var cursor = first
+        while let packet = cursor {
+            let note = HeldNote.of(packet)
+            longest = max(longest, Int(note.pointee.payload) &+ Int(note.pointee.length) &- Int(note.pointee.network))
+            cursor = note.pointee.next
+        }
+        return longest
+    }
+
     /// True when a FIN is held.
     var holdsFinal: Bool {
         var cursor = first

@@ -5,6 +5,7 @@ public import Wire
 public enum Environment {
     public struct Failure: Error, CustomStringConvertible {
         public let description: String
+        public init(description: String) { self.description = description }
     }
 
     /// Starts EAL with arguments as `rte_eal_init` takes them, the program's name first.

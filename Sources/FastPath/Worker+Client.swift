@@ -20,7 +20,6 @@ extension Worker {
         case .committed: clientCommitted(packet, flow)
         case .routed:
             flow.pointee.lastSeen = packet.now
-            if flags.contains(.rst) || flags.contains(.fin) { touch(flow, now: packet.now, limit: configuration.closed) }
             toProxy(packet, flow)
         case .closed: closedByClient(packet, flow)
         }
@@ -73,7 +72,7 @@ extension Worker {
             return nil
         }
         counters.add(.flowsCreated)
-        flow.pointee.state = state
+        setState(flow, state)
         flow.pointee.packetsFromClient = 1
         flow.pointee.lastSeen = packet.now
         flow.pointee.deadline = packet.now &+ limit
@@ -113,7 +112,14 @@ extension Worker {
         case .opening where packet.tcp.sequence + 1 == flow.pointee.psn:
             // The same SYN again.
             guard packet.hasValidChecksum else { return pass(packet) }
-            rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
+            if packet.layout.payloadLength > 0 {
+                becomeOrigins(flow, packet.now)
+            } else {
+                rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
+            }
+            pass(packet)
+        case .held where packet.tcp.sequence + 1 == flow.pointee.psn, .origin where packet.tcp.sequence + 1 == flow.pointee.psn:
+            // An old duplicate: nothing begins anew.
             pass(packet)
         case .routed:
             toProxy(packet, flow)
@@ -196,19 +202,32 @@ extension Worker {
     mutating func clientCommitted(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
         flow.pointee.lastSeen = packet.now
+        let isReset = tcp.flags.contains(.rst)
+        if isReset {
+            let isExact = tcp.sequence == flow.pointee.clientNext && !flow.pointee.marks.contains(.announced)
+            if isExact, packet.hasValidChecksum { close(flow, .clientReset, now: packet.now) }
+            return toProxy(packet, flow)
+        }
+        noteCommitted(packet, flow)
+        toProxy(packet, flow)
+    }
+
+    /// How far both sides have come, by the client's account: the proxy's packets may return another way.
+    @inline(__always)
+    func noteCommitted(_ packet: Packet, _ flow: Flow) {
+        let tcp = packet.tcp
+        let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
         if flow.pointee.marks.contains(.announced) {
+            guard tcp.flags.contains(.ack), packet.hasValidChecksum else { return }
+            flow.pointee.marks.remove(.announced)
             flow.pointee.clientMAC = packet.sourceMAC
             flow.pointee.originMAC = packet.destinationMAC
+            flow.pointee.clientNext = end
+            flow.pointee.serverNext = tcp.acknowledgement
         }
-        let isReset = tcp.flags.contains(.rst)
-        if isReset, packet.hasValidChecksum,
-            tcp.sequence == flow.pointee.clientNext || flow.pointee.marks.contains(.announced) {
-            toProxy(packet, flow)
-            return close(flow, .clientReset, now: packet.now)
-        }
-        let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
-        if !isReset, end.isAfter(flow.pointee.clientNext) { flow.pointee.clientNext = end }
-        toProxy(packet, flow)
+        if end.isAfter(flow.pointee.clientNext) { flow.pointee.clientNext = end }
+        if tcp.acknowledgement.isAfter(flow.pointee.serverNext) { flow.pointee.serverNext = tcp.acknowledgement }
+        flow.pointee.clientWindow = UInt32(tcp.window) &<< UInt32(flow.pointee.options.clientWindowScale)
     }
 
     /// The client's last words belong to the proxy that served it, if one did.

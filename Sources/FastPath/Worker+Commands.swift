@@ -6,11 +6,12 @@ import Wire
 extension Worker {
     mutating func takeCommands(now: UInt64) -> Int {
         var count = 0
-        while count < 64, let command = links.commands.pop() {
+        // A command may have an answer; while there is no room for one, commands wait in their ring.
+        while count < 64, hasRoomForEvents(1), let command = links.commands.pop() {
             carryOut(command, now: now)
             count &+= 1
         }
-        if listRemaining > 0 { listFlows(now: now) }
+        if isListing { listFlows(now: now) }
         return count
     }
 
@@ -34,6 +35,7 @@ extension Worker {
         case .listFlows(let cursor, let limit):
             listCursor = cursor
             listRemaining = Int(limit)
+            isListing = true
         }
     }
 
@@ -64,35 +66,42 @@ extension Worker {
     /// A flow that a proxy says it has (after this director's restart).
     private mutating func install(_ key: FlowKey, _ proxy: ProxyIndex, _ ticket: UInt32, now: UInt64) {
         let hash = flowHash(of: key, seed: configuration.hashSeed)
+        guard flowOwner(ofHash: hash, workerCount: configuration.workerCount) == configuration.workerIndex else {
+            return refuse(ticket)
+        }
         if let flow = flows.find(key, hash: hash) {
             if flow.pointee.state == .committed, flow.pointee.proxy.value == proxy.value {
-                return report(.flowInstalled(handle(flow), ticket: ticket))
+                _ = push(.flowInstalled(handle(flow), ticket: ticket))
+                return
             }
-            return report(.flowRefused(ticket: ticket))
+            guard flow.pointee.state == .closed else { return refuse(ticket) }
+            removeFlow(flow)
         }
-        guard let flow = flows.insert(key, hash: hash) else { return report(.flowRefused(ticket: ticket)) }
+        guard let flow = flows.insert(key, hash: hash) else { return refuse(ticket) }
         counters.add(.flowsCreated)
-        flow.pointee.state = .committed
+        setState(flow, .committed)
         flow.pointee.proxy = proxy
         flow.pointee.marks = [.announced]
         flow.pointee.lastSeen = now
         flow.pointee.deadline = now &+ configuration.committedIdle
         timers.arm(flow, in: flows)
         updateGauges()
-        report(.flowInstalled(handle(flow), ticket: ticket))
+        _ = push(.flowInstalled(handle(flow), ticket: ticket))
     }
+
+    private func refuse(_ ticket: UInt32) { _ = push(.flowRefused(ticket: ticket)) }
 
     /// A few entries each turn, so that a long list does not hold packets up.
     private mutating func listFlows(now: UInt64) {
         var looked = 0
-        while looked < 256, listRemaining > 0, Int(listCursor) < flows.capacity, links.events.hasRoom(for: 1_024) {
+        while looked < 256, listRemaining > 0, Int(listCursor) < flows.capacity, hasRoomForEvents(2) {
             let flow = flows.at(listCursor)
             listCursor &+= 1
             looked &+= 1
             guard flows.isLive(flow) else { continue }
             listRemaining &-= 1
             let idle = (now &- flow.pointee.lastSeen) / configuration.microsecond / 1_000
-            report(
+            _ = push(
                 .flow(
                     FlowSummary(
                         handle: handle(flow), key: flow.pointee.key, state: flow.pointee.state, proxy: flow.pointee.proxy,
@@ -100,9 +109,10 @@ extension Worker {
                         packetsFromClient: flow.pointee.packetsFromClient, packetsToClient: flow.pointee.packetsToClient)))
         }
         let isAtEnd = Int(listCursor) >= flows.capacity
-        if listRemaining == 0 || isAtEnd {
+        if listRemaining == 0 || isAtEnd, hasRoomForEvents(1) {
+            _ = push(.endOfFlows(nextCursor: isAtEnd ? nil : listCursor))
             listRemaining = 0
-            report(.endOfFlows(nextCursor: isAtEnd ? nil : listCursor))
+            isListing = false
         }
     }
 }

@@ -21,7 +21,7 @@ extension Worker {
             return pass(packet)
         }
         guard wantsHold(flow) else { return observe(packet, flow) }
-        flow.pointee.state = .held
+        setState(flow, .held)
         flow.pointee.holdStarted = packet.now
         collecting.append(flow, in: flows)
         counters.add(.holdsStarted)
@@ -37,7 +37,7 @@ extension Worker {
         // Room for the outcome of every hold, besides its question.
         let holds = collecting.count &+ asked.count
         guard holds < configuration.heldFlowLimit, heldPackets < configuration.heldPacketLimit,
-            links.events.hasRoom(for: 2 &* holds &+ 16)
+            links.events.hasRoom(for: 2 &* holds &+ 2)
         else {
             counters.add(.holdsRefusedBound)
             return false
@@ -65,12 +65,14 @@ extension Worker {
             if offset <= 0 { return pass(packet) }
             return drop(packet, .droppedHeldDuplicate)
         }
-        guard offset >= 0, Int(offset) &+ Int(length) <= holdBound(flow),
-            flow.pointee.hold.count < configuration.heldPacketsPerFlow, heldPackets < configuration.heldPacketLimit
-        else { return outgrown(packet, flow) }
+        // A keep-alive probe: nothing that the origin has not got.
+        if offset < 0, Int(offset) &+ Int(length) <= 0, !isFinal { return pass(packet) }
+        guard offset >= 0, Int(offset) &+ Int(length) <= holdBound(flow) else { return outgrown(packet, flow, .requestsTooLong) }
         if length > 0 ? flow.pointee.hold.covers(tcp.sequence, length: length) : flow.pointee.hold.holdsFinal {
             return repeated(packet, flow)
         }
+        guard flow.pointee.hold.count < configuration.heldPacketsPerFlow, heldPackets < configuration.heldPacketLimit
+        else { return outgrown(packet, flow, .holdsRefusedBound) }
         take(packet, flow, isFinal: isFinal)
         if !flow.pointee.marks.contains(.asked) { readHead(flow, now: packet.now) }
     }
@@ -97,13 +99,10 @@ extension Worker {
         pass(packet)
     }
 
-    mutating func outgrown(_ packet: Packet, _ flow: Flow) {
-        if flow.pointee.marks.contains(.asked) {
-            abort(flow, .bound, now: packet.now)
-        } else {
-            counters.add(.requestsTooLong)
-            releaseToOrigin(flow, now: packet.now)
-        }
+    /// A bound is reached: everything goes to the origin, this packet last.
+    mutating func outgrown(_ packet: Packet, _ flow: Flow, _ bound: Counter) {
+        counters.add(bound)
+        abort(flow, .bound, now: packet.now)
         pass(packet)
     }
 
@@ -113,7 +112,7 @@ extension Worker {
         let count = flow.pointee.hold.gather(
             from: flow.pointee.psn, into: UnsafeMutableRawBufferPointer(rebasing: scratch[0..<min(bound, scratch.count)]))
         let bytes = UnsafeRawBufferPointer(rebasing: scratch[0..<count])
-        switch recogniseRequest(bytes, wanted: applications(flow.pointee.rules)) {
+        switch recogniseRequest(bytes, wanted: wanted(flow)) {
         case .incomplete:
             if Int(flow.pointee.hold.bytes) >= bound || flow.pointee.hold.holdsFinal {
                 counters.add(.requestsTooLong)
@@ -138,18 +137,22 @@ extension Worker {
         let held = question(flow, request, rules, byteCount: bytes.count, now: now)
         let payload = UnsafeRawBufferPointer(rebasing: bytes[0..<Int(held.payloadLength)])
         guard holds(rules) else {
-            if links.events.push(.requestObserved(held), payload: payload) { counters.add(.requestsObserved) }
-            ringControl()
+            if push(.requestObserved(held), payload: payload) { counters.add(.requestsObserved) }
             return releaseToOrigin(flow, now: now)
         }
-        guard links.events.push(.requestHeld(held), payload: payload) else {
-            counters.add(.eventRingFull)
+        // One more for its own outcome.
+        guard hasRoomForEvents(2), push(.requestHeld(held), payload: payload) else {
             return releaseToOrigin(flow, now: now)
         }
-        ringControl()
         flow.pointee.marks.insert(.asked)
         collecting.remove(flow, in: flows)
-        asked.append(flow, in: flows)
+        asked.insertByStart(flow, in: flows)
+    }
+
+    /// Applications to look for: SMTP's client speaks after the greeting, all others before the server does.
+    func wanted(_ flow: Flow) -> Application {
+        let all = applications(flow.pointee.rules)
+        return flow.pointee.marks.contains(.greeted) ? all.intersection(.smtp) : all.subtracting(.smtp)
     }
 
     func question(
@@ -173,13 +176,12 @@ extension Worker {
         let start = UnsafeRawPointer(packet.bytes) + Int(packet.layout.payload)
         let bytes = UnsafeRawBufferPointer(start: start, count: Int(packet.layout.payloadLength))
         if packet.tcp.sequence == flow.pointee.psn,
-            case .request(let request) = recogniseRequest(bytes, wanted: applications(flow.pointee.rules)) {
+            case .request(let request) = recogniseRequest(bytes, wanted: wanted(flow)) {
             let rules = suitableRules(flow.pointee.rules, request)
             if rules != 0 {
                 let question = question(flow, request, rules, byteCount: bytes.count, now: packet.now)
                 let payload = UnsafeRawBufferPointer(rebasing: bytes[0..<Int(question.payloadLength)])
-                if links.events.push(.requestObserved(question), payload: payload) { counters.add(.requestsObserved) }
-                ringControl()
+                if push(.requestObserved(question), payload: payload) { counters.add(.requestsObserved) }
             }
         }
         becomeOrigins(flow, packet.now)
@@ -190,9 +192,14 @@ extension Worker {
 
     /// COMMITTED: the origin's half is reset, the held packets go to the proxy.
     mutating func commit(_ flow: Flow, _ proxy: ProxyIndex, resetOrigin: Bool, now: UInt64) {
+        let hop = proxies[Int(proxy.value)]
+        // A proxy that nobody introduced, or a path that the request does not fit through.
+        guard hop.mac != .zero, hop.mtu == 0 || flow.pointee.hold.longestPacket <= Int(hop.mtu) else {
+            return abort(flow, hop.mac == .zero ? .verdictOrigin : .bound, now: now)
+        }
+        setState(flow, .committed)
         asked.remove(flow, in: flows)
         flow.pointee.marks.remove(.asked)
-        flow.pointee.state = .committed
         flow.pointee.proxy = proxy
         flow.pointee.lastSeen = now
         if resetOrigin { resetOriginOf(flow, now: now) } else { flow.pointee.marks.insert(.resetPending) }
@@ -260,7 +267,7 @@ extension Worker {
     }
 
     mutating func becomeOrigins(_ flow: Flow, _ now: UInt64, closing: Bool = false) {
-        flow.pointee.state = .origin
+        setState(flow, .origin)
         flow.pointee.lastSeen = now
         if closing {
             removeFlow(flow)
@@ -277,9 +284,24 @@ extension Worker {
             generation: flow.pointee.generation)
     }
 
-    mutating func report(_ event: WorkerEvent) {
+    /// The outcome of an asked hold: `hasRoomForEvents` kept its place free. To be called after the hold has left
+    /// `asked`.
+    func report(_ event: WorkerEvent) {
         if !links.events.push(event) { counters.add(.eventRingFull) }
         ringControl()
+    }
+
+    /// True when `count` events fit besides the outcomes of all asked holds.
+    func hasRoomForEvents(_ count: Int) -> Bool { links.events.hasRoom(for: asked.count &+ count) }
+
+    /// Any other event; false, and counted, when only the outcomes' places are left.
+    func push(_ event: WorkerEvent, payload: UnsafeRawBufferPointer = .init(start: nil, count: 0)) -> Bool {
+        guard hasRoomForEvents(1), links.events.push(event, payload: payload) else {
+            counters.add(.eventRingFull)
+            return false
+        }
+        ringControl()
+        return true
     }
 
     func ringControl() {

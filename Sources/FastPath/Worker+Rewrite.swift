@@ -9,6 +9,9 @@ extension Worker {
     func rewriteSYN(_ packet: Packet, muted: Bool) {
         let header = packet.bytes + Int(packet.layout.transport)
         let view = TCPHeader(UnsafeRawPointer(header))
+        let options = TCPOptions(of: view)
+        // The walk below trusts every option's length.
+        guard !options.isMalformed else { return }
         let flags = view.flags
         var changed = false
         if !flags.lacks([.ece, .cwr]) || view.hasAE {
@@ -37,7 +40,7 @@ extension Worker {
             }
             offset &+= length
         }
-        if clamp(header, TCPOptions(of: view)) { changed = true }
+        if clamp(header, options) { changed = true }
         if changed { storeChecksum(packet) }
     }
 
@@ -83,6 +86,7 @@ extension Worker {
                 sourceMAC: flow.pointee.clientMAC, destinationMAC: flow.pointee.originMAC, vlan: key.vlan,
                 sequence: flow.pointee.psn, timeToLive: flow.pointee.timeToLive),
             counter: .originResetsSent)
+        if flow.pointee.resetsSent == 0 { flow.pointee.firstReset = now }
         flow.pointee.resetsSent &+= 1
     }
 

@@ -38,20 +38,37 @@ extension Worker {
             if packet.hasValidChecksum, tcp.acknowledgement == flow.pointee.psn { learnHandshake(packet, flow) }
             return pass(packet)
         }
-        let speaks = packet.layout.payloadLength > 0 || flags.contains(.fin) || flags.contains(.rst)
-        if speaks {
-            if packet.hasValidChecksum { serverSpeaks(packet, flow) }
+        if speaks(packet) {
+            if isExact(packet, flow), packet.hasValidChecksum { serverSpeaks(packet, flow) }
         } else {
             noteServer(packet, flow)
         }
         pass(packet)
     }
 
+    func speaks(_ packet: Packet) -> Bool {
+        let flags = packet.tcp.flags
+        return packet.layout.payloadLength > 0 || flags.contains(.fin) || flags.contains(.rst)
+    }
+
+    /// Rule 3: a server's RST with the very number that the client expects (of a refused SYN: its acknowledgement),
+    /// payload or FIN that is new to the client and within its window. Nothing else changes a flow.
+    func isExact(_ packet: Packet, _ flow: Flow) -> Bool {
+        let tcp = packet.tcp
+        guard flow.pointee.marks.contains(.handshakeKnown) else {
+            return tcp.flags.lacks(.rst) || tcp.flags.contains(.ack) && tcp.acknowledgement == flow.pointee.psn
+        }
+        let offset = tcp.sequence.distance(from: flow.pointee.serverNext)
+        if tcp.flags.contains(.rst) { return offset == 0 }
+        let length = Int32(packet.layout.payloadLength) &+ (tcp.flags.contains(.fin) ? 1 : 0)
+        return offset &+ length > 0 && offset < Int32(truncatingIfNeeded: max(flow.pointee.clientWindow, 65_535))
+    }
+
     /// SYN/ACK: what the connection agreed on (RFC 7323, RFC 2018).
     mutating func learnHandshake(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
         let options = TCPOptions(of: tcp)
-        guard !options.isMalformed else { return becomeOrigins(flow, packet.now) }
+        guard !options.isMalformed, packet.layout.payloadLength == 0 else { return becomeOrigins(flow, packet.now) }
         flow.pointee.pan = tcp.sequence + 1
         flow.pointee.serverNext = tcp.sequence + 1
         var agreed = flow.pointee.options
@@ -108,9 +125,8 @@ extension Worker {
 
     /// The origin speaks while its request is held: time-outs, mostly. The transfer is off.
     mutating func serverHeld(_ packet: Packet, _ flow: Flow) {
-        let flags = packet.tcp.flags
-        if packet.layout.payloadLength > 0 || flags.contains(.fin) || flags.contains(.rst) {
-            if packet.hasValidChecksum { abort(flow, .originClosed, now: packet.now) }
+        if speaks(packet) {
+            if isExact(packet, flow), packet.hasValidChecksum { abort(flow, .originClosed, now: packet.now) }
         } else {
             noteServer(packet, flow)
         }
@@ -122,6 +138,7 @@ extension Worker {
         let tcp = packet.tcp
         let hop = proxies[Int(flow.pointee.proxy.value)]
         guard packet.sourceMAC == hop.mac else {
+            if isProxy(packet.sourceMAC) { return drop(packet, .droppedForeignProxy) }
             if tcp.flags.lacks(.rst), !flow.pointee.marks.contains(.resetPending) { resetSender(of: packet) }
             return drop(packet, flow.pointee.state == .closed ? .droppedTombstone : .droppedOriginAfterCommit)
         }
@@ -129,11 +146,21 @@ extension Worker {
         let isReset = tcp.flags.contains(.rst)
         let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
         if !isReset, end.isAfter(flow.pointee.serverNext) { flow.pointee.serverNext = end }
-        pass(packet)
-        if isReset, flow.pointee.state == .committed,
-            tcp.sequence == flow.pointee.serverNext || flow.pointee.marks.contains(.announced) {
+        if isReset, flow.pointee.state == .committed, tcp.sequence == flow.pointee.serverNext,
+            !flow.pointee.marks.contains(.announced), packet.hasValidChecksum {
             close(flow, .proxyReset, now: packet.now)
         }
+        pass(packet)
+    }
+
+    /// True for the address of a proxy, whichever.
+    func isProxy(_ address: MACAddress) -> Bool {
+        var index = 0
+        while index < 255 {
+            if proxies[index].mac == address { return true }
+            index &+= 1
+        }
+        return false
     }
 
     /// Rule 13: an ICMP error about a committed flow is its proxy's concern.
@@ -142,10 +169,11 @@ extension Worker {
             flow.pointee.proxy.value != ProxyIndex.none.value
         else { return pass(packet) }
         let quoted = SequenceNumber(UnsafeRawPointer(packet.bytes).wire32(Int(packet.layout.payload) &+ 4))
-        // Plausible: within the last two gibibytes' window of what the proxy has sent (RFC 5927 section 4).
-        let behind = flow.pointee.serverNext.distance(from: quoted)
-        guard behind >= 0 && behind < 1 << 30 || flow.pointee.marks.contains(.announced) || flow.pointee.state == .routed
-            || flow.pointee.marks.contains(.asymmetric)
+        // Plausible: what the proxy may have under way, by the client's acknowledgements and window, or had a little
+        // earlier (RFC 5927 section 4).
+        let ahead = Int64(quoted.distance(from: flow.pointee.serverNext))
+        guard ahead >= -1_048_576 && ahead <= Int64(max(flow.pointee.clientWindow, 65_535))
+            || flow.pointee.marks.contains(.announced) || flow.pointee.state == .routed
         else { return pass(packet) }
         counters.add(.icmpToProxy)
         toProxy(packet, flow)

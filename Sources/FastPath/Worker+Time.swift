@@ -35,14 +35,25 @@ extension Worker {
 
     /// An entry's time has come, unless it was used meanwhile.
     private mutating func expire(_ flow: Flow, now: UInt64) {
-        if flow.pointee.resetsSent > 0, flow.pointee.state == .committed, repeatReset(flow, now: now) { return }
+        if flow.pointee.resetsSent > 0, repeatReset(flow, now: now) { return }
         let limit = timeLimit(flow)
         if flow.pointee.state == .held || now &- flow.pointee.lastSeen < limit {
             flow.pointee.deadline = max(flow.pointee.lastSeen &+ limit, now &+ 1)
             timers.arm(flow, in: flows)
             return
         }
-        if flow.pointee.state == .committed { report(.flowEnded(handle(flow), .idle)) }
+        if flow.pointee.state == .committed {
+            flow.pointee.end = .idle
+            flow.pointee.marks.insert(.endUntold)
+        }
+        if flow.pointee.marks.contains(.endUntold) {
+            tellEnd(flow)
+            if flow.pointee.marks.contains(.endUntold) {
+                // Still no room: the entry stays until it has been told.
+                flow.pointee.deadline = now &+ configuration.hertz / 10
+                return timers.arm(flow, in: flows)
+            }
+        }
         counters.add(.flowsExpired)
         removeFlow(flow)
     }
@@ -57,50 +68,77 @@ extension Worker {
         }
     }
 
-    /// No tombstone sees an asymmetric origin's late packets, so its reset is repeated at 0.2, 1 and 3 s (rule 12).
+    /// No tombstone sees an asymmetric origin's late packets, so its reset is repeated at 0.2, 1 and 3 s (rule 12),
+    /// also when the flow has ended meanwhile.
     private mutating func repeatReset(_ flow: Flow, now: UInt64) -> Bool {
-        guard flow.pointee.marks.contains(.asymmetric), flow.pointee.resetsSent < 4 else { return false }
-        resetOriginOf(flow, now: now)
-        flow.pointee.deadline = now &+ nextReset(after: flow.pointee.resetsSent)
+        guard flow.pointee.state == .committed || flow.pointee.state == .closed, let due = nextReset(flow) else { return false }
+        if now >= due {
+            resetOriginOf(flow, now: now)
+        }
+        flow.pointee.deadline = nextReset(flow) ?? now &+ timeLimit(flow)
         timers.arm(flow, in: flows)
         return true
     }
 
-    func nextReset(after sent: UInt8) -> UInt64 {
-        switch sent {
-        case 1: configuration.hertz / 5
-        case 2: configuration.hertz / 5 &* 4
-        case 3: configuration.hertz &* 2
-        default: configuration.committedIdle
+    /// When an asymmetric flow's reset is to be sent again; nil when it is not.
+    func nextReset(_ flow: Flow) -> UInt64? {
+        guard flow.pointee.marks.contains(.asymmetric) else { return nil }
+        switch flow.pointee.resetsSent {
+        case 1: return flow.pointee.firstReset &+ configuration.hertz / 5
+        case 2: return flow.pointee.firstReset &+ configuration.hertz
+        case 3: return flow.pointee.firstReset &+ configuration.hertz &* 3
+        default: return nil
         }
     }
 
     /// A new time limit, from now on.
     mutating func rearm(_ flow: Flow, now: UInt64, limit: UInt64) {
         timers.disarm(flow, in: flows)
-        flow.pointee.deadline = now &+ limit
-        if flow.pointee.state == .committed, flow.pointee.marks.contains(.asymmetric), flow.pointee.resetsSent > 0 {
-            flow.pointee.deadline = now &+ nextReset(after: flow.pointee.resetsSent)
-        }
+        flow.pointee.deadline = nextReset(flow) ?? now &+ limit
         timers.arm(flow, in: flows)
     }
 
-    func touch(_ flow: Flow, now: UInt64, limit: UInt64) { flow.pointee.lastSeen = now }
-
     /// The end of a committed flow: its entry stays as a tombstone for the origin's late packets.
     mutating func close(_ flow: Flow, _ end: FlowEnd, now: UInt64) {
-        flow.pointee.state = .closed
+        setState(flow, .closed)
         flow.pointee.lastSeen = now
+        flow.pointee.end = end
+        // Nobody will ask for the origin's reset any more: the tombstone answers for it.
+        flow.pointee.marks.remove(.resetPending)
         rearm(flow, now: now, limit: configuration.closed)
         counters.add(.flowsClosed)
-        report(.flowEnded(handle(flow), end))
+        tellEnd(flow)
         updateGauges()
     }
 
+    /// Tells the control core of a flow's end; without room in the ring, later.
+    func tellEnd(_ flow: Flow) {
+        if push(.flowEnded(handle(flow), flow.pointee.end)) {
+            flow.pointee.marks.remove(.endUntold)
+        } else {
+            flow.pointee.marks.insert(.endUntold)
+        }
+    }
+
     mutating func removeFlow(_ flow: Flow) {
+        count(flow.pointee.state, -1)
         timers.disarm(flow, in: flows)
         flows.remove(flow)
         updateGauges()
+    }
+
+    /// Changes a flow's state and the gauges that count states.
+    @inline(__always)
+    func setState(_ flow: Flow, _ state: FlowState) {
+        count(flow.pointee.state, -1)
+        flow.pointee.state = state
+        count(state, 1)
+    }
+
+    @inline(__always)
+    func count(_ state: FlowState, _ change: Int) {
+        if state == .committed { counters[.committedFlows] &+= UInt64(bitPattern: Int64(change)) }
+        if state == .closed { counters[.closedFlows] &+= UInt64(bitPattern: Int64(change)) }
     }
 
     func updateGauges() {

@@ -11,10 +11,16 @@ struct Side {
     /// Packets that a slow port may leave waiting from one turn to the next.
     static var capacity: Int { 1_024 }
 
-    init(_ queue: PortQueue) { self.queue = queue }
+    let sentCounter: Counter
+
+    init(_ queue: PortQueue, _ sentCounter: Counter) {
+        self.queue = queue
+        self.sentCounter = sentCounter
+    }
 
     @inline(__always)
     mutating func enqueue(_ packet: OpaquePointer, _ counters: CounterBlock) {
+        if count == Side.capacity { flush(counters) }
         if count == Side.capacity {
             counters.add(.droppedTransmitFull)
             shim_mbuf_free(packet)
@@ -25,7 +31,7 @@ struct Side {
     }
 
     /// Sends what waits; what the port does not take goes on waiting.
-    mutating func flush(_ counters: CounterBlock, _ counter: Counter) {
+    mutating func flush(_ counters: CounterBlock) {
         var sent = 0
         while sent < count {
             let batch = UInt16(truncatingIfNeeded: min(count &- sent, Burst.size))
@@ -33,7 +39,7 @@ struct Side {
             if taken == 0 { break }
             sent &+= taken
         }
-        counters.add(counter, UInt64(sent))
+        counters.add(sentCounter, UInt64(sent))
         var index = sent
         while index < count {
             waiting[index &- sent] = waiting[index]
@@ -68,8 +74,9 @@ extension Worker {
 
     /// Hands the turn's packets to the ports. What a port does not take waits for the next turn.
     mutating func transmit() {
-        clientSide.flush(counters, .transmittedToClients)
-        serverSide.flush(counters, .transmittedToServers)
+        clientSide.flush(counters)
+        serverSide.flush(counters)
+        counters[.waitingPackets] = UInt64(clientSide.count &+ serverSide.count)
     }
 
     /// Sends a client's packet to a proxy: the destination MAC changes, and the VLAN when the proxy has its own.

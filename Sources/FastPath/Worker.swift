@@ -28,6 +28,7 @@ public struct Worker: ~Copyable {
     /// The next entry to report of a `listFlows`, and how many more.
     var listCursor: UInt32 = 0
     var listRemaining = 0
+    var isListing = false
 
     public init(configuration: WorkerConfiguration, links: WorkerLinks, now: UInt64, hertz: UInt64) {
         self.configuration = CompiledConfiguration(configuration, hertz: hertz)
@@ -35,8 +36,8 @@ public struct Worker: ~Copyable {
         counters = links.counters
         flows = FlowTable(capacity: configuration.flowCapacity)
         timers = FlowTimers(now: now, hertz: hertz)
-        clientSide = Side(links.clientQueue)
-        serverSide = Side(links.serverQueue)
+        clientSide = Side(links.clientQueue, .transmittedToClients)
+        serverSide = Side(links.serverQueue, .transmittedToServers)
         proxies = .allocate(capacity: 256)
         proxies.initialize(repeating: NextHop(mac: .zero), count: 256)
         scratch = .allocate(byteCount: configuration.headLimit, alignment: 64)
@@ -47,7 +48,8 @@ public struct Worker: ~Copyable {
     /// One turn. Returns how many packets and commands it found; 0 means that there was nothing to do.
     public mutating func poll(now: UInt64) -> Int {
         links.heartbeat.beat(now: now)
-        isControlAlive = now &- links.controlHeartbeat.lastBeat < configuration.heartbeat
+        // The control core's clock reading may be a little later than this turn's.
+        isControlAlive = Int64(bitPattern: now &- links.controlHeartbeat.lastBeat) < Int64(configuration.heartbeat)
         var found = takeCommands(now: now)
         found &+= receive(clientSide.queue, fromClient: true, now: now)
         found &+= receive(serverSide.queue, fromClient: false, now: now)

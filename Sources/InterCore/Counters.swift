@@ -1,8 +1,9 @@
 /// Every counter of a worker. The order is the order of `batonctl status`.
 ///
 /// The equation that the tests check (invariant 6):
-/// `received + released + generated = transmitted + taken + every dropped… + handedOver`, where `taken` counts
-/// packets that enter a hold and `released` those that leave one.
+/// `received… + released + generated = transmitted… + taken + every dropped… + handedOver + waiting`, where `taken`
+/// counts packets that enter a hold and `released` those that leave one, and `waiting` is the gauge of packets that a
+/// port has not taken yet. So also: `taken - released` is the gauge `heldPackets`. `CounterBlock.imbalance` computes it.
 public enum Counter: Int, CaseIterable, Sendable {
     case receivedFromClients, receivedFromServers, receivedHandedOver
     case transmittedToClients, transmittedToServers
@@ -40,6 +41,18 @@ public struct CounterBlock: @unchecked Sendable {
 
     @inlinable public subscript(counter: Counter) -> UInt64 { base[counter.rawValue] }
 
+    /// What the equation of `Counter` leaves over: 0 between two turns of the worker.
+    public var imbalance: Int64 {
+        let into: [Counter] = [.receivedFromClients, .receivedFromServers, .receivedHandedOver, .released, .generated]
+        let out: [Counter] = [
+            .transmittedToClients, .transmittedToServers, .taken, .handedOver,
+            .droppedTransmitFull, .droppedOriginAfterCommit, .droppedOriginWhileHeld, .droppedHeldDuplicate,
+            .droppedClientReset, .droppedRecovery, .droppedHandOverFull, .droppedForeignProxy, .droppedTombstone,
+        ]
+        let difference = into.reduce(0) { $0 &+ self[$1] } &- out.reduce(0) { $0 &+ self[$1] } &- self[.waitingPackets]
+        return Int64(bitPattern: difference)
+    }
+
     @inlinable public subscript(gauge: Gauge) -> UInt64 {
         get { base[Counter.allCases.count + gauge.rawValue] }
         nonmutating set { base[Counter.allCases.count + gauge.rawValue] = newValue }
@@ -49,4 +62,6 @@ public struct CounterBlock: @unchecked Sendable {
 /// Present amounts of a worker.
 public enum Gauge: Int, CaseIterable, Sendable {
     case flows, heldFlows, heldPackets, committedFlows, closedFlows
+    /// Packets that a port has not taken yet.
+    case waitingPackets
 }

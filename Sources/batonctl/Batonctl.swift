@@ -13,24 +13,41 @@ struct Batonctl: ParsableCommand {
               batonctl flows --state committed --proxy p1 --limit 20
               batonctl transfers --json | jq '.[0]'
               batonctl bypass on
+              batonctl --socket /tmp/b.sock --json proxies
 
             Exit codes: 0 done, 1 the director refuses, 64 wrong arguments, 69 no director, 77 no permission.
             """,
         version: batonVersion,
         subcommands: [Status.self, Proxies.self, Flows.self, Transfers.self, Bypass.self, Version.self])
+
+    @OptionGroup var common: CommonOptions
 }
 
+/// Stand before the subcommand or behind it.
 struct CommonOptions: ParsableArguments {
-    @Option(name: [.short, .long], help: "The director's control socket.", completion: .file())
-    var socket = OperatorConsole.defaultSocket
+    @Option(
+        name: [.short, .long], help: "The director's control socket (default: \(OperatorConsole.defaultSocket)).",
+        completion: .file())
+    var socket: String?
 
     @Flag(name: [.short, .long], help: "Prints the answer as one line of JSON.")
     var json = false
+}
 
+/// A subcommand: what it asks, with its own options and those before it.
+protocol Question: ParsableCommand {
+    var batonctl: Batonctl { get }
+    var common: CommonOptions { get }
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String
+}
+
+extension Question {
     /// Prints what the director answers, or says why it does not.
-    func run(_ command: (OperatorConsole) throws(ControlClientProblem) -> String) throws {
+    func run() throws {
+        let socket = common.socket ?? batonctl.common.socket ?? OperatorConsole.defaultSocket
+        let console = OperatorConsole(socket: socket, isJSON: common.json || batonctl.common.json)
         do throws(ControlClientProblem) {
-            print(try command(OperatorConsole(socket: socket, isJSON: json)))
+            print(try ask(console))
         } catch {
             OperatorConsole.complain("batonctl: \(error)")
             throw ExitCode(error.exitCode)
@@ -38,22 +55,25 @@ struct CommonOptions: ParsableArguments {
     }
 }
 
-struct Status: ParsableCommand {
+struct Status: Question {
     static let configuration = CommandConfiguration(abstract: "Shows the director, its workers and their counters.")
+    @ParentCommand var batonctl: Batonctl
     @OptionGroup var common: CommonOptions
-    func run() throws { try common.run { console throws(ControlClientProblem) in try console.status() } }
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String { try console.status() }
 }
 
-struct Proxies: ParsableCommand {
+struct Proxies: Question {
     static let configuration = CommandConfiguration(abstract: "Lists the proxies with their state and answers.")
+    @ParentCommand var batonctl: Batonctl
     @OptionGroup var common: CommonOptions
-    func run() throws { try common.run { console throws(ControlClientProblem) in try console.proxies() } }
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String { try console.proxies() }
 }
 
-struct Flows: ParsableCommand {
+struct Flows: Question {
     static let configuration = CommandConfiguration(
         abstract: "Lists flows.",
         discussion: "Example: batonctl flows --state committed --proxy p1 --limit 20")
+    @ParentCommand var batonctl: Batonctl
     @OptionGroup var common: CommonOptions
 
     @Option(name: [.short, .long], help: "At most this many rows, up to 10000.")
@@ -67,26 +87,26 @@ struct Flows: ParsableCommand {
     @Option(help: "Only flows of this proxy.")
     var proxy: String?
 
-    func run() throws {
-        let filter = FlowFilter(limit: limit, state: state, proxy: proxy)
-        try common.run { console throws(ControlClientProblem) in try console.flows(filter) }
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        try console.flows(FlowFilter(limit: limit, state: state, proxy: proxy))
     }
 }
 
-struct Transfers: ParsableCommand {
+struct Transfers: Question {
     static let configuration = CommandConfiguration(
         abstract: "Lists pending transfers and the last ones that ended, newest first.")
+    @ParentCommand var batonctl: Batonctl
     @OptionGroup var common: CommonOptions
 
     @Option(name: [.short, .long], help: "At most this many rows, up to 10000.")
     var limit = 100
 
-    func run() throws {
-        try common.run { console throws(ControlClientProblem) in try console.transfers(limit: limit) }
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        try console.transfers(limit: limit)
     }
 }
 
-struct Bypass: ParsableCommand {
+struct Bypass: Question {
     enum Wish: String, ExpressibleByArgument, CaseIterable { case on, off, status }
 
     static let configuration = CommandConfiguration(
@@ -95,21 +115,22 @@ struct Bypass: ParsableCommand {
             While bypass is on, every request goes to the origin; connections that a proxy has stay there.
             Examples: batonctl bypass on; batonctl bypass off; batonctl bypass status
             """)
+    @ParentCommand var batonctl: Batonctl
     @OptionGroup var common: CommonOptions
 
     @Argument(help: "on, off or status.")
     var wish: Wish = .status
 
-    func run() throws {
-        let wanted: Bool? = wish == .status ? nil : wish == .on
-        try common.run { console throws(ControlClientProblem) in try console.bypass(wanted) }
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        try console.bypass(wish == .status ? nil : wish == .on)
     }
 }
 
-struct Version: ParsableCommand {
+struct Version: Question {
     static let configuration = CommandConfiguration(abstract: "Shows the versions of batonctl and of the director.")
+    @ParentCommand var batonctl: Batonctl
     @OptionGroup var common: CommonOptions
-    func run() throws {
-        try common.run { console throws(ControlClientProblem) in try console.version(client: batonVersion) }
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        try console.version(client: batonVersion)
     }
 }

@@ -1,3 +1,4 @@
+import CDPDKShim
 import Control
 import DequeModule
 import FastPath
@@ -28,7 +29,26 @@ struct ControlLoop: ~Copyable {
     let doorbell: Doorbell
     let heartbeat: Heartbeat
     let logger: Logger
+    let version: String
+    /// Answers that wait for rows of the workers.
+    var listings: [PendingListing] = []
 
+    init(
+        core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
+        doorbell: Doorbell, heartbeat: Heartbeat, logger: Logger, version: String
+    ) {
+        self.core = core
+        self.socket = socket
+        self.workers = workers
+        self.mailbox = mailbox
+        self.doorbell = doorbell
+        self.heartbeat = heartbeat
+        self.logger = logger
+        self.version = version
+    }
+
+    /// Rows that a filtered listing looks through.
+    static var listingLimit: Int { 100_000 }
     /// A command beyond this is dropped; the worker's backstop then releases the hold.
     static var backlogLimit: Int { 65_536 }
     /// The loop never sleeps longer: a fraction of the time after which workers take it for dead.
@@ -40,7 +60,7 @@ struct ControlLoop: ~Copyable {
         core.start(now: monotonicMicroseconds())
         while !stop() {
             let now = monotonicMicroseconds()
-            heartbeat.beat(now: timestampCounter())
+            heartbeat.beat(now: Environment.timestamp)
             let handled = takeEvents(now: now) + takeDatagrams(now: now) + takeOperatorRequests(now: now)
             core.advance(to: now)
             perform()
@@ -77,7 +97,7 @@ struct ControlLoop: ~Copyable {
             switch action {
             case .transmit(let datagram, let peer): socket.send(datagram, to: peer)
             case .command(let command, let worker): workers[worker].backlog.append(command)
-            case .log(let entry): logger.log(entry)
+            case .log(let entry): logger.record(entry)
             }
         }
         core.actions.removeAll(keepingCapacity: true)
@@ -93,7 +113,7 @@ struct ControlLoop: ~Copyable {
             workers[index].backlog.removeLast(excess)
             logger.warning("commands dropped", metadata: ["worker": "\(index)", "count": "\(excess)"])
         }
-        if workers[index].doorbell.isSleeperWaiting { signalEvent(workers[index].doorbell.descriptor) }
+        if workers[index].doorbell.isSleeperWaiting { shim_signal(workers[index].doorbell.descriptor) }
     }
 
     /// Waits for a datagram, a bell, an operator, or the next deadline.
@@ -104,12 +124,9 @@ struct ControlLoop: ~Copyable {
         guard workers.allSatisfy({ !$0.events.hasMessage }) else { return }
         let nap = min(core.nextDeadline.map { $0 > now ? $0 - now : 0 } ?? UInt64.max, Self.longestNapMicroseconds)
         guard nap > 0 else { return }
-        var descriptors = [socket.descriptor, doorbell.descriptor, mailbox.descriptor].map {
-            pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
-        }
-        var time = timespec(tv_sec: Int(nap / 1_000_000), tv_nsec: Int(nap % 1_000_000) * 1_000)
-        ppoll(&descriptors, nfds_t(descriptors.count), &time, nil)
-        if descriptors[1].revents != 0 { consumeEvent(doorbell.descriptor) }
+        // The bell comes last: `shim_wait` empties that one.
+        let descriptors = [socket.descriptor, mailbox.descriptor, doorbell.descriptor]
+        shim_wait(descriptors, Int32(descriptors.count), nap)
     }
 }
 
@@ -118,16 +135,4 @@ func monotonicMicroseconds() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1_000
-}
-
-/// Makes an eventfd readable.
-func signalEvent(_ descriptor: Int32) {
-    var one: UInt64 = 1
-    _ = write(descriptor, &one, 8)
-}
-
-/// Takes what made an eventfd readable.
-func consumeEvent(_ descriptor: Int32) {
-    var count: UInt64 = 0
-    _ = read(descriptor, &count, 8)
 }

@@ -145,7 +145,8 @@ struct Pair {
         let end = now + microseconds
         settle()
         while true {
-            let next = [nextArrival?.at, initiator.nextDeadline, responder.nextDeadline].compactMap { $0 }.min() ?? .max
+            let times = [nextArrival?.at, initiator.nextDeadline, responder.nextDeadline]
+            let next = times.compactMap { $0 }.min() ?? .max
             guard next <= end else { break }
             now = max(now, next)
             initiator.advance(to: now)

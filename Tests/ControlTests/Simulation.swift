@@ -192,7 +192,7 @@ struct Simulation {
         for action in actions {
             switch action {
             case .transmit(let datagram, let endpoint):
-                let index = agents.firstIndex { $0.endpoint == endpoint }!
+                guard let index = agents.firstIndex(where: { $0.endpoint == endpoint }) else { continue }
                 network(.toAgent(index, datagram))
             case .command(let command, let worker):
                 at(ringTime(worker), .command(command, worker: worker))

@@ -16,6 +16,8 @@ import Testing
                 """)
         let json = try Batonctl.run(["bypass", "on", "--json", "--socket", director.path])
         #expect(json.output == "{\"bypass\":true}\n")
+        let before = try Batonctl.run(["--socket", director.path, "--json", "bypass", "status"])
+        #expect(before.output == "{\"bypass\":true}\n")
         #expect(try Batonctl.run(["bypass", "--socket", director.path]).output.hasPrefix("bypass is on"))
         #expect(
             try Batonctl.run(["version", "--socket", director.path]).output.contains("batond   0.1.0 (d1, process 42"))

@@ -55,4 +55,31 @@ import Testing
         _ = mailbox.take()
         #expect(answers.all == [.failure("the director gave no answer")])
     }
+
+    /// Four threads submit while one takes: nobody is forgotten, and the descriptor always tells.
+    @Test func manySubmittersAndOneTaker() {
+        let mailbox = OperatorMailbox(capacity: 4)
+        let answered = Atomic<Int>(0)
+        let each = 2_000
+        for _ in 0..<4 {
+            Thread.detachNewThread {
+                for _ in 0..<each {
+                    while !mailbox.submit(.status, answer: { _ in answered.add(1, ordering: .relaxed) }) {
+                        sched_yield()
+                    }
+                }
+            }
+        }
+        var taken = 0
+        while taken < 4 * each {
+            var poller = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&poller, 1, 10_000) == 1 else { break }
+            for request in mailbox.take(limit: 3) {
+                request.answer(.failure("no"))
+                taken += 1
+            }
+        }
+        #expect(taken == 4 * each)
+        #expect(answered.load(ordering: .relaxed) == 4 * each)
+    }
 }

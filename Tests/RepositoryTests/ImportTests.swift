@@ -30,17 +30,15 @@ import Testing
         (
             "Sources/batond",
             [
-                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim", "ArgumentParser",
-                "Logging",
-                "Foundation", "Glibc", "Synchronization", "Dispatch",
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
+                "ArgumentParser", "DequeModule", "Logging", "Foundation", "Glibc", "Synchronization", "Dispatch",
             ]
         ),
         (
             "Sources/baton-agent",
             [
                 "Adoption", "Operator", "CRTP", "Wire", "StrictYAML", "ArgumentParser", "Logging", "Foundation",
-                "Glibc",
-                "Synchronization", "Dispatch",
+                "Glibc", "Synchronization", "Dispatch",
             ]
         ),
         ("Sources/batonctl", ["Operator", "ArgumentParser"]),

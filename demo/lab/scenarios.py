@@ -12,13 +12,12 @@ from collections import namedtuple
 from . import topology as addresses
 from .capture import Capture, ControlPackets
 from .downloads import Curl, segmented_get, sha256_of
-from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
+from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, PROXIES, Content, Services
 from .shell import wait_until
 from .topology import Topology
 
 MEBIBYTE = 1 << 20
 SERVERS = ("origin", "p1", "p2")
-PROXIES = ("p1", "p2")
 
 #: `expected` is "proxy" or "origin": who was to serve it. `files` are the names of the files in the order of the bodies.
 Played = namedtuple("Played", "download files expected")
@@ -118,7 +117,7 @@ class Laboratory:
         transfers = self.services.ctl("transfers", "--limit", "1")
         if not transfers:
             return ""
-        last = transfers[-1]
+        last = transfers[0]
         return last["reason"] or last["state"]
 
     def _left_behind(self):

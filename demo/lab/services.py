@@ -18,6 +18,9 @@ OBSERVED_HOST = "observed.example.org"
 CRTP_PORT = 7443
 
 
+PROXIES = ("p1", "p2")
+
+
 class Content:
     """Files that origin and proxies serve, made once for a laboratory. The name says who has a file."""
 
@@ -129,22 +132,21 @@ http {{
     # MARK: agents
 
     def agent_configuration(self, name):
-        host = addresses.NUMBERS[name]
-        root = self.content.proxy
+        def origins(*ports):
+            return json.dumps([f"{address}:{port}" for port in ports
+                               for address in (addresses.v4("origin"), f"[{addresses.v6('origin')}]")])
+
         return f"""
 name: {name}
 interface: eth0
 crtp:
-  listen: {addresses.v4(name)}:{CRTP_PORT}
-  keys: {{ 1: {self.key} }}
-  current-key: 1
-  directors: [{addresses.v4('director')}/32]
+  listen: ["{addresses.v4(name)}:{CRTP_PORT}"]
+  directors: [{addresses.v4('director')}]
+  key-files: {{ 1: {self.key} }}
 access-log: {self.path(f'{name}-access.log')}
-sites:
-  - {{ servers: [{addresses.v4('origin')}/32, "{addresses.v6('origin')}/128"], ports: [80, 8080],
-      hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {root} }}
-  - {{ servers: [{addresses.v4('origin')}/32, "{addresses.v6('origin')}/128"], ports: [443],
-      hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
+catalogue:
+  - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {self.content.proxy} }}
+  - {{ origins: {origins(443)}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
 """
 
     def start_agent(self, name):
@@ -162,11 +164,10 @@ sites:
 
     #: Where a test wants another rule or bound, it replaces this text's parts.
     def director_configuration(self, workers=1, extra=""):
-        names = [name for name in ("p1", "p2")]
         clients = [f"net_af_xdp{index},iface=dc,start_queue={index}" for index in range(workers)]
         servers = [f"net_af_xdp{index + workers},iface=ds,start_queue={index}" for index in range(workers)]
         proxies = "\n".join(
-            f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}" }}' for name in names)
+            f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}" }}' for name in PROXIES)
         return f"""
 name: director
 ports:
@@ -211,7 +212,7 @@ control: {{ socket: {self.path('batond.sock')} }}
     def ctl(self, *arguments):
         """batonctl's answer as a value."""
         return json.loads(
-            run(os.path.join(BINARIES, "batonctl"), "--socket", self.path("batond.sock"), "--json", *arguments))
+            run(os.path.join(BINARIES, "batonctl"), *arguments, "--socket", self.path("batond.sock"), "--json"))
 
     def counters(self):
         """All workers' counters and gauges, summed."""

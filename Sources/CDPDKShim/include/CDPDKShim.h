@@ -99,6 +99,8 @@ static inline void shim_store_flag(int *_Nonnull flag, int value) { __atomic_sto
 
 /* MARK: sleep (the idle policy's system calls) */
 
+/* A new eventfd (no Swift overlay has the call), or -1. */
+int shim_event_descriptor(void);
 /* Makes an eventfd readable. */
 void shim_signal(int descriptor);
 /* Waits until one of the descriptors is readable, for `microseconds` at most; empties the last one, an eventfd. */

@@ -3,18 +3,15 @@ import Wire
 /// Big-endian numbers at the end of a message under construction.
 extension [UInt8] {
     mutating func append16(_ value: UInt16) {
-        append(UInt8(truncatingIfNeeded: value >> 8))
-        append(UInt8(truncatingIfNeeded: value))
+        Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
     }
 
     mutating func append32(_ value: UInt32) {
-        append16(UInt16(truncatingIfNeeded: value >> 16))
-        append16(UInt16(truncatingIfNeeded: value))
+        Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
     }
 
     mutating func append64(_ value: UInt64) {
-        append32(UInt32(truncatingIfNeeded: value >> 32))
-        append32(UInt32(truncatingIfNeeded: value))
+        Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
     }
 
     mutating func append(_ address: IPAddress) {

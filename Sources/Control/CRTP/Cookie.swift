@@ -6,10 +6,10 @@ import Wire
 /// `time (8 bytes) | MAC(secret, "CRTP/1 cookie" | time | address | port | sender id | nonce) (16 bytes)`; the layout is
 /// the responder's own affair.
 struct CookieJar: Sendable {
-    private let secret: SymmetricKey
+    private let secret: HMAC<SHA256>
 
     init(secret: [UInt8]) {
-        self.secret = SymmetricKey(data: secret)
+        self.secret = HMAC(key: SymmetricKey(data: secret))
     }
 
     func cookie(for source: Endpoint, senderID: UInt32, nonce: [UInt8], now: UInt64) -> [UInt8] {

@@ -3,7 +3,8 @@ import Crypto
 /// The keys of one direction, at work.
 package enum FrameProtection: Sendable {
     /// HMAC-SHA-256 over header and body, cut to 16 bytes (RFC 2104 section 5).
-    case authenticated(SymmetricKey)
+    /// The key has been put in already; each frame goes into a copy.
+    case authenticated(HMAC<SHA256>)
     /// AES-128-GCM (RFC 5116 section 5.1): header as associated data, `salt` and the sequence number as nonce.
     case sealed(SymmetricKey, salt: [UInt8])
 
@@ -17,40 +18,45 @@ package enum FrameProtection: Sendable {
     /// Turns a frame of header and body into header, protected body and tag. `sequence` is the header's and must
     /// never repeat under the same key.
     package func protect(_ frame: [UInt8], sequence: UInt64) -> [UInt8] {
-        var out = frame
         switch self {
-        case .authenticated(let key):
-            out.append(contentsOf: Self.code(frame[...], key))
+        case .authenticated(let keyed): return frame + Self.code(frame[...], keyed)
         case .sealed(let key, let salt):
             // Fails only for a nonce or key of the wrong size, and both are ours.
             guard let nonce = Self.nonce(salt, sequence),
                 let box = try? AES.GCM.seal(
                     frame[FrameHeader.byteCount...], using: key, nonce: nonce,
-                    authenticating: frame[..<FrameHeader.byteCount])
+                    authenticating: frame[..<FrameHeader.byteCount]),
+                let combined = box.combined
             else { return [] }
-            out.removeSubrange(FrameHeader.byteCount...)
-            out.append(contentsOf: box.ciphertext)
-            out.append(contentsOf: box.tag)
+            // The box is nonce, ciphertext, tag.
+            var out: [UInt8] = []
+            out.reserveCapacity(frame.count + FrameHeader.tagByteCount)
+            out.append(contentsOf: frame[..<FrameHeader.byteCount])
+            out.append(contentsOf: combined.dropFirst(Self.nonceByteCount))
+            return out
         }
-        return out
     }
 
     /// The body in the clear, or nil when the tag is wrong. The datagram is at least a header and a tag long.
     package func open(_ datagram: [UInt8], sequence: UInt64) -> [UInt8]? {
-        let end = datagram.count - FrameHeader.tagByteCount
         switch self {
-        case .authenticated(let key):
-            guard Self.isEqual(Self.code(datagram[..<end], key), datagram[end...]) else { return nil }
+        case .authenticated(let keyed):
+            let end = datagram.count - FrameHeader.tagByteCount
+            guard Self.isEqual(Self.code(datagram[..<end], keyed), datagram[end...]) else { return nil }
             return Array(datagram[FrameHeader.byteCount..<end])
         case .sealed(let key, let salt):
-            guard let nonce = Self.nonce(salt, sequence),
-                let box = try? AES.GCM.SealedBox(
-                    nonce: nonce, ciphertext: datagram[FrameHeader.byteCount..<end], tag: datagram[end...]),
+            var combined = salt
+            combined.reserveCapacity(datagram.count)
+            combined.append64(sequence)
+            combined.append(contentsOf: datagram[FrameHeader.byteCount...])
+            guard let box = try? AES.GCM.SealedBox(combined: combined),
                 let body = try? AES.GCM.open(box, using: key, authenticating: datagram[..<FrameHeader.byteCount])
             else { return nil }
             return [UInt8](body)
         }
     }
+
+    private static var nonceByteCount: Int { 12 }
 
     private static func nonce(_ salt: [UInt8], _ sequence: UInt64) -> AES.GCM.Nonce? {
         var bytes = salt
@@ -58,10 +64,10 @@ package enum FrameProtection: Sendable {
         return try? AES.GCM.Nonce(data: bytes)
     }
 
-    static func code(_ bytes: ArraySlice<UInt8>, _ key: SymmetricKey) -> [UInt8] {
-        HMAC<SHA256>.authenticationCode(for: bytes, using: key).withUnsafeBytes {
-            [UInt8]($0.prefix(FrameHeader.tagByteCount))
-        }
+    static func code(_ bytes: ArraySlice<UInt8>, _ keyed: HMAC<SHA256>) -> [UInt8] {
+        var code = keyed
+        code.update(data: bytes)
+        return code.finalize().withUnsafeBytes { [UInt8]($0.prefix(FrameHeader.tagByteCount)) }
     }
 
     /// Takes the same time wherever the first difference is.

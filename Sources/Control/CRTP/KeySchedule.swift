@@ -34,7 +34,7 @@ package struct KeySchedule: Sendable {
             for direction in [Direction.fromInitiator, .fromResponder] {
                 let info = Array("CRTP/1 handshake ".utf8) + [direction.rawValue]
                 let derived = HKDF<SHA256>.deriveKey(inputKeyMaterial: key, info: info, outputByteCount: 32)
-                handshakes[Self.index(keyID, direction)] = .authenticated(derived)
+                handshakes[Self.index(keyID, direction)] = .authenticated(HMAC(key: derived))
             }
         }
         self.preShared = preShared
@@ -64,7 +64,7 @@ package struct KeySchedule: Sendable {
             HKDF<SHA256>.deriveKey(inputKeyMaterial: key, salt: salt, info: info, outputByteCount: count)
         }
         switch protection {
-        case .authenticated: return .authenticated(derive(32))
+        case .authenticated: return .authenticated(HMAC(key: derive(32)))
         case .sealed:
             let bytes = derive(20).withUnsafeBytes { [UInt8]($0) }
             return .sealed(SymmetricKey(data: bytes[..<16]), salt: Array(bytes[16...]))

@@ -29,7 +29,9 @@ extension ControlCore {
         proxies[index].isUp = true
         proxies[index].consecutiveTimeouts = 0
         proxies[index].restsUntil = 0
-        proxies[index].announcement = .underWay(received: 0)
+        proxies[index].announcementTries = 0
+        proxies[index].announced = []
+        awaitAnnouncement(index, now: now)
         if let agent {
             proxies[index].agent = agent
             if let known, known != agent.epoch { abandon(index, .restarted, now: now) }
@@ -47,6 +49,7 @@ extension ControlCore {
     private mutating func channelDown(_ index: Int, _ reason: ChannelDown, now: UInt64) {
         proxies[index].isUp = false
         proxies[index].announcement = .awaited
+        proxies[index].announcementDeadline = nil
         log(.warning, "proxy down") { [("proxy", $0.proxies[index].configuration.name), ("reason", reason.rawValue)] }
         abandon(index, reason, now: now)
     }
@@ -69,7 +72,7 @@ extension ControlCore {
         case .firstByte: answer(.firstByte, to: frame.transaction, index, now: now)
         case .terminateResponse: answer(.terminateResponse, to: frame.transaction, index, now: now)
         case .terminate(let terminate): terminated(terminate, frame, index, now: now)
-        case .flowInformation(let key, let transfer): announced(key, transfer: transfer, index)
+        case .flowInformation(let key, let transfer): announced(key, transfer: transfer, index, now: now)
         case .flowInformationEnd(let count): announcementEnded(count: count, index, now: now)
         case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transfer:
             counters.add(.unexpected)
@@ -108,6 +111,7 @@ extension ControlCore {
                     counters.add(.staleAnswer)
                 }
             } else if !installs.markDone(proxy: index, transfer: terminate.transfer) {
+                endedFlows.insert(proxy: index, transfer: terminate.transfer)
                 counters.add(.staleAnswer)
             }
         // `administrative` is the channel's own business; the others only directors send.

@@ -4,11 +4,14 @@ package import Wire
 
 // Flows that agents have and this director does not know: after a restart (rule 6 of a transfer).
 extension ControlCore {
-    package mutating func announced(_ key: FlowKey, transfer: UInt32, _ index: Int) {
+    package mutating func announced(_ key: FlowKey, transfer: UInt32, _ index: Int, now: UInt64) {
         counters.add(.announcedFlows)
-        if case .underWay(let received) = proxies[index].announcement {
-            proxies[index].announcement = .underWay(received: received + 1)
+        if proxies[index].announcement == .underWay {
+            proxies[index].announced.insert(transfer)
+            proxies[index].announcementDeadline = now + ProxyRecord.announcementPatienceMicroseconds
         }
+        // A straggler from before the flow's end must not bring it back.
+        if endedFlows.contains(proxy: index, transfer: transfer) { return }
         // Known, or being installed: a channel that was down for a while announces everything again.
         if transfers.slot(proxy: index, transaction: transfer) != nil { return }
         if installs.isAwaited(proxy: index, transfer: transfer) { return }
@@ -21,7 +24,9 @@ extension ControlCore {
     }
 
     package mutating func announcementEnded(count: UInt32, _ index: Int, now: UInt64) {
-        guard case .underWay(let received) = proxies[index].announcement else { return }
+        guard proxies[index].announcement == .underWay else { return }
+        let received = proxies[index].announced.count
+        proxies[index].announcementDeadline = nil
         proxies[index].announcement = received >= count ? .complete : .incomplete
         let fields: [(name: String, value: String)] = [
             ("proxy", proxies[index].configuration.name), ("flows", "\(received)"), ("announced", "\(count)"),
@@ -29,16 +34,27 @@ extension ControlCore {
         if received < count {
             counters.add(.announcementsIncomplete)
             log(.warning, "announcement of flows incomplete") { _ in fields }
-            // Once more from the start, as long as it can help.
-            if isRecovering {
-                proxies[index].announcement = .underWay(received: 0)
-                proxies[index].channel.reinitiate(now: now)
-                drainChannel(index, now: now)
-            }
+            announceAgain(index, now: now)
         } else {
+            proxies[index].announced = []
             log(.info, "flows announced") { _ in fields }
         }
         if isRecovering, proxies.allSatisfy({ $0.announcement == .complete }) { endRecovery("all flows announced") }
+    }
+
+    package mutating func awaitAnnouncement(_ index: Int, now: UInt64) {
+        proxies[index].announcement = .underWay
+        proxies[index].announcementDeadline = now + ProxyRecord.announcementPatienceMicroseconds
+        proxies[index].announcementTries += 1
+    }
+
+    /// Some of an announcement was lost, or its end: once more from the start. What is known already stays as it is.
+    package mutating func announceAgain(_ index: Int, now: UInt64) {
+        proxies[index].announcementDeadline = nil
+        guard proxies[index].announcementTries < ProxyRecord.announcementLimit else { return }
+        awaitAnnouncement(index, now: now)
+        proxies[index].channel.reinitiate(now: now)
+        drainChannel(index, now: now)
     }
 
     package mutating func endRecovery(_ reason: String) {

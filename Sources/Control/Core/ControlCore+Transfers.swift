@@ -60,6 +60,7 @@ extension ControlCore {
             nextTransaction &+= 1
         } while nextTransaction == 0 || transfers.slot(proxy: proxy, transaction: nextTransaction) != nil
             || installs.isAwaited(proxy: proxy, transfer: nextTransaction)
+            || endedFlows.contains(proxy: proxy, transfer: nextTransaction)
         return nextTransaction
     }
 
@@ -189,6 +190,11 @@ extension ControlCore {
         guard transfers.contains(slot: slot) else { return }
         if let timer = transfers[slot].timer { wheel.cancel(timer) }
         count(slot, from: transfers[slot].machine.state, to: .ended)
+        switch transfers[slot].machine.outcome?.ending {
+        case .committed, .announced:
+            endedFlows.insert(proxy: transfers[slot].proxy, transfer: transfers[slot].transaction)
+        default: break
+        }
         _ = transfers.remove(at: slot)
     }
 

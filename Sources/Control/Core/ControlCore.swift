@@ -32,6 +32,7 @@ public struct ControlCore {
     package var wheel: TimingWheel<Int>
     package var counters = ControlCounters()
     package var installs = InstallTable()
+    package var endedFlows = EndedFlows()
     package var listing = FlowListing()
     package var algorithm: SelectionAlgorithm
     package var isBypassed = false
@@ -128,9 +129,11 @@ public struct ControlCore {
     /// Lets everything happen that was due by `now`.
     public mutating func advance(to now: UInt64) {
         for index in proxies.indices {
-            guard let deadline = proxies[index].channel.nextDeadline, deadline <= now else { continue }
-            proxies[index].channel.advance(to: now)
-            drainChannel(index, now: now)
+            if let deadline = proxies[index].channel.nextDeadline, deadline <= now {
+                proxies[index].channel.advance(to: now)
+                drainChannel(index, now: now)
+            }
+            if let deadline = proxies[index].announcementDeadline, deadline <= now { announceAgain(index, now: now) }
         }
         var due = expired
         expired = []
@@ -151,7 +154,10 @@ public struct ControlCore {
         func consider(_ deadline: UInt64?) {
             if let deadline { earliest = min(earliest ?? deadline, deadline) }
         }
-        for proxy in proxies { consider(proxy.channel.nextDeadline) }
+        for index in proxies.indices {
+            consider(proxies[index].channel.nextDeadline)
+            consider(proxies[index].announcementDeadline)
+        }
         if isRecovering { consider(recoveryDeadline) }
         consider(listing.deadline)
         return earliest

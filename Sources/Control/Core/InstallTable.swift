@@ -49,3 +49,31 @@ package struct InstallTable: Sendable {
 
     private static func key(_ proxy: Int, _ transfer: UInt32) -> UInt64 { UInt64(proxy) << 32 | UInt64(transfer) }
 }
+
+/// The last flows that ended, by proxy and transfer: an announcement that was under way meanwhile is not believed.
+/// A ring of fixed size beside a set.
+package struct EndedFlows: Sendable {
+    package static var capacity: Int { 65_536 }
+
+    private var known: Set<UInt64> = []
+    private var ring: [UInt64] = []
+    private var next = 0
+
+    package init() {}
+
+    package mutating func insert(proxy: Int, transfer: UInt32) {
+        let key = UInt64(proxy) << 32 | UInt64(transfer)
+        guard known.insert(key).inserted else { return }
+        if ring.count < Self.capacity {
+            ring.append(key)
+            return
+        }
+        known.remove(ring[next])
+        ring[next] = key
+        next = (next + 1) % Self.capacity
+    }
+
+    package func contains(proxy: Int, transfer: UInt32) -> Bool {
+        known.contains(UInt64(proxy) << 32 | UInt64(transfer))
+    }
+}

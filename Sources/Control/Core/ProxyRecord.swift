@@ -12,6 +12,11 @@ package struct ProxyRecord: Sendable {
     package var estimator: RoundTripEstimator
     package var isUp = false
     package var announcement = Announcement.awaited
+    /// An announcement under way that has not gone on by then is asked for again.
+    package var announcementDeadline: UInt64?
+    package var announcementTries = 0
+    /// Transfers announced so far, in all tries of an announcement that is not complete.
+    package var announced: Set<UInt32> = []
     /// By the operator.
     package var isDrained = false
     /// Not asked before this: a NACK said when to come again.
@@ -31,11 +36,15 @@ package struct ProxyRecord: Sendable {
     /// The agent's announcement of the flows that it has, after INIT (rule 6 of a transfer).
     package enum Announcement: Equatable, Sendable {
         case awaited
-        case underWay(received: UInt32)
+        case underWay
         case complete
         /// Some of it was lost: the count at its end was larger.
         case incomplete
     }
+
+    package static var announcementPatienceMicroseconds: UInt64 { 300_000 }
+    /// How often one channel is asked for its flows.
+    package static var announcementLimit: Int { 16 }
 
     /// After so many timeouts in a row a proxy is only tried once for each KEEPALIVE that it answers.
     package static var suspectAfterTimeouts: Int { 8 }

@@ -11,6 +11,9 @@ public final class OperatorMailbox: Sendable {
     private let bell: Int32
     private let capacity: Int
     private let waiting = Mutex<[PendingRequest]>([])
+    /// The pipe has a byte, which is so while requests wait. Written under the lock; read without it, so that a turn of
+    /// the control core costs a load when nobody asks.
+    private let isRung = Atomic<Bool>(false)
 
     public init(capacity: Int = 64) {
         self.capacity = capacity
@@ -30,33 +33,30 @@ public final class OperatorMailbox: Sendable {
     /// False when the mailbox is full; `answer` is then never called. Otherwise it is called exactly once, on the
     /// thread that answers.
     public func submit(_ request: OperatorRequest, answer: @escaping @Sendable (OperatorResponse) -> Void) -> Bool {
-        let isAccepted = waiting.withLock { waiting in
+        waiting.withLock { waiting in
             guard waiting.count < capacity else { return false }
             waiting.append(PendingRequest(request, answer))
+            if !isRung.exchange(true, ordering: .acquiringAndReleasing) {
+                var byte: UInt8 = 1
+                _ = write(bell, &byte, 1)
+            }
             return true
         }
-        if isAccepted { ring() }
-        return isAccepted
     }
 
     /// Takes what waits, oldest first, at most `limit` (the control core's work comes first).
     public func take(limit: Int = 8) -> [PendingRequest] {
-        var drained = [UInt8](repeating: 0, count: capacity)
-        _ = read(descriptor, &drained, drained.count)
-        let (taken, isMore) = waiting.withLock { waiting in
+        guard isRung.load(ordering: .acquiring) else { return [] }
+        return waiting.withLock { waiting in
             let taken = Array(waiting.prefix(limit))
             waiting.removeFirst(taken.count)
-            return (taken, !waiting.isEmpty)
+            if waiting.isEmpty {
+                var byte: UInt8 = 0
+                _ = read(descriptor, &byte, 1)
+                isRung.store(false, ordering: .releasing)
+            }
+            return taken
         }
-        // What was left keeps the descriptor readable; what comes later rings by itself.
-        if isMore { ring() }
-        return taken
-    }
-
-    /// A full pipe rings already.
-    private func ring() {
-        var byte: UInt8 = 1
-        _ = write(bell, &byte, 1)
     }
 }
 

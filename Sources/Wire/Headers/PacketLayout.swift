@@ -167,9 +167,15 @@ extension PacketLayout {
             : FlowKey(client: destination, clientPort: destinationPort, server: source, serverPort: sourcePort, vlan: vlan)
     }
 
-    /// True when the TCP checksum is right (RFC 9293 section 3.1). Linear in the segment's length.
+    /// True when the TCP checksum is right (RFC 9293 section 3.1), and IPv4's header checksum. Linear in the segment's
+    /// length.
     @inlinable
     public func hasValidChecksum(_ frame: UnsafeRawPointer) -> Bool {
+        if !isV6 {
+            var header = InternetChecksum()
+            header.add(frame + Int(network), count: Int(frame.wire8(Int(network)) & 15) &* 4)
+            guard header.isValid else { return false }
+        }
         let length = Int(payload) &+ Int(payloadLength) &- Int(transport)
         var sum = InternetChecksum()
         addPseudoHeader(to: &sum, frame, length: length)

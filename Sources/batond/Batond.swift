@@ -1,0 +1,58 @@
+import ArgumentParser
+import Control
+import FastPath
+import Foundation
+import Operator
+import StrictYAML
+
+/// The director. Arguments and wiring only.
+@main
+struct Batond: ParsableCommand {
+    static let version = "0.1.0"
+
+    static let configuration = CommandConfiguration(
+        commandName: "batond",
+        abstract: "Hands live TCP connections to proxies that can serve them; forwards everything else.",
+        discussion: """
+            What follows -- goes to DPDK's EAL as it is. EAL's main lcore becomes the control core, every other lcore
+            a worker: give one more lcore than `workers: count` says.
+
+            Examples:
+              batond --config /etc/baton/batond.yaml --check-config
+              batond --config /etc/baton/batond.yaml -- --lcores 0@0,1@1 --in-memory
+              batond --config trial.yaml -- --lcores 0@0,1@1 --no-huge -m 256 --no-pci
+            """,
+        version: version)
+
+    @Option(name: .shortAndLong, help: "The configuration file.", completion: .file(extensions: ["yaml", "yml"]))
+    var config = "/etc/baton/batond.yaml"
+
+    @Flag(help: "Says everything that is wrong with the configuration, with file, line and remedy; starts nothing.")
+    var checkConfig = false
+
+    @Flag(help: "With --check-config: one JSON object.")
+    var json = false
+
+    @Argument(parsing: .postTerminator, help: "EAL arguments.")
+    var eal: [String] = []
+
+    func run() throws {
+        let loaded = LoadedConfiguration.load(config)
+        if checkConfig {
+            let report = ConfigurationReport(file: config, problems: loaded.problems)
+            print(json ? report.json : report.text)
+            throw ExitCode(report.exitCode)
+        }
+        for problem in loaded.problems { complain("batond: \(problem)") }
+        guard let configuration = loaded.configuration, let keys = loaded.keys else { throw ExitCode(1) }
+        do {
+            try Director(configuration, keys: keys, eal: eal).run()
+        } catch {
+            complain("batond: \(error)")
+            throw ExitCode(1)
+        }
+    }
+}
+
+/// To standard error.
+func complain(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }

@@ -1,0 +1,54 @@
+import Control
+import Glibc
+import Operator
+
+/// A `batonctl flows` that waits for the workers' rows.
+struct PendingListing {
+    let request: PendingRequest
+    let token: UInt64
+    let filter: FlowFilter
+}
+
+/// Answers operators between two turns. A bounded number each turn; nothing here waits for anybody.
+extension ControlLoop {
+    mutating func takeOperatorRequests(now: UInt64) -> Int {
+        finishListings()
+        let taken = mailbox.take(limit: 8)
+        for pending in taken { serve(pending, now: now) }
+        return taken.count
+    }
+
+    private mutating func serve(_ pending: PendingRequest, now: UInt64) {
+        switch pending.request {
+        case .status: pending.answer(.status(status(now: now)))
+        case .proxies: pending.answer(.proxies(core.proxyStatus()))
+        case .transfers(let limit): pending.answer(.transfers(core.transferStatus(limit: limit, now: now)))
+        case .bypass(let wanted):
+            if let wanted { core.setBypass(wanted) }
+            pending.answer(.bypass(BypassStatus(bypass: core.status(workers: [], now: now).bypass)))
+        case .version:
+            pending.answer(
+                .version(VersionStatus(name: "batond", version: version, protocolVersion: 1, processIdentifier: getpid())))
+        case .flows(let filter):
+            // A filter looks through everything; without one, the workers need not report more than is wanted.
+            let isFiltered = filter.state != nil || filter.proxy != nil
+            let token = core.requestFlows(limit: isFiltered ? Self.listingLimit : filter.limit, now: now)
+            listings.append(PendingListing(request: pending, token: token, filter: filter))
+        }
+    }
+
+    private func status(now: UInt64) -> DirectorStatus {
+        var status = core.status(workers: workers.map(\.counters), now: now)
+        status.version = version
+        for index in status.workers.indices { status.workers[index].lcore = workers[index].lcore }
+        return status
+    }
+
+    private mutating func finishListings() {
+        listings.removeAll { listing in
+            guard let rows = core.flows(token: listing.token) else { return false }
+            listing.request.answer(.flows(Array(rows.lazy.filter(listing.filter.accepts).prefix(listing.filter.limit))))
+            return true
+        }
+    }
+}

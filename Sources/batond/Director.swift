@@ -1,0 +1,124 @@
+import CDPDKShim
+import CRTP
+import Control
+import FastPath
+import Glibc
+import InterCore
+import Logging
+import Operator
+import Wire
+
+/// A running director: makes ports, rings and workers, runs the control loop, and takes all of it down.
+struct Director {
+    let configuration: DirectorConfiguration
+    let keys: KeyRing
+    let logger: Logger
+
+    init(_ configuration: DirectorConfiguration, keys: KeyRing, eal: [String]) throws {
+        self.configuration = configuration
+        self.keys = keys
+        LineLogHandler.bootstrap(level: configuration.logLevel)
+        logger = Logger(label: "batond")
+        try Environment.start(["batond"] + eal)
+    }
+
+    func run() throws {
+        StopSignal.listen()
+        let count = configuration.workers.count
+        let lcores = try workerLcores(count)
+        let pool = try PacketPool(packets: configuration.workers.mbufs)
+        let sides = try openPorts(pool)
+        guard let clientQueues = queues(sides.client, count), let serverQueues = queues(sides.server, count) else {
+            throw Environment.Failure(
+                description: "\(count) worker(s) need \(count) queue(s) on each side: add ports or `ports: queues`, or "
+                    + "lower `workers: count`.")
+        }
+
+        let core = ControlCore(configuration: configuration, keys: keys, workerCount: count, epoch: epoch())
+        let bell = Doorbell(descriptor: try eventDescriptor())
+        let heartbeat = Heartbeat()
+        heartbeat.beat(now: Environment.timestamp)
+        let workers = try WorkerSet(
+            count: count, lcores: lcores, core: core, pool: pool, clientQueues: clientQueues, serverQueues: serverQueues,
+            controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
+        let socket = try DatagramSocket(bindTo: configuration.crtp.listen)
+        let mailbox = OperatorMailbox()
+        let controlSocket = try ControlSocket.open(configuration.control, mailbox: mailbox, logger: logger)
+
+        try workers.launch()
+        logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
+        var loop = ControlLoop(
+            core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
+            logger: logger, version: Batond.version)
+        loop.run { StopSignal.isRaised }
+
+        logger.info("stopping")
+        controlSocket.close()
+        workers.stop()
+        for port in sides.client + sides.server { port.stop() }
+        Environment.stop()
+    }
+
+    private func workerLcores(_ count: Int) throws -> [Int] {
+        let lcores = (0..<count).compactMap { Environment.workerLcore($0) }
+        guard lcores.count == count else {
+            throw Environment.Failure(
+                description: "`workers: count` is \(count), but EAL has \(lcores.count) lcore(s) besides the main one: "
+                    + "give it --lcores with \(count + 1), for instance --lcores "
+                    + (0...count).map { "\($0)@\($0 == 0 ? 0 : 1)" }.joined(separator: ","))
+        }
+        return lcores
+    }
+
+    private func openPorts(_ pool: PacketPool) throws -> (client: [Port], server: [Port]) {
+        func open(_ devargs: [String]) throws -> [Port] {
+            try devargs.map { try Port(devargs: $0, queues: configuration.ports.queues, pool: pool) }
+        }
+        return (try open(configuration.ports.client), try open(configuration.ports.server))
+    }
+
+    /// One queue for each worker, with the descriptors that tell of its packets; nil when there are too few.
+    private func queues(_ ports: [Port], _ count: Int) -> [WorkerQueue]? {
+        let all = ports.flatMap { port in
+            port.waitable.enumerated().map { WorkerQueue(PortQueue(port: port.number, queue: UInt16($0)), $1) }
+        }
+        return all.count == count ? all : nil
+    }
+
+    /// Different at each start.
+    private func epoch() -> UInt64 { UInt64.random(in: 1...UInt64.max) }
+}
+
+/// A worker's queue on one side.
+struct WorkerQueue {
+    let queue: PortQueue
+    let waitable: [Int32]
+
+    init(_ queue: PortQueue, _ waitable: [Int32]) {
+        self.queue = queue
+        self.waitable = waitable
+    }
+}
+
+/// SIGINT and SIGTERM, as a flag.
+enum StopSignal {
+    nonisolated(unsafe) private static let flag = {
+        let flag = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
+        flag.initialize(to: 0)
+        return flag
+    }()
+
+    static func listen() {
+        _ = flag
+        for number in [SIGINT, SIGTERM] { signal(number) { _ in shim_store_flag(StopSignal.flag, 1) } }
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    static var isRaised: Bool { shim_load_flag(flag) != 0 }
+}
+
+func eventDescriptor() throws -> Int32 {
+    let descriptor = shim_event_descriptor()
+    guard descriptor >= 0 else { throw Environment.Failure(description: "no eventfd: \(errorText())") }
+    return descriptor
+}

@@ -1,0 +1,199 @@
+import CRTP
+import Foundation
+import Testing
+import Wire
+
+/// `docs/crtp.md` ends with vectors: these tests make them, compare them with the page, and let the independent
+/// decoder read the page. `BATON_WRITE_VECTORS=1` writes the page's section anew.
+@Suite struct VectorTests {
+    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+    static let page = root.appendingPathComponent("docs/crtp.md")
+    static let begin = "<!-- vectors -->\n```\n"
+    static let end = "```\n"
+
+    static let initiatorNonce = [UInt8](0xA0...0xAF)
+    static let responderNonce = [UInt8](0xB0...0xBF)
+    static let session: UInt32 = 0x5E55_1011
+    static let senderID: UInt32 = 0x0A0B_0C01
+
+    static func hex(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef")
+        return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+    }
+
+    static func hex(_ address: IPAddress) -> String {
+        hex(
+            [address.high, address.low].flatMap { word in
+                (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * $0)) }
+            })
+    }
+
+    struct Vector {
+        var name: String
+        var message: Message
+        /// Nil for the handshake's keys.
+        var protection: Protection?
+        var direction = Direction.fromResponder
+        var padTo = 0
+        var detail: UInt32 = 0
+    }
+
+    static var vectors: [Vector] {
+        let cookie = [UInt8](0xC0...0xD7)
+        let initiate = Initiate(nonce: initiatorNonce, epoch: 0x0102_0304_0506_0708)
+        var withCookie = initiate
+        withCookie.cookie = cookie
+        let accept = Accept(
+            session: session, initiatorNonce: initiatorNonce, nonce: responderNonce, agent: describeAgent())
+        let status = AgentStatus(
+            connections: 12, credits: 988, processorLoad: 250, memoryLoad: 333, isDraining: true)
+        let terminate = Terminate(
+            cause: .flowDone, transfer: 77, psn: SequenceNumber(0x0102_0304), bytesSent: 5_000_000_000)
+        let key = transferV6().connection.key
+        var list: [Vector] = [
+            Vector(name: "INIT", message: .initiate(initiate), direction: .fromInitiator, padTo: 256),
+            Vector(name: "CHALLENGE", message: .challenge(Challenge(nonce: initiatorNonce, cookie: cookie))),
+            Vector(name: "INIT with cookie", message: .initiate(withCookie), direction: .fromInitiator, padTo: 256),
+            Vector(name: "ACCEPT", message: .accept(accept)),
+            Vector(name: "ERROR outside a session", message: .error(.badSession), detail: 0xDEAD_BEEF),
+        ]
+        for protection in Protection.allCases {
+            let suffix = protection == .sealed ? "sealed" : "authenticated"
+            list += [
+                Vector(
+                    name: "TRANSFER, IPv4, \(suffix)", message: .transfer(transferV4()), protection: protection,
+                    direction: .fromInitiator),
+                Vector(
+                    name: "TRANSFER, IPv6, \(suffix)", message: .transfer(transferV6()), protection: protection,
+                    direction: .fromInitiator),
+                Vector(name: "TRANSFER_ACK, \(suffix)", message: .transferACK, protection: protection),
+            ]
+        }
+        let sealed: [(String, Message, Direction)] = [
+            ("KEEPALIVE", .keepalive(Keepalive(algorithm: .leastConnections)), .fromInitiator),
+            ("KEEPALIVE_RESPONSE", .keepaliveResponse(status), .fromResponder),
+            ("TRANSFER_NACK", .transferNACK(.busy, retryAfterMilliseconds: 1_500), .fromResponder),
+            ("FIRST_BYTE", .firstByte, .fromResponder),
+            ("TERMINATE", .terminate(terminate), .fromResponder),
+            ("TERMINATE_RESPONSE", .terminateResponse, .fromInitiator),
+            ("FLOW_INFO", .flowInformation(key, transfer: 78), .fromResponder),
+            ("FLOW_INFO_END", .flowInformationEnd(count: 1), .fromResponder),
+        ]
+        list += sealed.map { Vector(name: $0.0, message: $0.1, protection: .sealed, direction: $0.2) }
+        return list
+    }
+
+    static func text() -> String {
+        let schedule = KeySchedule(testKeys)
+        var out = "key 1\n  \(hex(testKeys.keys[1]!))\n"
+        out += "session \(session)\n  initiator \(hex(initiatorNonce))\n  responder \(hex(responderNonce))\n"
+        for (index, vector) in vectors.enumerated() {
+            let isAccept = vector.message.type == .accept
+            let header = FrameHeader(
+                type: vector.message.type.rawValue, keyID: 1, protection: vector.protection ?? .authenticated,
+                senderID: senderID, session: vector.protection != nil || isAccept ? session : 0,
+                sequence: 0x0000_0001_0000_0000 + UInt64(index), transaction: 77, attempt: 2)
+            let protection =
+                if let chosen = vector.protection {
+                    schedule.session(
+                        session, keyID: 1, protection: chosen, initiatorNonce: initiatorNonce,
+                        responderNonce: responderNonce, direction: vector.direction)!
+                } else {
+                    schedule.handshake(1, vector.direction)!
+                }
+            let frame = FrameCodec.encode(
+                vector.message, detail: vector.detail, header: header, protection: protection, padTo: vector.padTo)
+            out += "\n\(vector.name)\n"
+            out += "  keys \(vector.protection == nil ? "handshake" : "session")\n"
+            out += "  from \(vector.direction == .fromInitiator ? "i" : "r")\n"
+            for start in stride(from: 0, to: frame.count, by: 48) {
+                out += "  \(start == 0 ? "frame" : "     ") \(hex(frame[start..<min(start + 48, frame.count)]))\n"
+            }
+            let head =
+                "type=\(header.type) session=\(header.session) sequence=\(header.sequence) "
+                + "transaction=\(header.transaction) attempt=\(header.attempt)"
+            out += "  means \(head)\n"
+            for line in meaning(vector.message, vector.detail) { out += "        \(line)\n" }
+        }
+        return out
+    }
+
+    static func meaning(_ message: Message, _ detail: UInt32) -> [String] {
+        func key(_ key: FlowKey) -> String {
+            "client=\(hex(key.client)) server=\(hex(key.server)) client_port=\(key.clientPort) "
+                + "server_port=\(key.serverPort) vlan=\(key.vlan.value)"
+        }
+        switch message {
+        case .initiate(let m):
+            return [
+                "nonce=\(hex(m.nonce)) epoch=\(m.epoch) interval=\(m.keepaliveMicroseconds) "
+                    + "multiplier=\(m.detectMultiplier) protection=\(m.protection.rawValue) "
+                    + "flags=\(m.wantsFlows ? 1 : 0) cookie=\(m.cookie.map { hex($0) } ?? "none")"
+            ]
+        case .challenge(let m): return ["nonce=\(hex(m.nonce)) cookie=\(hex(m.cookie))"]
+        case .accept(let m):
+            let a = m.agent
+            return [
+                "initiator=\(hex(m.initiatorNonce)) responder=\(hex(m.nonce)) epoch=\(a.epoch) vlan=\(a.vlan.value)",
+                "mac=\(a.mac.value) credits=\(a.credits) capabilities=\(a.capabilities.rawValue) mtu=\(a.mtu) "
+                    + "protection=\(m.protection.rawValue) name=\(hex(a.name.utf8))",
+            ]
+        case .error(let code): return ["code=\(code.rawValue) detail=\(detail)"]
+        case .keepalive(let m): return ["algorithm=\(m.algorithm.rawValue)"]
+        case .keepaliveResponse(let m):
+            return [
+                "connections=\(m.connections) credits=\(m.credits) processor=\(m.processorLoad) "
+                    + "memory=\(m.memoryLoad) flags=\(m.isDraining ? 1 : 0)"
+            ]
+        case .transfer(let m):
+            let c = m.connection
+            let o = c.options
+            let agreed = (o.windowScale ? 1 : 0) | (o.sack ? 2 : 0) | (o.timestamps ? 4 : 0)
+            let flags = (m.isTruncated ? 1 : 0) | (m.isHeld ? 2 : 0) | (m.wantsFirstByte ? 4 : 0)
+            return [
+                key(c.key),
+                "psn=\(c.psn) pan=\(c.pan) window=\(c.clientWindow) edge=\(c.serverWindowEdge) "
+                    + "mss=\(o.clientMSS),\(o.serverMSS) scale=\(o.clientWindowScale),\(o.serverWindowScale) "
+                    + "agreed=\(agreed) ttl=\(c.timeToLive)",
+                "tsval=\(c.serverTimestamp),\(c.clientTimestamp) age=\(c.timestampAgeMicroseconds) "
+                    + "valid=\(m.validMicroseconds) application=\(m.application.rawValue) flags=\(flags)",
+                "request=\(hex(m.request))",
+            ]
+        case .transferNACK(let reason, let retry):
+            return ["reason=\(reason.rawValue) retry=\(retry) detail=\(detail)"]
+        case .terminate(let m):
+            return ["cause=\(m.cause.rawValue) transfer=\(m.transfer) psn=\(m.psn) sent=\(m.bytesSent)"]
+        case .flowInformation(let k, let transfer): return [key(k), "transfer=\(transfer)"]
+        case .flowInformationEnd(let count): return ["count=\(count)"]
+        case .transferACK, .firstByte, .terminateResponse: return []
+        }
+    }
+
+    @Test func thePageHasTheVectorsThatTheCodeMakes() throws {
+        var page = try String(contentsOf: Self.page, encoding: .utf8)
+        let section = Self.begin + Self.text() + Self.end
+        if ProcessInfo.processInfo.environment["BATON_WRITE_VECTORS"] == "1" {
+            let prose = page.range(of: Self.begin).map { String(page[..<$0.lowerBound]) } ?? page
+            page = prose + section
+            try page.write(to: Self.page, atomically: true, encoding: .utf8)
+        }
+        #expect(page.hasSuffix(section), "make the section anew with BATON_WRITE_VECTORS=1")
+    }
+
+    /// With the `cryptography` package when there is one, and with the decoder's own AES.
+    @Test(arguments: [[], ["--plain"]]) func theIndependentDecoderReadsThem(_ options: [String]) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        let script = Self.root.appendingPathComponent("Tests/Decoder/crtp_decode.py").path
+        process.arguments = ["python3", script, "--verify", Self.page.path] + options
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        try process.run()
+        let said = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0, "\(said)")
+        #expect(said.contains("\(Self.vectors.count) frames"), "\(said)")
+    }
+}

@@ -1,0 +1,77 @@
+import Wire
+
+// Anything at all, read as a request or, when the first byte is 0xF0 or more, as an Ethernet frame.
+//
+// What must hold of requests:
+// - every range that comes back lies within the head, and the head within the bytes;
+// - the answer does not depend on where the bytes were cut: once a prefix has decided, it stays decided.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOneInput(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
+    let bytes = UnsafeRawBufferPointer(start: start, count: count)
+    guard count >= 2 else { return 0 }
+    let rest = UnsafeRawBufferPointer(rebasing: bytes[2...])
+    if bytes[0] >= 0xF0 {
+        fuzzFrame(rest, fromClient: bytes[1] & 1 == 0)
+    } else {
+        fuzzRequests(rest, choice: bytes[0], cut: Int(bytes[1]))
+    }
+    return 0
+}
+
+private func fuzzRequests(_ bytes: UnsafeRawBufferPointer, choice: UInt8, cut: Int) {
+    let wanted = Application(rawValue: choice & 15)
+    let whole = recogniseRequest(bytes, wanted: wanted)
+    if case .request(let request) = whole {
+        precondition(request.headLength > 0 && request.headLength <= bytes.count)
+        precondition(request.host.end <= request.headLength && request.path.end <= request.headLength)
+        precondition(!request.host.isEmpty)
+        precondition(wanted.contains(request.application))
+        if !request.path.isEmpty { precondition(bytes[Int(request.path.start)] == 0x2F) }
+        let head = UnsafeRawBufferPointer(rebasing: bytes[..<request.headLength])
+        precondition(recogniseRequest(head, wanted: wanted) == whole)
+        let shorter = UnsafeRawBufferPointer(rebasing: bytes[..<(request.headLength - 1)])
+        precondition(recogniseRequest(shorter, wanted: wanted) == .incomplete)
+    }
+    let prefix = UnsafeRawBufferPointer(rebasing: bytes[..<min(bytes.count, cut)])
+    let early = recogniseRequest(prefix, wanted: wanted)
+    switch (early, whole) {
+    case (.incomplete, _): break
+    case (.request, _): precondition(early == whole)
+    // With mail and web on one port the reason may become another one, the verdict may not.
+    case (.unsuitable, .unsuitable): break
+    case (.unsuitable, _): preconditionFailure("taken back")
+    }
+}
+
+/// Everything that a layout promises lies within the frame (the address sanitizer watches the reads), and a checksum
+/// that is computed and stored is right.
+private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
+    guard let base = frame.baseAddress else { return }
+    let layout = PacketLayout(of: base, length: frame.count)
+    switch layout.kind {
+    case .tcp:
+        precondition(layout.network >= 14 && layout.transport >= layout.network + 20)
+        precondition(layout.payload >= layout.transport + 20)
+        precondition(Int(layout.payload) + Int(layout.payloadLength) <= frame.count)
+        let header = TCPHeader(base + Int(layout.transport))
+        precondition(Int(layout.transport) + header.length == Int(layout.payload))
+        let options = TCPOptions(of: header)
+        precondition(options.windowScale <= 14 || options.windowScale == 0xFF)
+        precondition(Int(options.maximumSegmentSizeOffset) + 2 <= header.length)
+        let key = layout.key(base, fromClient: fromClient)
+        precondition(key.vlan == layout.vlan)
+        _ = layout.hasValidChecksum(base)
+
+        var copy = [UInt8](frame)
+        copy.withUnsafeMutableBytes { bytes in
+            let field = Int(layout.transport) + 16
+            bytes.storeBytes(of: 0, toByteOffset: field, as: UInt16.self)
+            guard let again = bytes.baseAddress else { return }
+            let sum = layout.computedChecksum(again)
+            bytes.storeBytes(of: sum.bigEndian, toByteOffset: field, as: UInt16.self)
+            precondition(layout.hasValidChecksum(again))
+        }
+    case .icmpError: _ = layout.quotedKey(base, fromClient: fromClient)
+    case .fragment, .other: break
+    }
+}
