@@ -1,10 +1,9 @@
+import Adoption
 import CRTP
 import Foundation
 import Glibc
 import Testing
 import Wire
-
-import Adoption
 
 /// The agent itself, as a process in a namespace, between a real client and a real origin.
 @Suite(.serialized, .enabled(if: Namespace.isPossible && TestAgent.isBuilt)) struct AgentTests {
@@ -46,7 +45,8 @@ import Adoption
         client.send(scene.get("/big.bin", "If-None-Match: \(tag)\r\n"))
         #expect(client.response()?.head.hasPrefix("HTTP/1.1 304 ") == true)
         // Pipelined, some from here and some from the origin: answered in their order.
-        client.send(scene.get("/") + scene.get("/x1") + scene.get("/") + scene.get("/x2", method: "HEAD") + scene.get("/x3"))
+        client.send(
+            scene.get("/") + scene.get("/x1") + scene.get("/") + scene.get("/x2", method: "HEAD") + scene.get("/x3"))
         #expect(client.response()?.body == Array("hello\n".utf8))
         #expect(text(client.response()).hasPrefix("origin /x1 "))
         #expect(client.response()?.body == Array("hello\n".utf8))

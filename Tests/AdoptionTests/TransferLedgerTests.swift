@@ -1,18 +1,20 @@
+import Adoption
 import CRTP
 import Testing
 import Wire
-
-import Adoption
 
 @Suite struct TransferLedgerTests {
     private let director = Endpoint("10.0.0.2:7270")!
     private var ledger = TransferLedger()
 
-    private func transfer(_ port: UInt16, psn: UInt32 = 1_000, isHeld: Bool = true, wantsFirstByte: Bool = false) -> Transfer {
+    private func transfer(_ port: UInt16, psn: UInt32 = 1_000, isHeld: Bool = true, wantsFirstByte: Bool = false)
+        -> Transfer
+    {
         let key = FlowKey(
             client: IPAddress("10.0.0.1")!, clientPort: port, server: IPAddress("10.0.0.80")!, serverPort: 80)
         let connection = ConnectionState(
-            key: key, psn: SequenceNumber(psn), pan: SequenceNumber(5), clientWindow: 1, serverWindowEdge: SequenceNumber(0),
+            key: key, psn: SequenceNumber(psn), pan: SequenceNumber(5), clientWindow: 1,
+            serverWindowEdge: SequenceNumber(0),
             options: NegotiatedOptions(clientMSS: 1_460, serverMSS: 1_460))
         return Transfer(connection: connection, request: [], isHeld: isHeld, wantsFirstByte: wantsFirstByte)
     }
@@ -22,7 +24,9 @@ import Adoption
         return ledger.actions
     }
 
-    private mutating func receive(_ message: Message, _ transaction: UInt32, attempt: UInt8 = 0, now: UInt64 = 0) -> [TransferLedger.Action] {
+    private mutating func receive(_ message: Message, _ transaction: UInt32, attempt: UInt8 = 0, now: UInt64 = 0)
+        -> [TransferLedger.Action]
+    {
         ledger.receive(Frame(message, transaction: transaction, attempt: attempt), from: director, now: now)
         return take()
     }

@@ -55,7 +55,9 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private func decide(_ context: ChannelHandlerContext, _ request: RecognisedRequest) {
-        let question = received.withUnsafeReadableBytes { CatalogueQuestion(request, in: $0, origin: connection.origin) }
+        let question = received.withUnsafeReadableBytes {
+            CatalogueQuestion(request, in: $0, origin: connection.origin)
+        }
         let answer = server.catalogue.answer(question)
         switch answer {
         case .relay(let relay): tunnel(context, to: relay)
@@ -129,7 +131,8 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
             case .failure(let error):
                 budget.giveBack()
                 self.server.logger.warning(
-                    "cannot reach the server behind", metadata: ["transfer": "\(self.connection.number)", "error": "\(error)"])
+                    "cannot reach the server behind",
+                    metadata: ["transfer": "\(self.connection.number)", "error": "\(error)"])
                 context.close(promise: nil)
             }
         }
@@ -142,7 +145,9 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
             upstream.close(promise: nil)
             return
         }
-        if relay.announcesClient { upstream.write(ByteBuffer(bytes: ProxyProtocol.header(connection.key)), promise: nil) }
+        if relay.announcesClient {
+            upstream.write(ByteBuffer(bytes: ProxyProtocol.header(connection.key)), promise: nil)
+        }
         do { try context.pipeline.syncOperations.addHandler(near) } catch {
             upstream.close(promise: nil)
             context.close(promise: nil)
