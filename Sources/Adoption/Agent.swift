@@ -85,7 +85,11 @@ public final class Agent: Sendable {
     ) -> AgentDescription {
         var capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale]
         for site in configuration.sites {
-            if case .relay(let relay) = site.content, relay.isTLS { capabilities.insert(.tls) } else { capabilities.insert(.http) }
+            if case .relay(let relay) = site.content, relay.isTLS {
+                capabilities.insert(.tls)
+            } else {
+                capabilities.insert(.http)
+            }
         }
         return AgentDescription(
             name: configuration.name, mac: interface.mac, vlan: configuration.vlan, mtu: interface.mtu,

@@ -1,10 +1,9 @@
+import Adoption
 import CRTP
 import Foundation
 import Glibc
 import Testing
 import Wire
-
-import Adoption
 
 /// The agent itself, as a process in a namespace, between a real client and a real origin.
 @Suite(.serialized, .enabled(if: Namespace.isPossible && TestAgent.isBuilt)) struct AgentTests {
@@ -28,6 +27,104 @@ import Adoption
         #expect(String(decoding: relayed.body, as: UTF8.self) == "origin /only-at-origin \(from)\n")
         expectNoControlPackets(scene)
         expectLargeSegments(scene)
+    }
+
+    @Test func speaksHTTPInFull() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        client.send(scene.get("/big.bin", "Range: bytes=100-199\r\n"))
+        let part = try #require(client.response())
+        #expect(part.head.hasPrefix("HTTP/1.1 206 "))
+        #expect(part.body == Array(scene.agent.content[100..<200]))
+        client.send(scene.get("/big.bin", method: "HEAD"))
+        let head = try #require(client.response(isHead: true))
+        #expect(head.head.contains("Content-Length: 3000000\r\n"))
+        let tag = try #require(head.head.split(separator: "\r\n").first { $0.hasPrefix("ETag: ") }).dropFirst(6)
+        client.send(scene.get("/big.bin", "If-None-Match: \(tag)\r\n"))
+        #expect(client.response()?.head.hasPrefix("HTTP/1.1 304 ") == true)
+        // Pipelined, some from here and some from the origin: answered in their order.
+        client.send(
+            scene.get("/") + scene.get("/x1") + scene.get("/") + scene.get("/x2", method: "HEAD") + scene.get("/x3"))
+        #expect(client.response()?.body == Array("hello\n".utf8))
+        #expect(text(client.response()).hasPrefix("origin /x1 "))
+        #expect(client.response()?.body == Array("hello\n".utf8))
+        #expect(client.response(isHead: true)?.head.contains("Content-Length") == true)
+        #expect(text(client.response()).hasPrefix("origin /x3 "))
+        // A response without a length comes in chunks, and the connection goes on.
+        client.send(scene.get("/close"))
+        let chunked = try #require(client.response())
+        #expect(chunked.head.lowercased().contains("transfer-encoding: chunked"))
+        #expect(text(chunked).contains("origin /close "))
+        client.send(scene.get("/x4"))
+        #expect(text(client.response()).hasPrefix("origin /x4 "))
+        client.send(scene.get("/", "Connection: close\r\n"))
+        #expect(client.response()?.head.contains("Connection: close") == true)
+        #expect(client.ending() == nil)
+        #expect(eventually { scene.agent.accessLog.split(separator: "\n").count == 11 })
+        let line = try #require(scene.agent.accessLog.split(separator: "\n").first)
+        #expect(line.hasPrefix("10.77.0.1 - - ["))
+        #expect(line.hasSuffix("\"GET /big.bin HTTP/1.1\" 206 100 \"-\" \"-\" transfer=1 by=document"))
+    }
+
+    /// The bytes on the socket count, not those in TRANSFER.
+    @Test func aRequestThatCanBeReadInTwoWaysIsTheOrigins() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        scene.director.plan(.commit, pretending: scene.get("/"))
+        let client = try scene.connect()
+        client.send(scene.get("/", "Host: other.example.com\r\n"))
+        #expect(text(client.response()).hasPrefix("origin / "))
+        scene.director.plan(.commit, pretending: scene.get("/"))
+        let other = try scene.connect()
+        other.send("GET / HTTP/1.1\r\nHost: other.example.com\r\n\r\n")
+        #expect(text(other.response()).hasPrefix("origin / "))
+        expectNoControlPackets(scene)
+    }
+
+    @Test func refusesWhatItDoesNotHave() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        for (path, reason) in [("/nothing", NACKReason.notFound), ("/index.html?x", .notFound)] {
+            scene.director.plan(.commit)
+            let client = try scene.connect()
+            client.send(scene.get(path))
+            #expect(text(client.response()).hasPrefix("origin \(path) "))
+            #expect(scene.director.answer == .transferNACK(reason, retryAfterMilliseconds: 0))
+        }
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        client.send("GET / HTTP/1.1\r\nHost: other.example.com\r\n\r\n")
+        #expect(text(client.response()).hasPrefix("origin / "))
+        #expect(scene.director.answer == .transferNACK(.policy, retryAfterMilliseconds: 0))
+        #expect(scene.spoken.isEmpty)
+    }
+
+    @Test func announcesItsFlowsAndTellsTheirEnd() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        scene.director.plan(.commit)
+        var client: TestClient? = try scene.connect()
+        client?.send(scene.get("/"))
+        #expect(client?.response() != nil)
+        let key = try #require(scene.director.connection?.key)
+        let psn = try #require(scene.director.connection?.psn)
+        let transfer = scene.director.transaction
+        scene.director.reinitiate()
+        #expect(eventually { scene.director.frames.contains { $0.message == .flowInformationEnd(count: 1) } })
+        #expect(scene.director.frames.contains { $0.message == .flowInformation(key, transfer: transfer) })
+        client = nil
+        let done = { (frame: Frame) -> Bool in
+            guard case .terminate(let terminate) = frame.message else { return false }
+            return terminate.cause == .flowDone && terminate.transfer == transfer && terminate.psn == psn
+                && terminate.bytesSent > 200
+        }
+        #expect(eventually { scene.director.frames.contains(where: done) })
+    }
+
+    private func text(_ response: (head: String, body: [UInt8])?) -> String {
+        response.map { String(decoding: $0.body, as: UTF8.self) } ?? "nothing"
     }
 
     /// SYN, RST and FIN that the client received after the handshake.

@@ -1,9 +1,8 @@
+import Adoption
 import CRTP
 import Foundation
 import Testing
 import Wire
-
-import Adoption
 
 @Suite struct RequestPathTests {
     @Test(arguments: [
@@ -17,7 +16,8 @@ import Adoption
     }
 
     @Test(arguments: [
-        "", "a", "*", "/..", "/../etc/passwd", "/a/../b", "/./a", "/a//b", "//a", "/%2e%2e/a", "/a%2Fb", "/a%5cb", "/a\\b",
+        "", "a", "*", "/..", "/../etc/passwd", "/a/../b", "/./a", "/a//b", "//a", "/%2e%2e/a", "/a%2Fb", "/a%5cb",
+        "/a\\b",
         "/%00", "/a%", "/a%4", "/a%zz", "/a\u{7F}", "/a b", "/a#b", "/%ff", "/a/.", "/%0a",
     ]) func leavesTheRestToTheOrigin(target: String) {
         #expect(RequestPath(Array(target.utf8)) == nil)
@@ -35,7 +35,8 @@ import Adoption
         init() throws {
             try FileManager.default.createDirectory(atPath: root + "/www/sub", withIntermediateDirectories: true)
             for name in ["www/index.html", "www/a.txt", "www/sub/index.html", "secret.txt"] { write(name) }
-            try FileManager.default.createSymbolicLink(atPath: root + "/www/out.txt", withDestinationPath: "../secret.txt")
+            try FileManager.default.createSymbolicLink(
+                atPath: root + "/www/out.txt", withDestinationPath: "../secret.txt")
             try FileManager.default.createSymbolicLink(atPath: root + "/www/in.txt", withDestinationPath: "a.txt")
         }
         deinit { try? FileManager.default.removeItem(atPath: root) }
@@ -46,14 +47,16 @@ import Adoption
             directory.indexEntries = entries
             var site = Site(
                 origins: [ServicePrefix("10.0.0.0/24:80")!, ServicePrefix("[2001:db8::80]:80")!],
-                hosts: [HostPattern("www.example.com")!, HostPattern("*.img.example.com")!], content: .directory(directory))
+                hosts: [HostPattern("www.example.com")!, HostPattern("*.img.example.com")!],
+                content: .directory(directory))
             site.isPublic = isPublic
             return try Catalogue([site])
         }
     }
 
     private func question(
-        _ target: String, host: String = "www.example.com", origin: String = "10.0.0.80:80", hasCredentials: Bool = false
+        _ target: String, host: String = "www.example.com", origin: String = "10.0.0.80:80",
+        hasCredentials: Bool = false
     ) -> CatalogueQuestion {
         CatalogueQuestion(
             origin: Endpoint(origin)!, host: host, target: Array(target.utf8), application: .httpGet,
@@ -82,7 +85,9 @@ import Adoption
             ("example.com", "10.0.0.80:80"), ("img.example.com", "10.0.0.80:80"), ("www.example.com", "10.0.1.80:80"),
             ("www.example.com", "10.0.0.80:81"), ("", "10.0.0.80:80"),
         ] {
-            #expect(catalogue.answer(question("/a.txt", host: host, origin: origin)) == .refused(.policy), "\(host) \(origin)")
+            #expect(
+                catalogue.answer(question("/a.txt", host: host, origin: origin)) == .refused(.policy),
+                "\(host) \(origin)")
         }
     }
 

@@ -1,6 +1,5 @@
-import Testing
-
 import Adoption
+import Testing
 
 @Suite struct DocumentResponseTests {
     private let facts = DocumentResponse.Facts(

@@ -1,10 +1,9 @@
+import Adoption
 import CRTP
 import Foundation
 import Glibc
 import Testing
 import Wire
-
-import Adoption
 
 /// What an adopted connection must not say, whatever happens (rule 7 of a transfer; invariants 1 and 10).
 @Suite(.serialized, .enabled(if: Namespace.isPossible && TestAgent.isBuilt)) struct SilenceTests {
@@ -31,9 +30,13 @@ import Adoption
         defer { scene.remove() }
         let client = try scene.holdRequest("/big.bin")
         let connection = try #require(scene.director.connection)
-        let cancel = Message.terminate(Terminate(cause: .cancel, transfer: scene.director.transaction, psn: connection.psn))
+        let cancel = Message.terminate(
+            Terminate(cause: .cancel, transfer: scene.director.transaction, psn: connection.psn))
         scene.director.send(cancel, transaction: 9_001)
-        #expect(eventually { scene.director.frames.contains { $0.message == .terminateResponse && $0.transaction == 9_001 } })
+        #expect(
+            eventually {
+                scene.director.frames.contains { $0.message == .terminateResponse && $0.transaction == 9_001 }
+            })
         scene.director.releaseHeld()
         let body = try #require(client.response()?.body)
         #expect(String(decoding: body, as: UTF8.self).hasPrefix("origin /big.bin"))
@@ -92,7 +95,8 @@ import Adoption
         _ = try? scene.network.client.run(["ping", "-c", "1", "-W", "1", "-I", from, target])
         let answers = scene.director.passed.dropFirst(before).filter { passed in
             let isARP = passed.frame[12] == 0x08 && passed.frame[13] == 0x06 && passed.frame[21] == 2
-            let isAdvertisement = passed.frame[12] == 0x86 && passed.frame[20] == 58 && passed.frame.count > 54 && passed.frame[54] == 136
+            let isAdvertisement =
+                passed.frame[12] == 0x86 && passed.frame[20] == 58 && passed.frame.count > 54 && passed.frame[54] == 136
             return passed.from == .proxy && (isARP || isAdvertisement)
         }
         #expect(answers.isEmpty)

@@ -1,5 +1,5 @@
-import Glibc
 package import CRTP
+import Glibc
 import Synchronization
 package import Wire
 

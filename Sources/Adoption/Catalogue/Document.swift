@@ -24,7 +24,8 @@ package struct Document {
         bytes = Int(facts.st_size)
         modified = Int(facts.st_mtim.tv_sec)
         let fraction = String(facts.st_mtim.tv_nsec, radix: 16)
-        entityTag = "\"\(String(facts.st_ino, radix: 16))-\(String(bytes, radix: 16))-\(String(modified, radix: 16))\(fraction)\""
+        entityTag =
+            "\"\(String(facts.st_ino, radix: 16))-\(String(bytes, radix: 16))-\(String(modified, radix: 16))\(fraction)\""
     }
 
     /// The kernel's own name for what was opened, so that no race between a check and the opening matters.
@@ -36,7 +37,9 @@ package struct Document {
     /// What a symbolic link says; nil for none.
     package static func target(of link: String) -> String? {
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let count = buffer.withUnsafeMutableBytes { readlink(link, $0.bindMemory(to: CChar.self).baseAddress!, $0.count) }
+        let count = buffer.withUnsafeMutableBytes {
+            readlink(link, $0.bindMemory(to: CChar.self).baseAddress!, $0.count)
+        }
         guard count > 0 else { return nil }
         return String(decoding: buffer.prefix(count), as: UTF8.self)
     }

@@ -110,7 +110,9 @@ package final class DocumentIndex: Sendable {
         case S_IFREG: return .file
         case S_IFDIR: return .directory
         case S_IFLNK:
-            guard stat(path, &facts) == 0, let real = canonicalPath(path), real.hasPrefix(root + "/") else { return .none }
+            guard stat(path, &facts) == 0, let real = canonicalPath(path), real.hasPrefix(root + "/") else {
+                return .none
+            }
             return facts.st_mode & S_IFMT == S_IFREG ? .file : .linkedDirectory
         default: return .none
         }

@@ -46,7 +46,9 @@ public struct RequestPath: Hashable, Sendable {
                 return nil
             }
             let value = high << 4 | low
-            guard value >= 0x20, value != 0x7F, value != UInt8(ascii: "/"), value != UInt8(ascii: "\\") else { return nil }
+            guard value >= 0x20, value != 0x7F, value != UInt8(ascii: "/"), value != UInt8(ascii: "\\") else {
+                return nil
+            }
             decoded.append(value)
         }
         return decoded

@@ -15,7 +15,11 @@ extension ControlLoop {
             asked[number] = (transfer, expires)
             services.askCache(number, cache, question, expires)
         case .take:
-            if monotonicMicroseconds() >= expires { _ = ledger.decided(number, .expired, now: now) } else { adopt(number, transfer, now) }
+            if monotonicMicroseconds() >= expires {
+                _ = ledger.decided(number, .expired, now: now)
+            } else {
+                adopt(number, transfer, now)
+            }
         }
     }
 
@@ -39,7 +43,9 @@ extension ControlLoop {
                 ])
         } catch {
             logger.warning(
-                "cannot adopt", metadata: ["transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)", "error": "\(error)"])
+                "cannot adopt",
+                metadata: ["transfer": "\(ledger.transaction(of: number))",
+                    "flow": "\(transfer.connection.key)", "error": "\(error)"])
             let reason: NACKReason =
                 switch error {
                 case .tupleInUse: .tupleInUse

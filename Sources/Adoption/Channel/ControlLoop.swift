@@ -84,7 +84,9 @@ package final class ControlLoop: @unchecked Sendable {
             waiting.poll(pipe: pipe.readingEnd, sockets: sockets, timeoutMilliseconds: timeout())
             if waiting.isPipeReady { pipe.drain() }
             for socket in sockets { receive(socket, &buffer) }
-            for notice in notices.withLock({ list in defer { list.removeAll() }; return list }) { take(notice) }
+            for notice in notices.withLock({ list in
+                defer { list.removeAll() }; return list
+            }) { take(notice) }
             for (number, descriptor) in waiting.takeReady() { firstByte(number, descriptor) }
             let now = monotonicMicroseconds()
             if now >= nextTick { tick(now) }

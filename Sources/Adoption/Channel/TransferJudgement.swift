@@ -31,7 +31,9 @@ package enum TransferJudgement: Equatable {
 
     private static func question(_ transfer: Transfer, origin: Endpoint) -> Result<CatalogueQuestion, Refusal> {
         var request = transfer.request
-        if transfer.isTruncated && transfer.application.isSubset(of: [.httpGet, .httpOther]) { endAtLastLine(&request) }
+        if transfer.isTruncated && transfer.application.isSubset(of: [.httpGet, .httpOther]) {
+            endAtLastLine(&request)
+        }
         return request.withUnsafeBytes { bytes in
             switch recogniseRequest(bytes, wanted: [.httpGet, .tls, .smtp]) {
             case .incomplete: .failure(Refusal(reason: .requestIncomplete))

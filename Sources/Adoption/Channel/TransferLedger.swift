@@ -138,12 +138,15 @@ package struct TransferLedger {
     }
 
     private mutating func receive(_ terminate: Terminate, _ frame: Frame, from director: Endpoint, now: UInt64) {
-        actions.append(.send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: director))
+        actions.append(
+            .send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: director))
         guard terminate.cause == .cancel || terminate.cause == .late else { return }
         let key = Key(director: director, transaction: terminate.transfer)
         guard let number = numbers[key], let adoption = adoptions[number] else {
             // TRANSFER may still be on its way.
-            if answers[key] == nil { remember(.transferNACK(.expired, retryAfterMilliseconds: 0), key, nil, terminate.psn, now) }
+            if answers[key] == nil {
+                remember(.transferNACK(.expired, retryAfterMilliseconds: 0), key, nil, terminate.psn, now)
+            }
             return
         }
         guard adoption.connection.psn == terminate.psn else {
@@ -155,7 +158,8 @@ package struct TransferLedger {
         case .uncommitted:
             counters.cancelled += 1
             actions.append(.forget(number: number))
-            remember(.transferNACK(.expired, retryAfterMilliseconds: 0), key, adoption.connection.key, terminate.psn, now)
+            remember(
+                .transferNACK(.expired, retryAfterMilliseconds: 0), key, adoption.connection.key, terminate.psn, now)
             drop(number)
         case .committed:
             counters.lateCancels += 1
@@ -310,21 +314,4 @@ package struct TransferLedger {
         for key in stale { answers[key] = nil }
         answerOrder.removeFirst(stale.count)
     }
-}
-
-/// What has become of transfers. `transfers = accepted + refused + cancelled before an answer + deciding`.
-package struct TransferCounters: Equatable {
-    package var transfers: UInt64 = 0
-    package var repeated: UInt64 = 0
-    package var accepted: UInt64 = 0
-    package var observed: UInt64 = 0
-    package var refused: [NACKReason: UInt64] = [:]
-    package var cancelled: UInt64 = 0
-    package var lateCancels: UInt64 = 0
-    package var mismatched: UInt64 = 0
-    package var committed: UInt64 = 0
-    package var expired: UInt64 = 0
-    package var ended: UInt64 = 0
-    package var endingsUnanswered: UInt64 = 0
-    package var unexpected: UInt64 = 0
 }

@@ -79,9 +79,11 @@ extension AgentConfiguration {
     /// Hexadecimal digits, at least 16 bytes' worth; blanks and line ends are skipped.
     private static func readKey(_ path: String) -> Result<[UInt8], KeyProblem> {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            return .failure(KeyProblem(
-                message: "key file \(path) cannot be read",
-                remedy: "make one with 'openssl rand -hex 32 > \(path); chmod 600 \(path)', the same on the director"))
+            return .failure(
+                KeyProblem(
+                    message: "key file \(path) cannot be read",
+                    remedy:
+                        "make one with 'openssl rand -hex 32 > \(path); chmod 600 \(path)', the same on the director"))
         }
         let digits = text.filter { !$0.isWhitespace }
         var key: [UInt8] = []
@@ -91,9 +93,10 @@ extension AgentConfiguration {
             rest = rest.dropFirst(2)
         }
         guard rest.isEmpty, key.count >= 16 else {
-            return .failure(KeyProblem(
-                message: "key file \(path) does not hold at least 32 hexadecimal digits and nothing else",
-                remedy: "make one with 'openssl rand -hex 32 > \(path)'"))
+            return .failure(
+                KeyProblem(
+                    message: "key file \(path) does not hold at least 32 hexadecimal digits and nothing else",
+                    remedy: "make one with 'openssl rand -hex 32 > \(path)'"))
         }
         return .success(key)
     }
@@ -119,7 +122,8 @@ extension AdoptionSettings {
             default: settings.uncommittedLifetimeMicroseconds)
         if settings.uncommittedLifetimeMicroseconds < 120_000_000 {
             section.report(
-                "an adoption may need up to 120s for its request's retransmission", remedy: "use 120s outside of trials",
+                "an adoption may need up to 120s for its request's retransmission",
+                remedy: "use 120s outside of trials",
                 at: "uncommitted-lifetime", severity: .warning)
         }
         settings.uncommittedMark = section.value("uncommitted-mark", .mark, default: settings.uncommittedMark)

@@ -145,8 +145,10 @@ public struct HostPattern: Hashable, Sendable {
         guard lower == "*" || !rest.isEmpty, rest.utf8.count <= 253 else { return nil }
         let isPlain = rest.utf8.allSatisfy { byte in
             UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
-                || [UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: ":"), UInt8(ascii: "["),
-                    UInt8(ascii: "]")].contains(byte)
+                || [
+                    UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: ":"), UInt8(ascii: "["),
+                    UInt8(ascii: "]"),
+                ].contains(byte)
         }
         guard isPlain else { return nil }
         self.text = lower

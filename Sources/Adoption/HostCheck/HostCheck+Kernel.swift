@@ -46,7 +46,8 @@ extension HostCheck {
 
     /// Asks nft whether it would take the rules, without installing them.
     mutating func checkGuard(_ configuration: AgentConfiguration?) {
-        let rules = configuration.map { Agent.rules($0) }
+        let rules =
+            configuration.map { Agent.rules($0) }
             ?? GuardRules(
                 instance: "check", services: [ServicePrefix("192.0.2.1:80")!, ServicePrefix("[2001:db8::1]:80")!],
                 uncommittedMark: 0xBA70_0001, deliveryMark: 0xBA70_0002, routingTable: 7_270)
@@ -59,9 +60,10 @@ extension HostCheck {
                 remedy: "apt install nftables; the kernel needs nf_tables with the socket and fib expressions "
                     + "(modprobe nft_socket nft_fib_inet)")
         }
-        for (name, arguments) in [("policy routing, IPv4", ["ip", "rule", "show"]), ("policy routing, IPv6", ["ip", "-6", "rule", "show"])] {
+        for isV4 in [true, false] {
+            let name = "policy routing, IPv\(isV4 ? 4 : 6)"
             do {
-                try Command.run(arguments)
+                try Command.run(["ip", isV4 ? "-4" : "-6", "rule", "show"])
                 add(name, .good, "there")
             } catch {
                 add(name, .failed, "\(error)", remedy: "apt install iproute2; the kernel needs IP_MULTIPLE_TABLES")

@@ -8,7 +8,7 @@ extension HostCheck {
         add("interface \(name)", .good, "\(interface.mac), MTU \(interface.mtu)")
         add(
             "MTU", interface.mtu >= 1_500 ? .good : .warning, "\(interface.mtu)",
-            remedy: "clients that were told a larger MSS are sent smaller segments; raise it: ip link set \(name) mtu 1500")
+            remedy: "clients are sent smaller segments than they could take; raise it: ip link set \(name) mtu 1500")
         checkReversePath(name)
         let proxyARP = [setting("all", "proxy_arp"), setting(name, "proxy_arp")].contains("1")
         add(
@@ -17,8 +17,9 @@ extension HostCheck {
                 + "answer for the origin")
         let proxyND = HostCheck.setting("net.ipv6.conf.\(name).proxy_ndp") == "1"
         add(
-            "neighbour discovery", proxyND ? .warning : .good, proxyND ? "proxy_ndp is on" : "answered for own addresses only",
-            remedy: "sysctl -w net.ipv6.conf.\(name).proxy_ndp=0, or make sure that no origin is in 'ip neigh show proxy'")
+            "neighbour discovery", proxyND ? .warning : .good,
+            proxyND ? "proxy_ndp is on" : "answered for own addresses only",
+            remedy: "sysctl -w net.ipv6.conf.\(name).proxy_ndp=0, or have no origin in 'ip neigh show proxy'")
         checkOffloads(name)
     }
 
@@ -47,7 +48,7 @@ extension HostCheck {
         if isVirtual, partial {
             add(
                 "offloads", .warning, "veth with tx-checksumming",
-                remedy: "ethtool -K \(name) tx off tso off gso off gro off, when a user-space director is at its other end")
+                remedy: "ethtool -K \(name) tx off tso off gso off gro off, if a user-space director is behind it")
         } else {
             add(
                 "offloads", large ? .warning : .good, large ? "large-receive-offload" : "fine",
@@ -60,12 +61,15 @@ extension HostCheck {
         for service in Catalogue.services(configuration.sites) where service.addresses.length == 128 {
             let address = service.addresses.address
             guard let route = try? Command.run(["ip", "route", "get", "\(address)"]) else {
-                add("origin \(address)", .warning, "no route", remedy: "requests that only the origin can answer need one")
+                add(
+                    "origin \(address)", .warning, "no route",
+                    remedy: "requests that only the origin can answer need one")
                 continue
             }
             let isLocal = route.hasPrefix("local ")
             add(
-                "origin \(address)", isLocal ? .failed : .good, isLocal ? "is an address of this host" : "reached by a route",
+                "origin \(address)", isLocal ? .failed : .good,
+                isLocal ? "is an address of this host" : "reached by a route",
                 remedy: "take the address and any local route for it away: ip addr del, ip route del local \(address)")
         }
     }

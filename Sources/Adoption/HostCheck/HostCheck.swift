@@ -45,7 +45,8 @@ public struct HostCheck: Codable, Sendable {
         let lines = findings.map { finding in
             let name = finding.name.padding(toLength: width, withPad: " ", startingAt: 0)
             let verdict = finding.verdict.rawValue.padding(toLength: 7, withPad: " ", startingAt: 0)
-            let remedy = finding.remedy.isEmpty ? "" : "\n\(String(repeating: " ", count: width + 2))mend: \(finding.remedy)"
+            let remedy =
+                finding.remedy.isEmpty ? "" : "\n\(String(repeating: " ", count: width + 2))mend: \(finding.remedy)"
             return "\(name)  \(verdict)  \(finding.found)\(remedy)"
         }
         return lines.joined(separator: "\n")

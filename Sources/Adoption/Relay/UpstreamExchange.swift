@@ -20,7 +20,10 @@ final class UpstreamExchange {
     private var isOver = false
     private var hasRetried = false
 
-    init(_ handler: RequestHandler, _ context: ChannelHandlerContext, _ head: HTTPRequestHead, to address: Endpoint, asCache: Bool) {
+    init(
+        _ handler: RequestHandler, _ context: ChannelHandlerContext, _ head: HTTPRequestHead, to address: Endpoint,
+        asCache: Bool
+    ) {
         self.handler = handler
         self.context = context
         self.address = address

@@ -146,7 +146,8 @@ extension Adopter {
             var value: UInt32
         }
         let options = state.options
-        let scale = options.windowScale
+        let scale =
+            options.windowScale
             ? UInt32(options.clientWindowScale) | UInt32(options.serverWindowScale) << 16 : 0
         var list = [RepairOption(code: 3, value: scale), RepairOption(code: 2, value: UInt32(segmentBytes(state)))]
         if options.sack { list.append(RepairOption(code: 4, value: 0)) }

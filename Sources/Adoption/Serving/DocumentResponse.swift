@@ -1,4 +1,3 @@
-
 /// What is answered for a file: status, headers and the pieces of the file, from the request's preconditions and
 /// ranges (RFC 9110 sections 13 and 14). Pure.
 package struct DocumentResponse: Equatable {

@@ -57,7 +57,9 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private func decide(_ context: ChannelHandlerContext, _ request: RecognisedRequest) {
-        let question = received.withUnsafeReadableBytes { CatalogueQuestion(request, in: $0, origin: connection.origin) }
+        let question = received.withUnsafeReadableBytes {
+            CatalogueQuestion(request, in: $0, origin: connection.origin)
+        }
         let answer = server.catalogue.answer(question)
         switch answer {
         case .relay(let relay): tunnel(context, to: relay, host: question.host, answeredBy: "relay")
@@ -132,7 +134,8 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
             case .failure(let error):
                 budget.giveBack()
                 self.server.logger.warning(
-                    "cannot reach the server behind", metadata: ["transfer": "\(self.connection.transaction)", "error": "\(error)"])
+                    "cannot reach the server behind",
+                    metadata: ["transfer": "\(self.connection.transaction)", "error": "\(error)"])
                 context.close(promise: nil)
             }
         }
@@ -159,7 +162,9 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
             upstream.close(promise: nil)
             return
         }
-        if relay.announcesClient { upstream.write(ByteBuffer(bytes: ProxyProtocol.header(connection.key)), promise: nil) }
+        if relay.announcesClient {
+            upstream.write(ByteBuffer(bytes: ProxyProtocol.header(connection.key)), promise: nil)
+        }
         do { try context.pipeline.syncOperations.addHandler(near) } catch {
             upstream.close(promise: nil)
             context.close(promise: nil)

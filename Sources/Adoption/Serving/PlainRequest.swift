@@ -23,7 +23,9 @@ enum PlainRequest {
 
     /// Without the port, in lower case.
     private static func hostName(_ host: String) -> String? {
-        guard !host.isEmpty, !host.contains(where: { $0 == "/" || $0 == "@" || $0 == "," || $0 == " " }) else { return nil }
+        guard !host.isEmpty, !host.contains(where: { $0 == "/" || $0 == "@" || $0 == "," || $0 == " " }) else {
+            return nil
+        }
         if host.hasPrefix("[") { return host.prefix { $0 != "]" }.lowercased() + "]" }
         return host.prefix { $0 != ":" }.lowercased()
     }

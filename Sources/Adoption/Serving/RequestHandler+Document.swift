@@ -34,14 +34,17 @@ extension RequestHandler {
         } else if head?.version == .http1_0 {
             headers.replaceOrAdd(name: "Connection", value: "keep-alive")
         }
-        let response = HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)
+        let response = HTTPResponseHead(
+            version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)
         context.write(wrapOutboundOut(.head(response)), promise: nil)
     }
 
     /// A whole response without a body of its own worth.
     func write(_ context: ChannelHandlerContext, error status: Int) {
         let text = head?.method == .HEAD ? "" : "\(status)\n"
-        write(context, head: status, [("Content-Length", "\(text.utf8.count)"), ("Content-Type", "text/plain")], by: "agent")
+        write(
+            context, head: status, [("Content-Length", "\(text.utf8.count)"), ("Content-Type", "text/plain")],
+            by: "agent")
         if !text.isEmpty { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: text)))), promise: nil) }
         finish(context)
     }

@@ -71,7 +71,9 @@ struct Segment: Sendable {
     func bare(flags: UInt8, sequence: UInt32, acknowledgement: UInt32) -> [UInt8] {
         var bytes = Array(frame[..<tcp]) + [UInt8](repeating: 0, count: 20)
         func put(_ value: UInt32, _ at: Int, _ count: Int) {
-            for index in 0..<count { bytes[at + index] = UInt8(truncatingIfNeeded: value >> UInt32((count - 1 - index) * 8)) }
+            for index in 0..<count {
+                bytes[at + index] = UInt8(truncatingIfNeeded: value >> UInt32((count - 1 - index) * 8))
+            }
         }
         put(UInt32(half(tcp)), tcp, 2)
         put(UInt32(half(tcp + 2)), tcp + 2, 2)

@@ -1,7 +1,6 @@
+import Adoption
 import Foundation
 import Glibc
-
-import Adoption
 
 /// A network namespace of a test's own, and a way to make sockets in it: a socket stays in the namespace of the thread
 /// that made it.

@@ -1,9 +1,8 @@
+import Adoption
 import CRTP
 import Foundation
 import Glibc
 import Wire
-
-import Adoption
 
 /// `baton-agent` as a process in the proxy's namespace.
 final class TestAgent {
@@ -44,8 +43,10 @@ final class TestAgent {
         """.write(toFile: directory + "/agent.yaml", atomically: false, encoding: .utf8)
         process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["ip", "netns", "exec", namespace.name, TestAgent.path, "--config", directory + "/agent.yaml"]
-        FileManager.default.createFile(atPath: directory + "/log", contents: nil)
+        process.arguments = [
+            "ip", "netns", "exec", namespace.name, TestAgent.path, "--config", directory + "/agent.yaml",
+        ]
+        _ = FileManager.default.createFile(atPath: directory + "/log", contents: nil)
         let log = FileHandle(forWritingAtPath: directory + "/log")!
         process.standardError = log
         process.standardOutput = log

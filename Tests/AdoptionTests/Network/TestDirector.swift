@@ -1,10 +1,9 @@
+import Adoption
 import CRTP
 import Foundation
 import Glibc
 import Synchronization
 import Wire
-
-import Adoption
 
 /// A director for tests: a switch between the three wires that can hold a request, ask the agent, and commit or
 /// release, with everything that passed on record.
@@ -38,6 +37,8 @@ final class TestDirector: @unchecked Sendable {
         var answer: Message?
         var initiator: ChannelInitiator
         var transaction: UInt32 = 100
+        /// What TRANSFER says instead of what the client said.
+        var pretence: [UInt8]?
     }
 
     private let state: Mutex<State>
@@ -72,8 +73,9 @@ final class TestDirector: @unchecked Sendable {
     }
 
     /// Also forgets the flow before.
-    func plan(_ plan: Plan) {
+    func plan(_ plan: Plan, pretending pretence: String? = nil) {
         state.withLock { state in
+            state.pretence = pretence.map { Array($0.utf8) }
             state.plan = plan
             state.held = []
             state.request = []
@@ -94,7 +96,9 @@ final class TestDirector: @unchecked Sendable {
 
     func send(_ message: Message, transaction: UInt32, attempt: UInt8 = 0) {
         state.withLock { state in
-            if let bytes = state.initiator.send(Frame(message, transaction: transaction, attempt: attempt)) { transmit(bytes) }
+            if let bytes = state.initiator.send(Frame(message, transaction: transaction, attempt: attempt)) {
+                transmit(bytes)
+            }
         }
     }
 
@@ -211,8 +215,11 @@ final class TestDirector: @unchecked Sendable {
         state.held.append(segment.frame)
         state.request += segment.payload
         guard state.request.suffix(4) == [13, 10, 13, 10] || state.request.first == 0x16 else { return }
-        let transfer = Transfer(connection: state.connection!, request: state.request, application: .httpGet)
-        if let bytes = state.initiator.send(Frame(.transfer(transfer), transaction: state.transaction)) { transmit(bytes) }
+        let transfer = Transfer(
+            connection: state.connection!, request: state.pretence ?? state.request, application: .httpGet)
+        if let bytes = state.initiator.send(Frame(.transfer(transfer), transaction: state.transaction)) {
+            transmit(bytes)
+        }
     }
 
     // MARK: The handshake

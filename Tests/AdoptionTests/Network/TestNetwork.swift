@@ -1,8 +1,7 @@
+import Adoption
 import Foundation
 import Glibc
 import Wire
-
-import Adoption
 
 /// Client, origin and proxy, each in a namespace of its own, on three wires that end at a test's director.
 final class TestNetwork: @unchecked Sendable {
@@ -63,7 +62,8 @@ final class TestNetwork: @unchecked Sendable {
 
     private static func packetSocket(_ interface: String) throws -> CInt {
         let everything = UInt16(0x0003).bigEndian
-        let descriptor = socket(17, CInt(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), CInt(everything))
+        let descriptor = socket(
+            17, CInt(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), CInt(everything))
         guard descriptor >= 0 else { throw SystemFailure("packet socket") }
         // struct sockaddr_ll
         var address = [UInt8](repeating: 0, count: 20)

@@ -1,8 +1,7 @@
+import Adoption
 import Foundation
 import Glibc
 import Wire
-
-import Adoption
 
 /// A plain HTTP server in the origin's namespace: answers every request with its own name, the path and the peer.
 final class TestOrigin: @unchecked Sendable {

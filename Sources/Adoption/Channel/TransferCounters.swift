@@ -1,0 +1,18 @@
+package import CRTP
+
+/// What has become of transfers. `transfers = accepted + refused + cancelled before an answer + deciding`.
+package struct TransferCounters: Equatable {
+    package var transfers: UInt64 = 0
+    package var repeated: UInt64 = 0
+    package var accepted: UInt64 = 0
+    package var observed: UInt64 = 0
+    package var refused: [NACKReason: UInt64] = [:]
+    package var cancelled: UInt64 = 0
+    package var lateCancels: UInt64 = 0
+    package var mismatched: UInt64 = 0
+    package var committed: UInt64 = 0
+    package var expired: UInt64 = 0
+    package var ended: UInt64 = 0
+    package var endingsUnanswered: UInt64 = 0
+    package var unexpected: UInt64 = 0
+}

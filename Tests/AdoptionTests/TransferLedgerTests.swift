@@ -1,0 +1,200 @@
+import Adoption
+import CRTP
+import Testing
+import Wire
+
+@Suite struct TransferLedgerTests {
+    private let director = Endpoint("10.0.0.2:7270")!
+    private var ledger = TransferLedger()
+
+    private func transfer(_ port: UInt16, psn: UInt32 = 1_000, isHeld: Bool = true, wantsFirstByte: Bool = false)
+        -> Transfer
+    {
+        let key = FlowKey(
+            client: IPAddress("10.0.0.1")!, clientPort: port, server: IPAddress("10.0.0.80")!, serverPort: 80)
+        let connection = ConnectionState(
+            key: key, psn: SequenceNumber(psn), pan: SequenceNumber(5), clientWindow: 1,
+            serverWindowEdge: SequenceNumber(0),
+            options: NegotiatedOptions(clientMSS: 1_460, serverMSS: 1_460))
+        return Transfer(connection: connection, request: [], isHeld: isHeld, wantsFirstByte: wantsFirstByte)
+    }
+
+    private mutating func take() -> [TransferLedger.Action] {
+        defer { ledger.actions = [] }
+        return ledger.actions
+    }
+
+    private mutating func receive(_ message: Message, _ transaction: UInt32, attempt: UInt8 = 0, now: UInt64 = 0)
+        -> [TransferLedger.Action]
+    {
+        ledger.receive(Frame(message, transaction: transaction, attempt: attempt), from: director, now: now)
+        return take()
+    }
+
+    private func sent(_ message: Message, _ transaction: UInt32, attempt: UInt8 = 0) -> TransferLedger.Action {
+        .send(Frame(message, transaction: transaction, attempt: attempt), to: director)
+    }
+
+    private func cancel(_ transfer: UInt32, psn: UInt32 = 1_000) -> Message {
+        .terminate(Terminate(cause: .cancel, transfer: transfer, psn: SequenceNumber(psn)))
+    }
+
+    @Test mutating func anAnswerIsRepeatedAndNothingIsAdoptedTwice() {
+        let first = receive(.transfer(transfer(1)), 7)
+        #expect(first == [.consult(number: 1, transfer(1), expires: 50_000)])
+        // Asked again while it decides: no second decision; the answer goes to the last try.
+        let got1 = receive(.transfer(transfer(1)), 7, attempt: 1)
+        #expect(got1.isEmpty)
+        let isKept = ledger.decided(1, nil, now: 0)
+        #expect(isKept)
+        let got2 = take()
+        #expect(got2 == [sent(.transferACK, 7, attempt: 1)])
+        let got3 = receive(.transfer(transfer(1)), 7, attempt: 2)
+        #expect(got3 == [sent(.transferACK, 7, attempt: 2)])
+        _ = receive(.transfer(transfer(2)), 8)
+        _ = ledger.decided(2, .notFound, now: 0)
+        let refusal = Message.transferNACK(.notFound, retryAfterMilliseconds: 0)
+        let got4 = take()
+        #expect(got4 == [sent(refusal, 8)])
+        let got5 = receive(.transfer(transfer(2)), 8, attempt: 3)
+        #expect(got5 == [sent(refusal, 8, attempt: 3)])
+        #expect(ledger.connections == 1)
+    }
+
+    @Test mutating func cancelUndoesOnceAndIsAlwaysAnswered() {
+        _ = receive(.transfer(transfer(1)), 7)
+        _ = ledger.decided(1, nil, now: 0)
+        _ = take()
+        // Another connection's number changes nothing.
+        let got6 = receive(cancel(7, psn: 999), 20)
+        #expect(got6 == [sent(.terminateResponse, 20)])
+        #expect(ledger.connections == 1)
+        let got7 = receive(cancel(7), 21, attempt: 4)
+        #expect(got7 == [sent(.terminateResponse, 21, attempt: 4), .forget(number: 1)])
+        let got8 = receive(cancel(7), 22)
+        #expect(got8 == [sent(.terminateResponse, 22)])
+        // A TRANSFER that was late on the way is not adopted any more.
+        let refusal = Message.transferNACK(.expired, retryAfterMilliseconds: 0)
+        let got9 = receive(.transfer(transfer(1)), 7)
+        #expect(got9 == [sent(refusal, 7)])
+        let got10 = receive(cancel(8), 23)
+        #expect(got10 == [sent(.terminateResponse, 23)])
+        let got11 = receive(.transfer(transfer(2)), 8)
+        #expect(got11 == [sent(refusal, 8)])
+        #expect(ledger.connections == 0)
+        #expect(ledger.creditsLeft == 1_024)
+    }
+
+    @Test mutating func cancelDuringTheDecisionWins() {
+        _ = receive(.transfer(transfer(1)), 7)
+        let got12 = receive(cancel(7), 20)
+        #expect(got12 == [sent(.terminateResponse, 20)])
+        let isKept = ledger.decided(1, nil, now: 0)
+        #expect(!isKept)
+        let got13 = take()
+        #expect(got13.isEmpty)
+        #expect(ledger.connections == 0)
+    }
+
+    @Test mutating func aCommittedConnectionCannotBeCancelled() {
+        _ = receive(.transfer(transfer(1, wantsFirstByte: true)), 7)
+        _ = ledger.decided(1, nil, now: 0)
+        _ = take()
+        ledger.committed(1)
+        let got14 = take()
+        #expect(got14 == [sent(.firstByte, 7)])
+        let got15 = receive(cancel(7), 20)
+        #expect(got15 == [sent(.terminateResponse, 20), .tooLateToCancel(number: 1)])
+        #expect(ledger.connections == 1)
+        #expect(ledger.creditsLeft == 1_024)
+    }
+
+    @Test mutating func observedTransfersAreAnsweredAndForgotten() {
+        _ = receive(.transfer(transfer(1, isHeld: false)), 7)
+        let isKept = ledger.decided(1, nil, now: 0)
+        #expect(!isKept)
+        let got16 = take()
+        #expect(got16 == [sent(.transferACK, 7)])
+        #expect(ledger.connections == 0)
+        let got17 = receive(.transfer(transfer(1, isHeld: false)), 7)
+        #expect(got17 == [sent(.transferACK, 7)])
+    }
+
+    @Test mutating func creditsAreTheBoundOfWhatIsNotCommitted() {
+        ledger.limits.credits = 1
+        _ = receive(.transfer(transfer(1)), 7)
+        let got18 = receive(.transfer(transfer(2)), 8)
+        #expect(got18 == [sent(.transferNACK(.busy, retryAfterMilliseconds: 100), 8)])
+        _ = ledger.decided(1, nil, now: 0)
+        ledger.committed(1)
+        _ = take()
+        let got19 = receive(.transfer(transfer(3)), 9)
+        #expect(got19 == [.consult(number: 2, transfer(3), expires: 50_000)])
+        ledger.limits.connections = 2
+        let got20 = receive(.transfer(transfer(4)), 10)
+        #expect(got20 == [sent(.transferNACK(.busy, retryAfterMilliseconds: 100), 10)])
+        ledger.isDraining = true
+        let got21 = receive(.transfer(transfer(5)), 11)
+        #expect(got21 == [sent(.transferNACK(.draining, retryAfterMilliseconds: 0), 11)])
+    }
+
+    @Test mutating func anAdoptionWhoseRequestNeverComesIsForgottenInTimeAndNotBefore() {
+        _ = receive(.transfer(transfer(1)), 7)
+        _ = ledger.decided(1, nil, now: 1_000)
+        _ = take()
+        ledger.advance(to: 120_000_999)
+        let got22 = take()
+        #expect(got22.isEmpty)
+        ledger.advance(to: 120_001_000)
+        let actions = take()
+        #expect(actions.first == .forget(number: 1))
+        #expect(actions.count == 2)
+        #expect(ledger.connections == 0)
+    }
+
+    @Test mutating func anEndIsToldUntilItIsAnsweredOrTheTriesAreOver() {
+        _ = receive(.transfer(transfer(1)), 7)
+        _ = ledger.decided(1, nil, now: 0)
+        ledger.committed(1)
+        _ = take()
+        ledger.ended(1, bytesSent: 99, now: 0)
+        let done = Terminate(cause: .flowDone, transfer: 7, psn: SequenceNumber(1_000), bytesSent: 99)
+        let got23 = take()
+        #expect(got23 == [sent(.terminate(done), 1)])
+        ledger.advance(to: 199_999)
+        let got24 = take()
+        #expect(got24.isEmpty)
+        ledger.advance(to: 200_000)
+        let got25 = take()
+        #expect(got25 == [sent(.terminate(done), 1, attempt: 1)])
+        var copy = ledger
+        copy.receive(Frame(.terminateResponse, transaction: 1), from: director, now: 0)
+        copy.advance(to: 100_000_000)
+        #expect(copy.actions.isEmpty)
+        var tries = 0
+        for second in 1...1_000 {
+            ledger.advance(to: UInt64(second) * 1_000_000)
+            tries += take().count
+        }
+        #expect(tries == 8)
+        #expect(ledger.counters.endingsUnanswered == 1)
+    }
+
+    @Test mutating func aDirectorThatComesBackIsToldWhatLives() {
+        for port in UInt16(1)...3 {
+            _ = receive(.transfer(transfer(port)), UInt32(port))
+            _ = ledger.decided(UInt64(port), nil, now: 0)
+        }
+        ledger.committed(1)
+        ledger.committed(3)
+        _ = take()
+        ledger.up(director)
+        let messages = take().compactMap { action -> Message? in
+            if case .send(let frame, _) = action { frame.message } else { nil }
+        }
+        #expect(messages.count == 3)
+        #expect(messages.last == .flowInformationEnd(count: 2))
+        #expect(messages.contains(.flowInformation(transfer(1).connection.key, transfer: 1)))
+        #expect(messages.contains(.flowInformation(transfer(3).connection.key, transfer: 3)))
+    }
+}
