@@ -56,7 +56,7 @@ def play(wanted, keep):
     results = []
     try:
         print(f"demo: building the laboratory in {directory}", flush=True)
-        for name, size in (("cached.bin", 64), ("narrow.bin", 24), ("huge.bin", 1024)):
+        for name, size in (("cached.bin", 64), ("narrow.bin", 48), ("huge.bin", 1024)):
             if any(scenario.__name__ in {"cached.bin": "cached", "narrow.bin": "pmtu", "huge.bin": "restart"}[name]
                    for scenario in wanted):
                 laboratory.content.add(name, size * MEBIBYTE, cached=True)

@@ -84,10 +84,10 @@ class Chaos(LaboratoryCase):
         found = {}
         with open(self.services.path("director.log"), errors="replace") as file:
             for line in file:
-                match = re.search(r"^(\S+) .*transfer committed.* proxy=(\S+).*:(\d+) > ", line)
+                match = re.search(r"^(\S+) \w+ transfer committed .*:(\d+) > .* proxy=(\S+)", line)
                 if match:
                     when = datetime.datetime.fromisoformat(match[1].replace("Z", "+00:00")).timestamp()
-                    found.setdefault(int(match[3]), []).append((when, match[2]))
+                    found.setdefault(int(match[2]), []).append((when, match[3]))
         return found
 
     def is_empty(self):

@@ -6,7 +6,7 @@ MEBIBYTE = 1 << 20
 
 
 class Scenarios(LaboratoryCase):
-    files = {"cached.bin": (16 * MEBIBYTE, True), "narrow.bin": (24 * MEBIBYTE, True), "huge.bin": (512 * MEBIBYTE, True)}
+    files = {"cached.bin": (16 * MEBIBYTE, True), "narrow.bin": (48 * MEBIBYTE, True), "huge.bin": (512 * MEBIBYTE, True)}
 
     def tearDown(self):
         self.assertNothingHeld()
