@@ -30,7 +30,7 @@ let dpdkCompile = packageConfig("--cflags", "libdpdk")
 /// Only the libraries that the shim calls: the drivers are plug-ins that EAL loads by itself.
 let dpdkLink = [
     "-lrte_ethdev", "-lrte_mbuf", "-lrte_mempool", "-lrte_ring", "-lrte_eal", "-lrte_kvargs", "-lrte_net",
-    "-lrte_telemetry", "-lrte_pdump", "-lnuma",
+    "-lrte_telemetry", "-lrte_pdump", "-lrte_net_ring", "-lnuma",
 ]
 
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("MemberImportVisibility")]
@@ -132,7 +132,8 @@ let package = Package(
         .testTarget(
             name: "FastPathTests", dependencies: ["FastPath", "InterCore", "Wire", "CDPDKShim"],
             swiftSettings: seesDPDK, linkerSettings: linksDPDK),
-        .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "CRTP", "StrictYAML", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "AdoptionTests", dependencies: ["Adoption", "CRTP", "StrictYAML", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "OperatorTests",
             dependencies: [

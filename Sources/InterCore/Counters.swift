@@ -21,7 +21,9 @@ public enum Counter: Int, CaseIterable, Sendable {
     case holdsStarted, holdsCommitted, holdsAborted, holdsRefusedBound, holdsRefusedControlDead
     case originResetsSent, tombstoneResetsSent, optionsMuted, segmentsClamped
     case icmpToProxy, retransmissionsAbsorbed, recoveryWithheld, bypassed
-    case staleCommands, eventRingFull
+    case staleCommands
+    /// The last one: gauges lie behind it (`allCases` would build an array on the packet way).
+    case eventRingFull
 }
 
 /// One worker's counters and gauges: written by that worker alone, read by anyone, never reset.
@@ -54,8 +56,8 @@ public struct CounterBlock: @unchecked Sendable {
     }
 
     @inlinable public subscript(gauge: Gauge) -> UInt64 {
-        get { base[Counter.allCases.count + gauge.rawValue] }
-        nonmutating set { base[Counter.allCases.count + gauge.rawValue] = newValue }
+        get { base[Counter.eventRingFull.rawValue &+ 1 &+ gauge.rawValue] }
+        nonmutating set { base[Counter.eventRingFull.rawValue &+ 1 &+ gauge.rawValue] = newValue }
     }
 }
 

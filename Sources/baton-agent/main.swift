@@ -2,6 +2,7 @@ import Adoption
 import ArgumentParser
 import Foundation
 import Logging
+import Operator
 import StrictYAML
 
 struct BatonAgent: ParsableCommand {
@@ -62,12 +63,8 @@ struct BatonAgent: ParsableCommand {
     }
 
     private func serve(_ configuration: AgentConfiguration) throws {
-        LoggingSystem.bootstrap { label in
-            var handler = BoundedLogHandler(
-                StreamLogHandler.standardError(label: label), linesPerSecond: configuration.log.linesPerSecond)
-            handler.logLevel = Logger.Level(rawValue: configuration.log.level) ?? .info
-            return handler
-        }
+        LineLogHandler.bootstrap(
+            level: configuration.log.level, sink: LogSink(linesPerSecond: configuration.log.linesPerSecond))
         // Before any thread is started, so that all inherit it: signals are taken here alone.
         var signals = sigset_t()
         sigemptyset(&signals)

@@ -17,7 +17,8 @@ struct Director {
     init(_ configuration: DirectorConfiguration, keys: KeyRing, eal: [String]) throws {
         self.configuration = configuration
         self.keys = keys
-        LineLogHandler.bootstrap(level: configuration.logLevel)
+        LineLogHandler.bootstrap(
+            level: configuration.logLevel, sink: LogSink(linesPerSecond: configuration.logLinesPerSecond))
         logger = Logger(label: "batond")
         try Environment.start(["batond"] + eal)
     }

@@ -21,6 +21,7 @@ class LaboratoryCase(unittest.TestCase):
     relayed = ("far",)
     queues = 1
     workers = 1
+    worker_options = {}
     #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
     files = {}
 
@@ -31,6 +32,7 @@ class LaboratoryCase(unittest.TestCase):
         cls.laboratory = Laboratory(cls.directory, "bt-test", cls.relayed, cls.queues)
         cls.services = cls.laboratory.services
         cls.topology = cls.laboratory.topology
+        cls.services.worker_options = cls.worker_options
         try:
             for name, (size, cached) in cls.files.items():
                 cls.laboratory.content.add(name, size, cached)

@@ -17,6 +17,8 @@ REQUESTS = 10_000
 
 class Chaos(LaboratoryCase):
     files = {"object.bin": (24 << 10, True)}
+    #: Entries go soon, so that "back to zero" is a matter of seconds.
+    worker_options = {"lifetimes": "{ closed: 2s, idle: 5s }"}
 
     def test_agents_killed_and_restarted_under_load(self):
         choice = random.Random(int(os.environ.get("BATON_SEED", "11")))

@@ -116,7 +116,8 @@ class Laboratory:
     def _reason(self):
         transfers = self.services.ctl("transfers", "--limit", "1")
         if not transfers:
-            return ""
+            # A director that has just started has only heard of flows.
+            return "announced by the agent"
         last = transfers[0]
         return last["reason"] or last["state"]
 

@@ -57,6 +57,8 @@ class Services:
         self.directory = directory
         self.content = content
         self.processes = {}
+        #: More keys of the director's `workers` section.
+        self.worker_options = {}
         self.key = os.path.join(directory, "key1")
         with open(self.key, "w") as file:
             file.write(secrets.token_hex(32) + "\n")
@@ -144,6 +146,7 @@ crtp:
   directors: [{addresses.v4('director')}]
   key-files: {{ 1: {self.key} }}
 access-log: {self.path(f'{name}-access.log')}
+log: {{ lines-per-second: 100000 }}
 catalogue:
   - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {self.content.proxy} }}
   - {{ origins: {origins(443)}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
@@ -162,18 +165,19 @@ catalogue:
 
     # MARK: director
 
-    #: Where a test wants another rule or bound, it replaces this text's parts.
-    def director_configuration(self, workers=1, extra=""):
+    def director_configuration(self, workers=1):
+        options = "".join(f", {key}: {value}" for key, value in self.worker_options.items())
         clients = [f"net_af_xdp{index},iface=dc,start_queue={index}" for index in range(workers)]
         servers = [f"net_af_xdp{index + workers},iface=ds,start_queue={index}" for index in range(workers)]
         proxies = "\n".join(
             f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}" }}' for name in PROXIES)
         return f"""
 name: director
+log-lines-per-second: 100000
 ports:
   client: {json.dumps(clients)}
   server: {json.dumps(servers)}
-workers: {{ count: {workers}, flows: 65536, idle: adaptive }}
+workers: {{ count: {workers}, flows: 65536, idle: adaptive{options} }}
 crtp:
   listen: {addresses.v4('director')}:0
   keys: {{ 1: {self.key} }}
@@ -187,11 +191,10 @@ rules:
   - {{ name: web, ports: [80], application: [http-get] }}
   - {{ name: tls, ports: [443], application: [tls] }}
 control: {{ socket: {self.path('batond.sock')} }}
-{extra}"""
+"""
 
-    def start_director(self, workers=1, wait_for=("p1", "p2"), extra="", configuration=None):
-        text = configuration or self.director_configuration(workers, extra)
-        configuration = self.write("batond.yaml", text)
+    def start_director(self, workers=1, wait_for=PROXIES):
+        configuration = self.write("batond.yaml", self.director_configuration(workers))
         cpus = os.cpu_count() or 1
         lcores = ",".join(f"{index}@{min(index, cpus - 1) if index else 0}" for index in range(workers + 1))
         memory = ["--in-memory", "--socket-mem", "192"] if free_hugepages() >= 128 else ["--no-huge", "-m", "192"]

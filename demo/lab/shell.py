@@ -74,6 +74,7 @@ class Process:
         """As a crash would: no chance to clean up."""
         self.signal(signal.SIGKILL)
         self._popen.wait(10)
+        self._file.close()
 
     def stop(self, seconds=10):
         """Asks the process to end; kills it when it does not."""
@@ -88,4 +89,7 @@ class Process:
         return self._popen.returncode
 
     def wait(self, seconds):
-        return self._popen.wait(seconds)
+        """Waits for the end and returns the exit code; subprocess.TimeoutExpired when it does not come."""
+        code = self._popen.wait(seconds)
+        self._file.close()
+        return code

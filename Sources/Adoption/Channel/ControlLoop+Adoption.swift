@@ -9,7 +9,10 @@ extension ControlLoop {
         case .refuse(let reason):
             logger.debug(
                 "transfer refused",
-                metadata: ["transfer": "\(number)", "flow": "\(transfer.connection.key)", "reason": "\(reason)"])
+                metadata: [
+                    "transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)",
+                    "reason": "\(reason)",
+                ])
             _ = ledger.decided(number, reason, now: now)
         case .askCache(let cache, let question):
             asked[number] = (transfer, expires)
@@ -38,13 +41,16 @@ extension ControlLoop {
             logger.info(
                 "adopted",
                 metadata: [
-                    "transfer": "\(number)", "transaction": "\(ledger.transaction(of: number))",
+                    "transfer": "\(ledger.transaction(of: number))",
                     "flow": "\(transfer.connection.key)",
                 ])
         } catch {
             logger.warning(
                 "cannot adopt",
-                metadata: ["transfer": "\(number)", "flow": "\(transfer.connection.key)", "error": "\(error)"])
+                metadata: [
+                    "transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)",
+                    "error": "\(error)",
+                ])
             let reason: NACKReason =
                 switch error {
                 case .tupleInUse: .tupleInUse
@@ -65,17 +71,19 @@ extension ControlLoop {
         guard count > 0, let connection = ledger.connection(of: number) else {
             services.adopter.forget(descriptor)
             ledger.ended(number, bytesSent: 0, now: monotonicMicroseconds())
-            logger.info("client left before its request came", metadata: ["transfer": "\(number)"])
+            logger.info(
+                "client left before its request came", metadata: ["transfer": "\(ledger.transaction(of: number))"])
             return
         }
         do {
             try services.adopter.commit(descriptor)
         } catch {
-            logger.error("cannot commit", metadata: ["transfer": "\(number)", "error": "\(error)"])
+            logger.error(
+                "cannot commit", metadata: ["transfer": "\(ledger.transaction(of: number))", "error": "\(error)"])
         }
         let transaction = ledger.transaction(of: number)
         ledger.committed(number)
-        logger.info("committed", metadata: ["transfer": "\(number)", "transaction": "\(transaction)"])
+        logger.info("committed", metadata: ["transfer": "\(transaction)"])
         services.serve(
             AdoptedConnection(number: number, descriptor: descriptor, key: connection.key, transaction: transaction))
     }

@@ -14,6 +14,7 @@ package final class AccessLog: Sendable {
         package var bytes: Int
         package var referrer: String?
         package var userAgent: String?
+        /// The transaction of its TRANSFER: the director's name for it.
         package var transfer: UInt64
         /// `document`, `cache`, `origin` or `relay`.
         package var answeredBy: String

@@ -34,7 +34,7 @@ package final class ConnectionServer: Sendable {
                     let idle = TimeAmount.microseconds(Int64(self.settings.idleMicroseconds))
                     try channel.pipeline.syncOperations.addHandlers([
                         SentMeter(sent), IdleStateHandler(allTimeout: idle), IdleCloser(),
-                        FirstHead(connection, server: self),
+                        FirstHead(connection, server: self, sent: sent),
                     ])
                 }
             }
@@ -45,13 +45,14 @@ package final class ConnectionServer: Sendable {
                 channel.closeFuture.whenComplete { _ in
                     self.live.withLock { $0[connection.number] = nil }
                     self.logger.info(
-                        "connection over", metadata: ["transfer": "\(connection.number)", "bytes": "\(sent.value)"])
+                        "connection over",
+                        metadata: ["transfer": "\(connection.transaction)", "bytes": "\(sent.value)"])
                     ended(sent.value)
                 }
             case .failure(let error):
                 self.logger.warning(
                     "connection lost before it was served",
-                    metadata: ["transfer": "\(connection.number)", "error": "\(error)"])
+                    metadata: ["transfer": "\(connection.transaction)", "error": "\(error)"])
                 ended(0)
             }
         }

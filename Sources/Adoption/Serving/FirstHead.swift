@@ -16,13 +16,15 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
     private static let limit = 65_536
     private let connection: AdoptedConnection
     private let server: ConnectionServer
+    private let sent: SentBytes
     private var received = ByteBuffer()
     private var isDecided = false
     private var inputIsClosed = false
 
-    init(_ connection: AdoptedConnection, server: ConnectionServer) {
+    init(_ connection: AdoptedConnection, server: ConnectionServer, sent: SentBytes) {
         self.connection = connection
         self.server = server
+        self.sent = sent
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -60,7 +62,7 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
         }
         let answer = server.catalogue.answer(question)
         switch answer {
-        case .relay(let relay): tunnel(context, to: relay)
+        case .relay(let relay): tunnel(context, to: relay, host: question.host, answeredBy: "relay")
         case .document, .askCache: serveHTTP(context)
         case .refused(.notFound) where !request.application.isDisjoint(with: [.httpGet, .httpOther]): serveHTTP(context)
         case .refused(let reason): tunnelToOrigin(context, "\(reason)")
@@ -96,15 +98,17 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func tunnelToOrigin(_ context: ChannelHandlerContext, _ reason: String) {
         server.logger.notice(
-            "the first request is the origin's", metadata: ["transfer": "\(connection.number)", "reason": "\(reason)"])
-        tunnel(context, to: RelaySite(target: .address(connection.origin)))
+            "the first request is the origin's",
+            metadata: ["transfer": "\(connection.transaction)", "reason": "\(reason)"])
+        tunnel(context, to: RelaySite(target: .address(connection.origin)), host: "", answeredBy: "origin")
     }
 
     /// The connection's bytes, from the first one, go to another server as they are.
-    private func tunnel(_ context: ChannelHandlerContext, to relay: RelaySite) {
+    private func tunnel(_ context: ChannelHandlerContext, to relay: RelaySite, host: String, answeredBy: String) {
         isDecided = true
+        logWhenOver(context.channel, host: host, answeredBy: answeredBy)
         guard server.upstreams.take() else {
-            server.logger.warning("no upstream connection is left", metadata: ["transfer": "\(connection.number)"])
+            server.logger.warning("no upstream connection is left", metadata: ["transfer": "\(connection.transaction)"])
             context.close(promise: nil)
             return
         }
@@ -132,9 +136,25 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
                 budget.giveBack()
                 self.server.logger.warning(
                     "cannot reach the server behind",
-                    metadata: ["transfer": "\(self.connection.number)", "error": "\(error)"])
+                    metadata: ["transfer": "\(self.connection.transaction)", "error": "\(error)"])
                 context.close(promise: nil)
             }
+        }
+    }
+
+    /// A tunnel's requests are not for this agent to see: its access log has one line for the whole connection, with
+    /// the method that HTTP has for such a thing.
+    private func logWhenOver(_ channel: any Channel, host: String, answeredBy: String) {
+        let (connection, sent, log) = (connection, sent, server.accessLog)
+        channel.closeFuture.whenComplete { _ in
+            log.write(
+                AccessLog.Entry(
+                    client: "\(connection.client.address)", method: "CONNECT",
+                    target: "\(host.isEmpty ? "\(connection.origin.address)" : host):\(connection.origin.port)",
+                    version: "tunnel",
+                    status: 200, bytes: Int(sent.value), referrer: nil, userAgent: nil,
+                    transfer: UInt64(connection.transaction),
+                    answeredBy: answeredBy))
         }
     }
 

@@ -107,7 +107,7 @@ final class RequestHandler: ChannelDuplexHandler {
                 client: "\(connection.client.address)", method: head.method.rawValue, target: head.uri,
                 version: "HTTP/\(head.version.major).\(head.version.minor)", status: status, bytes: record.bytes,
                 referrer: head.headers.first(name: "referer"), userAgent: head.headers.first(name: "user-agent"),
-                transfer: connection.number, answeredBy: record.answeredBy))
+                transfer: UInt64(connection.transaction), answeredBy: record.answeredBy))
     }
 
     // MARK: Flow control and endings
@@ -146,7 +146,8 @@ final class RequestHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        server.logger.debug("connection error", metadata: ["transfer": "\(connection.number)", "error": "\(error)"])
+        server.logger.debug(
+            "connection error", metadata: ["transfer": "\(connection.transaction)", "error": "\(error)"])
         context.close(promise: nil)
     }
 }

@@ -93,6 +93,13 @@ int shim_port_set_link(uint16_t port, bool up);
  * and packet sockets, TAP devices. DPDK does not give them out. Returns how many. */
 int shim_pollable_descriptors(int *_Nonnull descriptors, int capacity);
 
+/* Makes, but does not configure, a port that receives what is put on `*inbound` and puts what it transmits on `*outbound`; returns its
+ * number or a negative errno. */
+int shim_ring_port(const char *_Nonnull name, unsigned capacity, struct rte_ring *_Nullable *_Nonnull inbound,
+                   struct rte_ring *_Nullable *_Nonnull outbound);
+int shim_ring_put(struct rte_ring *_Nonnull ring, struct rte_mbuf *_Nonnull packet);
+struct rte_mbuf *_Nullable shim_ring_take(struct rte_ring *_Nonnull ring);
+
 /* A flag that another thread sets: read anew each time. */
 static inline int shim_load_flag(const int *_Nonnull flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
 static inline void shim_store_flag(int *_Nonnull flag, int value) { __atomic_store_n(flag, value, __ATOMIC_RELAXED); }

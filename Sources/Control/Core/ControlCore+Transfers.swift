@@ -6,8 +6,12 @@ internal import Wire
 extension ControlCore {
     package mutating func decide(_ request: HeldRequest, isHeld: Bool, payload: UnsafeRawBufferPointer, now: UInt64) {
         if isBypassed { return decline(request, isHeld, .bypassed) }
-        // The same hold twice: the first one's transfer goes on.
-        if isHeld, transfers.slot(handle: request.handle) != nil { return counters.add(.strayEvent) }
+        if isHeld, let slot = transfers.slot(handle: request.handle) {
+            // The same hold twice: the first one's transfer goes on. Another request of a flow whose adoption is still
+            // being called back is the origin's.
+            if transfers[slot].machine.state.isPending { return counters.add(.strayEvent) }
+            return decline(request, isHeld, .recallUnderWay)
+        }
         switch policy.decide(request, payload: payload) {
         case .decline(let reason): decline(request, isHeld, reason)
         case .ask(let rule): ask(request, rule: rule, isHeld: isHeld, payload: payload, now: now)

@@ -15,6 +15,8 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public var routes: [Route] = []
     public var control = ControlSocketSettings()
     public var logLevel = "info"
+    /// Lines beyond this are counted, not written.
+    public var logLinesPerSecond = 100
 
     public init() {}
 

@@ -28,6 +28,7 @@ package struct ProxyRecord: Sendable {
     package var pending = 0
     package var committed = 0
     package var committedAtStatus = 0
+    package var pendingAtStatus = 0
     package var acks: UInt64 = 0
     package var nacks: UInt64 = 0
     package var timeouts: UInt64 = 0
@@ -69,8 +70,11 @@ package struct ProxyRecord: Sendable {
     package var isDraining: Bool { isDrained || status?.isDraining == true }
     package var isSuspect: Bool { consecutiveTimeouts >= Self.suspectAfterTimeouts }
 
-    /// Transfers that may be under way at once, by the agent's latest word.
-    package var credits: Int { Int(status?.credits ?? agent?.credits ?? 0) }
+    /// Transfers that may be under way at once: what the agent had left at its latest word, and what was under way then.
+    package var credits: Int {
+        guard let status else { return Int(agent?.credits ?? 0) }
+        return Int(status.credits) + pendingAtStatus
+    }
 
     /// True when the proxy can be asked for a connection that needs these capabilities.
     package func isEligible(for needs: Capabilities, now: UInt64) -> Bool {
@@ -86,6 +90,7 @@ package struct ProxyRecord: Sendable {
     package mutating func update(_ latest: AgentStatus) {
         status = latest
         committedAtStatus = committed
+        pendingAtStatus = pending
         consecutiveTimeouts = min(consecutiveTimeouts, Self.suspectAfterTimeouts - 1)
     }
 

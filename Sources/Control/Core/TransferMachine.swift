@@ -17,19 +17,19 @@ package struct TransferMachine: Hashable, Sendable {
     /// How it ended for the client, once that is known.
     package private(set) var outcome: TransferOutcome?
 
-    private var firstSentAt: UInt64 = 0
-    private var secondSentAt: UInt64 = 0
-    private var deadline: UInt64 = 0
+    var firstSentAt: UInt64 = 0
+    var secondSentAt: UInt64 = 0
+    var deadline: UInt64 = 0
     /// The worker has said that the hold ended at the origin.
-    private var isAborted = false
+    var isAborted = false
     /// The first answer to TRANSFER has been measured.
-    private var isSampled = false
+    var isSampled = false
     /// The worker's word for the commit has come (in `committed`).
-    private var isConfirmed = false
-    private var isOriginReset = false
-    private var cause = Terminate.Cause.cancel
-    private var recallingSince: UInt64 = 0
-    private var recallDelayMicroseconds: UInt64 = 0
+    var isConfirmed = false
+    var isOriginReset = false
+    var cause = Terminate.Cause.cancel
+    var recallingSince: UInt64 = 0
+    var recallDelayMicroseconds: UInt64 = 0
 
     package init(isHeld: Bool, wantsFirstByte: Bool, timing: TransferTiming) {
         state = isHeld ? .asking : .observing
@@ -79,7 +79,7 @@ package struct TransferMachine: Hashable, Sendable {
 // MARK: What every state may do
 
 extension TransferMachine {
-    private mutating func move(to next: TransferState, _ actions: inout [TransferAction]) {
+    mutating func move(to next: TransferState, _ actions: inout [TransferAction]) {
         state = next
         guard next == .ended else { return }
         actions.append(.cancelTimer)
@@ -87,17 +87,17 @@ extension TransferMachine {
     }
 
     /// Says once how it ended for the client.
-    private mutating func decide(_ ending: TransferOutcome, _ actions: inout [TransferAction]) {
+    mutating func decide(_ ending: TransferOutcome, _ actions: inout [TransferAction]) {
         guard outcome == nil else { return }
         outcome = ending
         actions.append(.decided(ending))
     }
 
     /// An answer counts when it names a copy of TRANSFER that was sent.
-    private func isValid(_ attempt: UInt8) -> Bool { attempt < attempts }
+    func isValid(_ attempt: UInt8) -> Bool { attempt < attempts }
 
     /// Measures the first answer: from the copy that it names.
-    private mutating func sample(_ attempt: UInt8, _ now: UInt64, _ actions: inout [TransferAction]) {
+    mutating func sample(_ attempt: UInt8, _ now: UInt64, _ actions: inout [TransferAction]) {
         guard !isSampled else { return }
         isSampled = true
         let sent = attempt == 0 ? firstSentAt : secondSentAt
@@ -105,7 +105,7 @@ extension TransferMachine {
     }
 
     /// Gives the request to the origin; the agent has nothing, or has said so.
-    private mutating func release(_ ending: TransferOutcome, _ now: UInt64, _ actions: inout [TransferAction]) {
+    mutating func release(_ ending: TransferOutcome, _ now: UInt64, _ actions: inout [TransferAction]) {
         decide(ending, &actions)
         actions.append(.verdictOrigin)
         actions.append(.setTimer(at: now + timing.confirmationMicroseconds))
@@ -113,7 +113,7 @@ extension TransferMachine {
     }
 
     /// Calls the agent back: TERMINATE now, and again until it is answered.
-    private mutating func recall(_ cause: Terminate.Cause, _ now: UInt64, _ actions: inout [TransferAction]) {
+    mutating func recall(_ cause: Terminate.Cause, _ now: UInt64, _ actions: inout [TransferAction]) {
         self.cause = cause
         recallingSince = now
         recallDelayMicroseconds = timing.recallMicroseconds
@@ -123,13 +123,13 @@ extension TransferMachine {
     }
 
     /// TERMINATE is answered, or needless: stays a while for datagrams that are late.
-    private mutating func linger(_ now: UInt64, _ actions: inout [TransferAction]) {
+    mutating func linger(_ now: UInt64, _ actions: inout [TransferAction]) {
         actions.append(.setTimer(at: now + timing.lingerMicroseconds))
         move(to: .recalled, &actions)
     }
 
     /// An ACK for a request that the origin has: the adoption must go.
-    private mutating func lateACK(_ attempt: UInt8, _ now: UInt64, _ actions: inout [TransferAction]) {
+    mutating func lateACK(_ attempt: UInt8, _ now: UInt64, _ actions: inout [TransferAction]) {
         guard isValid(attempt) else { return }
         if !isSampled { actions.append(.countLateACK) }
         sample(attempt, now, &actions)
@@ -137,183 +137,9 @@ extension TransferMachine {
     }
 }
 
-// MARK: One function a state
-
-extension TransferMachine {
-    private mutating func observing(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
-        switch event {
-        case .ack(let attempt):
-            guard isValid(attempt) else { return }
-            sample(attempt, now, &actions)
-            decide(.init(.observedACK), &actions)
-            move(to: .ended, &actions)
-        case .nack(let attempt, let reason):
-            guard isValid(attempt) else { return }
-            sample(attempt, now, &actions)
-            decide(.init(.observedNACK, nack: reason), &actions)
-            move(to: .ended, &actions)
-        case .timer:
-            if retransmitted(now, &actions) { return }
-            actions.append(.countTimeout(sentAt: firstSentAt))
-            decide(.init(.observedTimeout), &actions)
-            move(to: .ended, &actions)
-        case .channelDown:
-            decide(.init(.channelDown), &actions)
-            move(to: .ended, &actions)
-        case .committed, .aborted, .flowEnded, .firstByte, .flowDone, .terminateResponse: break
-        }
-    }
-
-    private mutating func asking(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
-        switch event {
-        case .ack(let attempt):
-            guard isValid(attempt) else { return }
-            sample(attempt, now, &actions)
-            actions.append(.verdictProxy(resetOrigin: !wantsFirstByte))
-            actions.append(.setTimer(at: now + timing.confirmationMicroseconds))
-            move(to: .granting, &actions)
-        case .nack(let attempt, let reason):
-            guard isValid(attempt) else { return }
-            sample(attempt, now, &actions)
-            release(.init(.nack, nack: reason), now, &actions)
-        case .timer:
-            if retransmitted(now, &actions) { return }
-            actions.append(.countTimeout(sentAt: firstSentAt))
-            decide(.init(.timeout), &actions)
-            actions.append(.verdictOrigin)
-            recall(.cancel, now, &actions)
-        case .aborted(let reason):
-            isAborted = true
-            decide(.init(.aborted, abort: reason), &actions)
-            recall(.cancel, now, &actions)
-        case .flowDone:
-            release(.init(.agentGone), now, &actions)
-        case .channelDown(.restarted):
-            release(.init(.channelDown), now, &actions)
-        case .channelDown:
-            decide(.init(.channelDown), &actions)
-            actions.append(.verdictOrigin)
-            recall(.cancel, now, &actions)
-        case .committed, .flowEnded, .firstByte, .terminateResponse: break
-        }
-    }
-
-    private mutating func granting(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
-        switch event {
-        case .committed:
-            isConfirmed = true
-            enterCommitted(now, &actions)
-        case .aborted(let reason):
-            isAborted = true
-            decide(.init(.aborted, abort: reason), &actions)
-            recall(.late, now, &actions)
-        case .timer:
-            actions.append(.countUnconfirmed)
-            enterCommitted(now, &actions)
-        case .flowEnded:
-            decide(.init(.committed), &actions)
-            move(to: .ended, &actions)
-        case .firstByte:
-            resetOrigin(&actions)
-        case .flowDone:
-            decide(.init(.committed), &actions)
-            close(now, &actions)
-        case .ack, .nack, .terminateResponse, .channelDown: break
-        }
-    }
-
-    private mutating func releasing(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
-        switch event {
-        case .ack(let attempt):
-            lateACK(attempt, now, &actions)
-        case .aborted:
-            move(to: .ended, &actions)
-        case .timer:
-            actions.append(.countUnconfirmed)
-            move(to: .ended, &actions)
-        case .nack, .committed, .flowEnded, .firstByte, .flowDone, .terminateResponse, .channelDown: break
-        }
-    }
-
-    private mutating func recalling(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
-        switch event {
-        case .ack(let attempt):
-            guard cause != .late else { return }
-            lateACK(attempt, now, &actions)
-        case .nack(let attempt, _):
-            guard isValid(attempt), cause != .late else { return }
-            sample(attempt, now, &actions)
-            linger(now, &actions)
-        case .timer:
-            guard now - recallingSince < timing.recallLimitMicroseconds else {
-                actions.append(.countUnanswered)
-                move(to: .ended, &actions)
-                return
-            }
-            recallDelayMicroseconds = min(recallDelayMicroseconds * 2, timing.recallCeilingMicroseconds)
-            actions.append(.terminate(cause))
-            actions.append(.setTimer(at: now + recallDelayMicroseconds))
-        case .aborted:
-            isAborted = true
-        case .flowDone, .terminateResponse:
-            linger(now, &actions)
-        case .channelDown(.restarted):
-            linger(now, &actions)
-        case .channelDown, .committed, .flowEnded, .firstByte: break
-        }
-    }
-
-    private mutating func recalled(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
-        switch event {
-        case .ack(let attempt):
-            lateACK(attempt, now, &actions)
-        case .aborted:
-            isAborted = true
-        case .timer:
-            if !isAborted { actions.append(.countUnconfirmed) }
-            move(to: .ended, &actions)
-        case .nack, .committed, .flowEnded, .firstByte, .flowDone, .terminateResponse, .channelDown: break
-        }
-    }
-
-    private mutating func committed(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
-        switch event {
-        case .committed:
-            isConfirmed = true
-        case .aborted(let reason):
-            guard !isConfirmed else { return }
-            isAborted = true
-            actions.append(.countMisjudged(reason))
-            recall(.late, now, &actions)
-        case .timer:
-            resetOrigin(&actions)
-            if now >= deadline && !isConfirmed {
-                move(to: .ended, &actions)
-            } else if !isConfirmed {
-                actions.append(.setTimer(at: deadline))
-            }
-        case .flowEnded:
-            move(to: .ended, &actions)
-        case .firstByte:
-            resetOrigin(&actions)
-        case .flowDone:
-            close(now, &actions)
-        case .ack, .nack, .terminateResponse, .channelDown: break
-        }
-    }
-
-    private mutating func closing(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
-        switch event {
-        case .flowEnded, .aborted, .timer:
-            move(to: .ended, &actions)
-        case .ack, .nack, .committed, .firstByte, .flowDone, .terminateResponse, .channelDown: break
-        }
-    }
-}
-
 extension TransferMachine {
     /// Inside TO: sends the second copy of TRANSFER, or waits on. False at the deadline.
-    private mutating func retransmitted(_ now: UInt64, _ actions: inout [TransferAction]) -> Bool {
+    mutating func retransmitted(_ now: UInt64, _ actions: inout [TransferAction]) -> Bool {
         guard now < deadline else { return false }
         if attempts == 1 {
             attempts = 2
@@ -325,7 +151,7 @@ extension TransferMachine {
     }
 
     /// The flow is the proxy's. A timer remains where a `firstByte` is awaited, or the worker's word.
-    private mutating func enterCommitted(_ now: UInt64, _ actions: inout [TransferAction]) {
+    mutating func enterCommitted(_ now: UInt64, _ actions: inout [TransferAction]) {
         decide(.init(.committed), &actions)
         deadline = now + timing.forgetMicroseconds
         if wantsFirstByte && !isOriginReset {
@@ -338,13 +164,13 @@ extension TransferMachine {
         move(to: .committed, &actions)
     }
 
-    private mutating func resetOrigin(_ actions: inout [TransferAction]) {
+    mutating func resetOrigin(_ actions: inout [TransferAction]) {
         guard wantsFirstByte, !isOriginReset else { return }
         isOriginReset = true
         actions.append(.resetOrigin)
     }
 
-    private mutating func close(_ now: UInt64, _ actions: inout [TransferAction]) {
+    mutating func close(_ now: UInt64, _ actions: inout [TransferAction]) {
         // Had `firstByte` been lost, the origin would keep its half.
         resetOrigin(&actions)
         actions.append(.flowDone)

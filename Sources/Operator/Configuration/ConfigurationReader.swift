@@ -32,6 +32,8 @@ struct ConfigurationReader {
         readRules(file)
         configuration.control = file.section("control", Self.control)
         configuration.logLevel = file.value("log", .choice(Self.logLevels), default: configuration.logLevel)
+        configuration.logLinesPerSecond = file.value(
+            "log-lines-per-second", .integer(in: 1...1_000_000), default: configuration.logLinesPerSecond)
     }
 
     private static let logLevels: KeyValuePairs<String, String> = [

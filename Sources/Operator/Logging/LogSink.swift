@@ -20,10 +20,10 @@ public final class LogSink: Sendable {
     /// PIPE_BUF, less the line's frame.
     private static var textLimit: Int { 4_000 }
 
-    /// Lines to standard error.
-    public convenience init(burst: Int = 500, linesPerSecond: Double = 100) {
+    /// Lines to standard error; five seconds' worth may come at once.
+    public convenience init(linesPerSecond: Int = 100) {
         self.init(
-            burst: burst, linesPerSecond: linesPerSecond, now: { clockMicroseconds(CLOCK_REALTIME) },
+            burst: 5 * linesPerSecond, linesPerSecond: Double(linesPerSecond), now: { clockMicroseconds(CLOCK_REALTIME) },
             output: LogSink.writeToStandardError)
     }
 

@@ -34,7 +34,17 @@
 #ifndef REPETITIONS
 #define REPETITIONS 2
 #endif
-#define AGENTS 2
+/* With two flows the state space is their product; CALM leaves out what one flow alone shows as well: the second copy of
+   TRANSFER, loss of the request on the data path, channels that fall silent, agents that start anew. */
+#ifdef CALM
+#define COPIES 1
+#define REQUEST_LOSSES 0
+#define MISFORTUNES false
+#else
+#define COPIES 2
+#define REQUEST_LOSSES 1
+#define MISFORTUNES true
+#endif
 
 mtype = {
     /* TransferState */
@@ -79,7 +89,7 @@ chan commands[FLOWS] = [3] of { mtype };
 
 /* The held request on its way to the proxy, and how often the data path may still lose it. */
 byte requests[FLOWS];
-byte requestLosses = 1;
+byte requestLosses = REQUEST_LOSSES;
 
 bool originHasRequest[FLOWS];
 bool originIsReset[FLOWS];
@@ -88,13 +98,8 @@ bool fromProxy[FLOWS];
 bool wasReset[FLOWS];     /* The client gave the connection up. */
 bool hasDied[FLOWS];      /* The server started anew under the connection. */
 bool unnoticed[FLOWS];    /* The agent has started anew, the control core does not know yet: an old session. */
-#ifdef CALM
-bool maySilence = false;
-bool mayRestart = false;
-#else
-bool maySilence = true;
-bool mayRestart = true;
-#endif
+bool maySilence = MISFORTUNES;
+bool mayRestart = MISFORTUNES;
 
 #define IN_FLIGHT(kind, g) inFlight[(kind) * FLOWS + (g)]
 
@@ -245,7 +250,7 @@ end:
             fi
         fi }
     /* timer */
-    :: atomic { state[g] == state_asking && attempts == 1 -> attempts = 2; send(TRANSFER, g) }
+    :: atomic { state[g] == state_asking && attempts < COPIES -> attempts++; send(TRANSFER, g) }
     :: atomic { state[g] == state_asking -> commands[g]!command_verdictOrigin; recall(g) }
     :: atomic { state[g] == state_granting -> state[g] = state_committed }
     :: atomic { state[g] == state_releasing || state[g] == state_recalled || state[g] == state_closing ->

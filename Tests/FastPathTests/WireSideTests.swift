@@ -1,0 +1,234 @@
+import InterCore
+import Testing
+import Wire
+
+extension WorkerTests {
+    @Test func whatIsNobodysBusinessPassesUnchangedBothWays() {
+        let lab = Lab()
+        let connection = Connection(lab)
+        connection.serverPort = 22
+        let frames = [
+            connection.clientSegment("SEW", seq: 0, options: Options.multipath).frame,
+            connection.clientSegment("P.", seq: 1, [1, 2, 3]).frame,
+            [UInt8](repeating: 0xFF, count: 60), Array(repeating: 0, count: 14),
+        ]
+        for frame in frames {
+            lab.put(frame, fromClient: true)
+            lab.put(frame, fromClient: false)
+        }
+        lab.turn()
+        #expect(lab.toServers == frames)
+        #expect(lab.toClients == frames)
+        #expect(lab.gauge(.flows) == 0)
+        lab.finish()
+    }
+
+    @Test func rule12CandidateSYNsLoseMultipathFastOpenAndECN() throws {
+        for padding in 0..<4 {
+            let lab = Lab()
+            let connection = Connection(lab)
+            let noOperations = [UInt8](repeating: 1, count: padding)
+            let options = noOperations + Options.mss(1_460) + Options.fastOpen + Options.multipath + Options.sackPermitted
+            connection.client("SEWA", seq: 0, options: options)
+            let syn = try #require(lab.takeToServers().first)
+            #expect(syn.flags == "S")
+            #expect(TestOptions.kinds(syn.options) == [2, 4])
+            #expect(syn.options.count == (options.count + 3) / 4 * 4)
+            #expect(syn.isChecksumRight)
+            #expect(lab.counter(.optionsMuted) == 2)
+            // Its retransmission, too.
+            connection.client("SEW", seq: 0, options: options)
+            #expect(lab.takeToServers().first.map { TestOptions.kinds($0.options) } == [2, 4])
+            lab.finish()
+        }
+    }
+
+    @Test func rule12SignedConnectionsAndSYNsWithPayloadAreNeverCandidates() {
+        let lab = Lab()
+        for (port, options) in [Options.md5, Options.authentication].enumerated() {
+            let connection = Connection(lab, port: UInt16(port))
+            connection.client("S", seq: 0, options: options)
+        }
+        Connection(lab, port: 9).client("S", seq: 0, [1, 2, 3], options: Options.mss(1_460))
+        #expect(lab.gauge(.flows) == 0)
+        #expect(lab.takeToServers().count == 3)
+        lab.finish()
+    }
+
+    /// A length byte of 0 or beyond the header must neither hang the worker nor be written past.
+    @Test(arguments: [[2, 4, 5, 180, 30, 0, 0, 0], [30, 200, 1, 1], [8, 1, 0, 0], [1, 1, 1, 30]] as [[UInt8]])
+    func malformedOptionsPassUntouched(options: [UInt8]) {
+        let lab = Lab()
+        let connection = Connection(lab)
+        let frame = connection.clientSegment("S", seq: 0, options: options).frame
+        lab.put(frame, fromClient: true)
+        lab.turn()
+        #expect(lab.toServers == [frame])
+        lab.toServers = []
+        // The same as a retransmission of a SYN that was in order.
+        connection.client("S", seq: 0, options: connection.synOptions)
+        lab.toServers = []
+        lab.put(frame, fromClient: true)
+        lab.turn()
+        #expect(lab.toServers == [frame])
+        lab.finish()
+    }
+
+    @Test func segmentsAreClampedBothWays() throws {
+        let lab = Lab { $0.maximumSegment = 1_200 }
+        let connection = Connection(lab)
+        connection.client("S", seq: 0, options: [1] + Options.mss(1_460))
+        connection.origin("S.", seq: 0, ack: 1, options: [1, 1, 1] + Options.mss(9_000))
+        let syn = try #require(lab.takeToServers().first)
+        let answer = try #require(lab.takeToClients().first)
+        #expect(syn.options[3...4] == [0x04, 0xB0] && syn.isChecksumRight)
+        #expect(answer.options[5...6] == [0x04, 0xB0] && answer.isChecksumRight)
+        #expect(lab.counter(.segmentsClamped) == 2)
+        lab.finish()
+    }
+
+    @Test(arguments: [false, true])
+    func rule13ICMPErrorsFollowACommittedFlow(v6: Bool) {
+        let lab = Lab()
+        let connection = Connection(lab)
+        connection.v6 = v6
+        connection.commit()
+        func tooBig(_ seq: UInt32) {
+            let quoted = connection.serverSegment(".", seq: seq, ack: 1, [UInt8](repeating: 0, count: 40))
+            lab.put(quoted.tooBig(fromMAC: Lab.clientMAC, toMAC: Lab.originMAC), fromClient: true)
+            lab.turn()
+        }
+        // The proxy's packets return another way: only the client's acknowledgements tell where it is.
+        connection.client(".", seq: UInt32(1 + request.count), ack: 200_000)
+        lab.toServers = []
+        tooBig(200_000 + 3_000)
+        tooBig(3_000_000_000)
+        let targets = lab.toServers.map { $0[0..<6].reduce(0) { $0 << 8 | UInt64($1) } }
+        #expect(targets == [Lab.proxyMAC, Lab.originMAC])
+        #expect(lab.counter(.icmpToProxy) == 1)
+        lab.finish()
+    }
+
+    @Test func rule13FragmentsPassAndAreCounted() {
+        let lab = Lab()
+        let connection = Connection(lab)
+        connection.commit()
+        var fragment = connection.clientSegment(".", seq: 50, [UInt8](repeating: 1, count: 64))
+        fragment.isFragment = true
+        let frame = fragment.frame
+        lab.put(frame, fromClient: true)
+        lab.turn()
+        #expect(lab.toServers == [frame])
+        #expect(lab.counter(.passedFragment) == 1)
+        lab.finish()
+    }
+
+    @Test func routesComeBeforeCandidates() {
+        let lab = Lab {
+            var toProxy = RouteRule()
+            toProxy.client = AddressPrefix("10.0.0.7")!
+            toProxy.proxy = ProxyIndex(0)
+            var toOrigin = RouteRule()
+            toOrigin.client = AddressPrefix("10.0.0.8")!
+            $0.routes = [toProxy, toOrigin]
+        }
+        let routed = Connection(lab)
+        routed.clientAddress = 7
+        routed.client("S", seq: 0)
+        routed.client(".", seq: 1)
+        #expect(lab.takeToServers().map(\.destinationMAC) == [Lab.proxyMAC, Lab.proxyMAC])
+        let direct = Connection(lab, port: 2)
+        direct.clientAddress = 8
+        direct.handshake().client("P.", seq: 1, request)
+        #expect(lab.takeToServers().count == 1)
+        #expect(lab.takeEvents().isEmpty)
+        lab.finish()
+    }
+
+    @Test func invariant3AFullTablePassesWhatItCannotNote() {
+        let lab = Lab { $0.flowCapacity = 64 }
+        for port in 0..<80 { Connection(lab, port: UInt16(1_000 + port)).client("S", seq: 0, options: Options.mss(1_460)) }
+        #expect(lab.takeToServers().count == 80)
+        #expect(lab.counter(.passedTableFull) == 16)
+        #expect(lab.gauge(.flows) == 64)
+        // Half-open entries make room in time.
+        lab.wait(milliseconds: 6_000, step: 2_000)
+        #expect(lab.gauge(.flows) == 0)
+        #expect(Connection(lab, port: 7).hold() != nil)
+        lab.finish()
+    }
+
+    @Test func rule6RecoveryWithholdsMidStreamPacketsOfCandidates() throws {
+        let lab = Lab { $0.recoveryMicroseconds = 3_000_000 }
+        let old = Connection(lab)
+        old.client(".", seq: 500, [1, 2, 3])
+        old.origin("R", seq: 1)
+        #expect(lab.takeToServers().isEmpty && lab.takeToClients().isEmpty)
+        #expect(lab.counter(.droppedRecovery) == 2)
+        // What is no candidate passes, and so does a new connection.
+        let other = Connection(lab, port: 2)
+        other.serverPort = 22
+        other.client(".", seq: 500, [1])
+        #expect(lab.takeToServers().count == 1)
+        #expect(Connection(lab, port: 3).hold() != nil)
+        // A proxy announces the flow: its packets go there, and it learns the flow's numbers from them.
+        lab.tell(.installFlow(old.key, ProxyIndex(0), ticket: 17))
+        lab.turn()
+        guard case .flowInstalled(let handle, ticket: 17)? = lab.takeEvents().last else { throw TestFailure() }
+        old.client("R", seq: 900)
+        #expect(lab.takeEvents().isEmpty, "nobody knows yet whether that number is right")
+        old.client(".", seq: 500, [1, 2, 3])
+        old.client("R", seq: 503)
+        #expect(lab.takeToServers().map(\.destinationMAC) == [Lab.proxyMAC, Lab.proxyMAC, Lab.proxyMAC])
+        guard case .flowEnded(handle, .clientReset)? = lab.takeEvents().last else { throw TestFailure() }
+        // The end, by command or by time.
+        lab.tell(.recoveryEnded)
+        lab.turn()
+        Connection(lab, port: 4).client(".", seq: 500, [1])
+        #expect(lab.takeToServers().count == 1)
+        lab.finish()
+
+        let timed = Lab { $0.recoveryMicroseconds = 3_000_000 }
+        timed.wait(milliseconds: 3_001, step: 50_000)
+        Connection(timed).client(".", seq: 500, [1])
+        #expect(timed.takeToServers().count == 1)
+        timed.finish()
+    }
+
+    @Test func flowsAreListedInPieces() {
+        let lab = Lab(eventCapacity: 32)
+        for port in 0..<50 { Connection(lab, port: UInt16(port)).client("S", seq: 0) }
+        lab.tell(.listFlows(cursor: 0, limit: 1_000))
+        for _ in 0..<10 { lab.turn() }
+        let names = lab.takeEvents().map(\.name)
+        #expect(names.filter { $0 == "flow" }.count == 50)
+        #expect(names.last == "end of flows")
+        #expect(names.filter { $0 == "end of flows" }.count == 1)
+        lab.finish()
+    }
+
+    @Test func invariant9TwoWorkersHandOver() throws {
+        let lab = Lab(workers: 2)
+        for port in 1...20 {
+            let connection = Connection(lab, port: UInt16(port))
+            lab.inboundWorker = 0
+            connection.client("S", seq: 0, options: connection.synOptions)
+            lab.inboundWorker = 1
+            connection.origin("S.", seq: 0, ack: 1, options: Options.mss(1_460))
+            connection.client(".", seq: 1)
+            lab.inboundWorker = 0
+            connection.client("P.", seq: 1, request)
+            let held = try #require(lab.takeHeld())
+            #expect(Int(held.handle.worker) == flowOwner(of: connection.key, seed: 77, workerCount: 2))
+            lab.tell(.verdict(held.handle, .proxy(ProxyIndex(0), resetOrigin: true)))
+            lab.turn()
+            _ = lab.takeEvents()
+        }
+        #expect(lab.counter(.handedOver) > 0)
+        #expect(lab.counter(.handedOver) == lab.counter(.receivedHandedOver))
+        #expect(lab.counters.allSatisfy { $0[.holdsCommitted] > 0 })
+        lab.finish()
+    }
+}
+
+struct TestFailure: Error {}

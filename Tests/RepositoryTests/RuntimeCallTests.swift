@@ -1,0 +1,71 @@
+import Foundation
+import Testing
+
+/// Invariant 5: nothing that a worker does for a packet calls Swift's runtime (retain, release, allocation, exclusivity,
+/// metadata), allocates, or takes a lock. Read from the object code of a release build, over every path from
+/// `Worker.poll`.
+@Test func invariant5APacketCausesNoRuntimeCall() throws {
+    let build = "\(Repository.root)/.build/release"
+    let objects = ["FastPath", "Wire", "InterCore"].flatMap { module in
+        ((try? FileManager.default.contentsOfDirectory(atPath: "\(build)/\(module).build")) ?? [])
+            .filter { $0.hasSuffix(".o") }.map { "\(build)/\(module).build/\($0)" }
+    }
+    // A debug build has nothing to say about it; `make test` builds for release.
+    guard objects.contains(where: { $0.contains("/FastPath.build/") }) else { return }
+    let disassembly = try Repository.run(["objdump", "-dr", "--no-show-raw-insn"] + objects)
+    try #require(disassembly.status == 0)
+    let callees = CallGraph(disassembly: disassembly.output).callees
+    let entries = callees.keys.filter { $0.hasPrefix("$s8FastPath6WorkerV4poll") }
+    try #require(!entries.isEmpty, "the worker's poll function has another name")
+
+    var callers: [String: String] = [:]
+    var waiting = entries
+    var offences: [String] = []
+    while let function = waiting.popLast() {
+        for callee in callees[function] ?? [] where callers[callee] == nil && !entries.contains(callee) {
+            callers[callee] = function
+            waiting.append(callee)
+            if isForbidden(callee) { offences.append(path(to: callee, callers)) }
+        }
+    }
+    #expect(callers.count > 50, "the walk found hardly anything")
+    #expect(offences.isEmpty, "\(offences.joined(separator: "\n"))")
+}
+
+private func isForbidden(_ symbol: String) -> Bool {
+    let functions: Set = ["malloc", "calloc", "realloc", "free", "posix_memalign", "pthread_mutex_lock"]
+    return symbol.hasPrefix("swift_") || symbol.hasPrefix("_swift_") || functions.contains(symbol)
+}
+
+private func path(to symbol: String, _ callers: [String: String]) -> String {
+    var steps = [symbol]
+    while let caller = callers[steps.last!], steps.count < 32 { steps.append(caller) }
+    return steps.joined(separator: " < ")
+}
+
+/// Which function refers to which, from `objdump -dr`.
+private struct CallGraph {
+    var callees: [String: Set<String>] = [:]
+
+    init(disassembly: String) {
+        var function = ""
+        for line in disassembly.split(separator: "\n") {
+            if line.hasSuffix(">:"), let start = line.firstIndex(of: "<") {
+                function = String(line[line.index(after: start)...].dropLast(2))
+                callees[function] = callees[function] ?? []
+            } else if let relocation = line.range(of: "R_X86_64_") {
+                let words = line[relocation.lowerBound...].split(whereSeparator: \.isWhitespace)
+                guard words.count > 1 else { continue }
+                callees[function, default: []].insert(Self.name(words[1]))
+            } else if let open = line.lastIndex(of: "<"), line.hasSuffix(">"), line.contains("call") || line.contains("jmp") {
+                callees[function, default: []].insert(Self.name(line[line.index(after: open)...].dropLast()))
+            }
+        }
+    }
+
+    /// Without the displacement: `symbol-0x4`, `symbol+0x10`.
+    private static func name(_ text: some StringProtocol) -> String {
+        let displacement = text.range(of: "-0x") ?? text.range(of: "+0x")
+        return String(displacement.map { text[..<$0.lowerBound] } ?? text[...])
+    }
+}
