@@ -132,7 +132,8 @@ let package = Package(
         .testTarget(
             name: "FastPathTests", dependencies: ["FastPath", "InterCore", "Wire", "CDPDKShim"],
             swiftSettings: seesDPDK, linkerSettings: linksDPDK),
-        .testTarget(name: "AdoptionTests", dependencies: ["Adoption", "CRTP", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "AdoptionTests", dependencies: ["Adoption", "CRTP", "StrictYAML", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "OperatorTests",
             dependencies: [

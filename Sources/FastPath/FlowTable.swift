@@ -42,7 +42,9 @@ package struct FlowTable: ~Copyable {
         firstFree = 0
         for index in 0..<capacity {
             let flow = at(UInt32(index))
-            flow.initialize(to: FlowEntry(key: .init(client: .unspecified, clientPort: 0, server: .unspecified, serverPort: 0), hash: 0))
+            flow.initialize(
+                to: FlowEntry(
+                    key: .init(client: .unspecified, clientPort: 0, server: .unspecified, serverPort: 0), hash: 0))
             flow.pointee.place = noFlow
             flow.pointee.holdNext = index + 1 < capacity ? UInt32(index + 1) : noFlow
         }

@@ -19,8 +19,9 @@ public enum Environment {
             copies[index] = text
         }
         guard shim_eal_init(Int32(arguments.count), copies) >= 0 else {
-            throw Failure(description: "DPDK does not start: \(String(cString: shim_error_text())). Arguments: "
-                + arguments.dropFirst().joined(separator: " "))
+            throw Failure(
+                description: "DPDK does not start: \(String(cString: shim_error_text())). Arguments: "
+                    + arguments.dropFirst().joined(separator: " "))
         }
     }
 
@@ -36,7 +37,8 @@ public enum Environment {
     }
 
     public static func launch(
-        onLcore lcore: Int, _ function: @convention(c) (UnsafeMutableRawPointer?) -> Int32, _ argument: UnsafeMutableRawPointer
+        onLcore lcore: Int, _ function: @convention(c) (UnsafeMutableRawPointer?) -> Int32,
+        _ argument: UnsafeMutableRawPointer
     ) throws {
         let result = shim_launch(function, argument, UInt32(lcore))
         guard result == 0 else { throw Failure(description: "lcore \(lcore) does not start: error \(result)") }

@@ -65,7 +65,8 @@ extension Worker {
     }
 
     /// A new entry; passes the packet and returns nil when the table is full.
-    mutating func makeFlow(_ key: FlowKey, _ hash: UInt64, _ packet: Packet, _ state: FlowState, limit: UInt64) -> Flow? {
+    mutating func makeFlow(_ key: FlowKey, _ hash: UInt64, _ packet: Packet, _ state: FlowState, limit: UInt64) -> Flow?
+    {
         guard let flow = flows.insert(key, hash: hash) else {
             counters.add(.passedTableFull)
             pass(packet)
@@ -90,7 +91,8 @@ extension Worker {
         flow.pointee.originMAC = packet.destinationMAC
         flow.pointee.timeToLive = packet.timeToLive
         var negotiated = NegotiatedOptions(
-            clientMSS: options.maximumSegmentSize != 0 ? options.maximumSegmentSize : (packet.layout.isV6 ? 1_220 : 536),
+            clientMSS: options.maximumSegmentSize != 0
+                ? options.maximumSegmentSize : (packet.layout.isV6 ? 1_220 : 536),
             serverMSS: 0)
         if !flow.pointee.marks.contains(.asymmetric) {
             // What the client offers; the SYN/ACK says what comes of it.
@@ -118,7 +120,8 @@ extension Worker {
                 rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
             }
             pass(packet)
-        case .held where packet.tcp.sequence + 1 == flow.pointee.psn, .origin where packet.tcp.sequence + 1 == flow.pointee.psn:
+        case .held where packet.tcp.sequence + 1 == flow.pointee.psn,
+            .origin where packet.tcp.sequence + 1 == flow.pointee.psn:
             // An old duplicate: nothing begins anew.
             pass(packet)
         case .routed:
@@ -139,7 +142,9 @@ extension Worker {
         let tcp = packet.tcp
         let flags = tcp.flags
         if flags.contains(.rst) || flags.contains(.fin) && packet.layout.payloadLength == 0 {
-            if packet.hasValidChecksum, tcp.sequence == flow.pointee.psn { becomeOrigins(flow, packet.now, closing: true) }
+            if packet.hasValidChecksum, tcp.sequence == flow.pointee.psn {
+                becomeOrigins(flow, packet.now, closing: true)
+            }
             return pass(packet)
         }
         if packet.layout.payloadLength == 0 {
@@ -248,7 +253,9 @@ extension Worker {
         guard packet.hasValidChecksum else { return }
         if flags.contains(.fin) {
             flow.pointee.marks.insert(packet.fromClient ? .clientFinished : .serverFinished)
-            guard flow.pointee.marks.contains(.clientFinished), flow.pointee.marks.contains(.serverFinished) else { return }
+            guard flow.pointee.marks.contains(.clientFinished), flow.pointee.marks.contains(.serverFinished) else {
+                return
+            }
         }
         removeFlow(flow)
         counters.add(.flowsClosed)

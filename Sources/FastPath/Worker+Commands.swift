@@ -104,9 +104,11 @@ extension Worker {
             _ = push(
                 .flow(
                     FlowSummary(
-                        handle: handle(flow), key: flow.pointee.key, state: flow.pointee.state, proxy: flow.pointee.proxy,
+                        handle: handle(flow), key: flow.pointee.key, state: flow.pointee.state,
+                        proxy: flow.pointee.proxy,
                         idleMilliseconds: UInt32(truncatingIfNeeded: min(idle, 0xFFFF_FFFF)),
-                        packetsFromClient: flow.pointee.packetsFromClient, packetsToClient: flow.pointee.packetsToClient)))
+                        packetsFromClient: flow.pointee.packetsFromClient, packetsToClient: flow.pointee.packetsToClient
+                    )))
         }
         let isAtEnd = Int(listCursor) >= flows.capacity
         if listRemaining == 0 || isAtEnd, hasRoomForEvents(1) {

@@ -67,7 +67,9 @@ extension Worker {
         }
         // A keep-alive probe: nothing that the origin has not got.
         if offset < 0, Int(offset) &+ Int(length) <= 0, !isFinal { return pass(packet) }
-        guard offset >= 0, Int(offset) &+ Int(length) <= holdBound(flow) else { return outgrown(packet, flow, .requestsTooLong) }
+        guard offset >= 0, Int(offset) &+ Int(length) <= holdBound(flow) else {
+            return outgrown(packet, flow, .requestsTooLong)
+        }
         if length > 0 ? flow.pointee.hold.covers(tcp.sequence, length: length) : flow.pointee.hold.holdsFinal {
             return repeated(packet, flow)
         }
@@ -110,7 +112,8 @@ extension Worker {
     mutating func readHead(_ flow: Flow, now: UInt64) {
         let bound = holdBound(flow)
         let count = flow.pointee.hold.gather(
-            from: flow.pointee.psn, into: UnsafeMutableRawBufferPointer(rebasing: scratch[0..<min(bound, scratch.count)]))
+            from: flow.pointee.psn,
+            into: UnsafeMutableRawBufferPointer(rebasing: scratch[0..<min(bound, scratch.count)]))
         let bytes = UnsafeRawBufferPointer(rebasing: scratch[0..<count])
         switch recogniseRequest(bytes, wanted: wanted(flow)) {
         case .incomplete:
@@ -158,9 +161,12 @@ extension Worker {
     func question(
         _ flow: Flow, _ request: RecognisedRequest, _ rules: UInt64, byteCount: Int, now: UInt64
     ) -> HeldRequest {
-        let age = flow.pointee.serverTimestampAt == 0 ? 0 : (now &- flow.pointee.serverTimestampAt) / configuration.microsecond
+        let age =
+            flow.pointee.serverTimestampAt == 0
+            ? 0 : (now &- flow.pointee.serverTimestampAt) / configuration.microsecond
         let connection = ConnectionState(
-            key: flow.pointee.key, psn: flow.pointee.psn, pan: flow.pointee.pan, clientWindow: flow.pointee.clientWindow,
+            key: flow.pointee.key, psn: flow.pointee.psn, pan: flow.pointee.pan,
+            clientWindow: flow.pointee.clientWindow,
             serverWindowEdge: flow.pointee.serverWindowEdge, options: flow.pointee.options,
             serverTimestamp: flow.pointee.serverTimestamp, clientTimestamp: flow.pointee.clientTimestamp,
             timestampAgeMicroseconds: UInt32(truncatingIfNeeded: min(age, 0xFFFF_FFFF)),
@@ -176,7 +182,8 @@ extension Worker {
         let start = UnsafeRawPointer(packet.bytes) + Int(packet.layout.payload)
         let bytes = UnsafeRawBufferPointer(start: start, count: Int(packet.layout.payloadLength))
         if packet.tcp.sequence == flow.pointee.psn,
-            case .request(let request) = recogniseRequest(bytes, wanted: wanted(flow)) {
+            case .request(let request) = recogniseRequest(bytes, wanted: wanted(flow))
+        {
             let rules = suitableRules(flow.pointee.rules, request)
             if rules != 0 {
                 let question = question(flow, request, rules, byteCount: bytes.count, now: packet.now)

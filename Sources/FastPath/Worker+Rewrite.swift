@@ -46,11 +46,13 @@ extension Worker {
 
     private func mustGo(_ kind: UInt8, muted: Bool) -> Bool {
         if kind == TCPOptionKind.multipath || kind == TCPOptionKind.fastOpen || kind == TCPOptionKind.accurateECN0
-            || kind == TCPOptionKind.accurateECN1 || kind == TCPOptionKind.experiment {
+            || kind == TCPOptionKind.accurateECN1 || kind == TCPOptionKind.experiment
+        {
             return true
         }
         return muted
-            && (kind == TCPOptionKind.windowScale || kind == TCPOptionKind.sackPermitted || kind == TCPOptionKind.timestamps)
+            && (kind == TCPOptionKind.windowScale || kind == TCPOptionKind.sackPermitted
+                || kind == TCPOptionKind.timestamps)
     }
 
     /// A SYN/ACK's MSS, down to the configured one.
@@ -82,7 +84,8 @@ extension Worker {
         let key = flow.pointee.key
         sendReset(
             Reset(
-                source: key.client, destination: key.server, sourcePort: key.clientPort, destinationPort: key.serverPort,
+                source: key.client, destination: key.server, sourcePort: key.clientPort,
+                destinationPort: key.serverPort,
                 sourceMAC: flow.pointee.clientMAC, destinationMAC: flow.pointee.originMAC, vlan: key.vlan,
                 sequence: flow.pointee.psn, timeToLive: flow.pointee.timeToLive),
             counter: .originResetsSent)
@@ -101,7 +104,8 @@ extension Worker {
                 source: packet.layout.destination(bytes, ipHeader: network),
                 destination: packet.layout.source(bytes, ipHeader: network),
                 sourcePort: tcp.base.wire16(2), destinationPort: tcp.base.wire16(0), sourceMAC: packet.destinationMAC,
-                destinationMAC: packet.sourceMAC, vlan: packet.layout.vlan, sequence: tcp.acknowledgement, timeToLive: 64),
+                destinationMAC: packet.sourceMAC, vlan: packet.layout.vlan, sequence: tcp.acknowledgement,
+                timeToLive: 64),
             counter: .tombstoneResetsSent)
     }
 

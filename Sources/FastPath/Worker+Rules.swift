@@ -9,7 +9,8 @@ extension Worker {
         while index < configuration.routeCount {
             let rule = configuration.routes + index
             if key.serverPort >= rule.pointee.firstPort, key.serverPort <= rule.pointee.lastPort,
-                rule.pointee.server.contains(key.server), rule.pointee.client.contains(key.client) {
+                rule.pointee.server.contains(key.server), rule.pointee.client.contains(key.client)
+            {
                 return rule.pointee.proxy
             }
             index &+= 1
@@ -34,7 +35,9 @@ extension Worker {
     func matchesCandidate(_ key: FlowKey) -> Bool {
         var index = 0
         while index < configuration.candidateCount {
-            if configuration.candidates[index].mode != .off, matches(configuration.candidates + index, key) { return true }
+            if configuration.candidates[index].mode != .off, matches(configuration.candidates + index, key) {
+                return true
+            }
             index &+= 1
         }
         return false
@@ -76,7 +79,8 @@ extension Worker {
         while rest != 0 {
             let index = rest.trailingZeroBitCount
             let rule = configuration.candidates + index
-            if rule.pointee.applications.contains(request.application), rule.pointee.isPublic || !request.hasCredentials {
+            if rule.pointee.applications.contains(request.application), rule.pointee.isPublic || !request.hasCredentials
+            {
                 kept |= 1 &<< UInt64(index)
             }
             rest &= rest &- 1

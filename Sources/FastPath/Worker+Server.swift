@@ -72,7 +72,8 @@ extension Worker {
         flow.pointee.pan = tcp.sequence + 1
         flow.pointee.serverNext = tcp.sequence + 1
         var agreed = flow.pointee.options
-        agreed.serverMSS = options.maximumSegmentSize != 0 ? options.maximumSegmentSize : (packet.layout.isV6 ? 1_220 : 536)
+        agreed.serverMSS =
+            options.maximumSegmentSize != 0 ? options.maximumSegmentSize : (packet.layout.isV6 ? 1_220 : 536)
         agreed.windowScale = agreed.windowScale && options.windowScale != 0xFF
         agreed.serverWindowScale = agreed.windowScale ? options.windowScale : 0
         if !agreed.windowScale { agreed.clientWindowScale = 0 }
@@ -147,7 +148,8 @@ extension Worker {
         let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
         if !isReset, end.isAfter(flow.pointee.serverNext) { flow.pointee.serverNext = end }
         if isReset, flow.pointee.state == .committed, tcp.sequence == flow.pointee.serverNext,
-            !flow.pointee.marks.contains(.announced), packet.hasValidChecksum {
+            !flow.pointee.marks.contains(.announced), packet.hasValidChecksum
+        {
             close(flow, .proxyReset, now: packet.now)
         }
         pass(packet)
@@ -172,8 +174,9 @@ extension Worker {
         // Plausible: what the proxy may have under way, by the client's acknowledgements and window, or had a little
         // earlier (RFC 5927 section 4).
         let ahead = Int64(quoted.distance(from: flow.pointee.serverNext))
-        guard ahead >= -1_048_576 && ahead <= Int64(max(flow.pointee.clientWindow, 65_535))
-            || flow.pointee.marks.contains(.announced) || flow.pointee.state == .routed
+        guard
+            ahead >= -1_048_576 && ahead <= Int64(max(flow.pointee.clientWindow, 65_535))
+                || flow.pointee.marks.contains(.announced) || flow.pointee.state == .routed
         else { return pass(packet) }
         counters.add(.icmpToProxy)
         toProxy(packet, flow)

@@ -71,7 +71,9 @@ extension Worker {
     /// No tombstone sees an asymmetric origin's late packets, so its reset is repeated at 0.2, 1 and 3 s (rule 12),
     /// also when the flow has ended meanwhile.
     private mutating func repeatReset(_ flow: Flow, now: UInt64) -> Bool {
-        guard flow.pointee.state == .committed || flow.pointee.state == .closed, let due = nextReset(flow) else { return false }
+        guard flow.pointee.state == .committed || flow.pointee.state == .closed, let due = nextReset(flow) else {
+            return false
+        }
         if now >= due {
             resetOriginOf(flow, now: now)
         }

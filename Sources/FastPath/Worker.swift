@@ -99,7 +99,8 @@ public struct Worker: ~Copyable {
             let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
             burst.layouts[index] = layout
             if layout.kind == .tcp || layout.kind == .icmpError {
-                let key = layout.kind == .tcp
+                let key =
+                    layout.kind == .tcp
                     ? layout.key(bytes, fromClient: fromClient) : layout.quotedKey(bytes, fromClient: fromClient)
                 burst.keys[index] = key
                 let hash = flowHash(of: key, seed: configuration.hashSeed)
@@ -117,8 +118,10 @@ public struct Worker: ~Copyable {
         var index = 0
         while index < count {
             let kind = burst.layouts[index].kind
-            let owner = kind == .tcp || kind == .icmpError
-                ? flowOwner(ofHash: burst.hashes[index], workerCount: configuration.workerCount) : configuration.workerIndex
+            let owner =
+                kind == .tcp || kind == .icmpError
+                ? flowOwner(ofHash: burst.hashes[index], workerCount: configuration.workerCount)
+                : configuration.workerIndex
             if owner == configuration.workerIndex {
                 burst.move(index, to: kept)
                 kept &+= 1

@@ -28,7 +28,8 @@ extension ControlLoop {
             pending.answer(.bypass(BypassStatus(bypass: core.status(workers: [], now: now).bypass)))
         case .version:
             pending.answer(
-                .version(VersionStatus(name: "batond", version: version, protocolVersion: 1, processIdentifier: getpid())))
+                .version(
+                    VersionStatus(name: "batond", version: version, protocolVersion: 1, processIdentifier: getpid())))
         case .flows(let filter):
             // A filter looks through everything; without one, the workers need not report more than is wanted.
             let isFiltered = filter.state != nil || filter.proxy != nil

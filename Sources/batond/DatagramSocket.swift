@@ -12,7 +12,8 @@ struct DatagramSocket: ~Copyable {
     }
 
     init(bindTo endpoint: Endpoint) throws {
-        descriptor = socket(AF_INET6, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        descriptor = socket(
+            AF_INET6, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure(description: "no UDP socket: \(errorText())") }
         var off: Int32 = 0
         setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &off, socklen_t(MemoryLayout<Int32>.size))
@@ -75,6 +76,8 @@ extension Endpoint {
         let (high, low) = withUnsafeBytes(of: address.sin6_addr) { bytes in
             (bytes.loadUnaligned(as: UInt64.self), bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
         }
-        self.init(IPAddress(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low)), port: UInt16(bigEndian: address.sin6_port))
+        self.init(
+            IPAddress(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low)),
+            port: UInt16(bigEndian: address.sin6_port))
     }
 }

@@ -40,7 +40,8 @@ struct Director {
         let heartbeat = Heartbeat()
         heartbeat.beat(now: Environment.timestamp)
         let workers = try WorkerSet(
-            count: count, lcores: lcores, core: core, pool: pool, clientQueues: clientQueues, serverQueues: serverQueues,
+            count: count, lcores: lcores, core: core, pool: pool, clientQueues: clientQueues,
+            serverQueues: serverQueues,
             controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
         let socket = try DatagramSocket(bindTo: configuration.crtp.listen)
         let mailbox = OperatorMailbox()

@@ -15,7 +15,8 @@ struct WorkerSet {
         serverQueues: [WorkerQueue], controlDoorbell: Doorbell, controlHeartbeat: Heartbeat, idle: IdlePolicy
     ) throws {
         let doorbells = try (0..<count).map { _ in Doorbell(descriptor: try eventDescriptor()) }
-        let handOver = (0..<count).map { _ in (0..<count).map { _ in Ring<HandedOver>(capacity: count > 1 ? 4_096 : 2) } }
+        let handOver = (0..<count).map { _ in (0..<count).map { _ in Ring<HandedOver>(capacity: count > 1 ? 4_096 : 2) }
+        }
         let stopFlag = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
         stopFlag.initialize(to: 0)
         var links: [WorkerLink] = []
@@ -27,13 +28,16 @@ struct WorkerSet {
             let commands = Ring<WorkerCommand>(capacity: 4_096)
             let counters = CounterBlock()
             let worker = WorkerLinks(
-                index: index, clientQueue: clientQueues[index].queue, serverQueue: serverQueues[index].queue, pool: pool,
+                index: index, clientQueue: clientQueues[index].queue, serverQueue: serverQueues[index].queue,
+                pool: pool,
                 events: events, commands: commands, counters: counters, heartbeat: Heartbeat(),
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
-                handOver: count > 1 ? handOver : [], waitable: clientQueues[index].waitable + serverQueues[index].waitable)
+                handOver: count > 1 ? handOver : [],
+                waitable: clientQueues[index].waitable + serverQueues[index].waitable)
             links.append(
                 WorkerLink(
-                    events: events, commands: commands, doorbell: doorbells[index], counters: counters, lcore: lcores[index]))
+                    events: events, commands: commands, doorbell: doorbells[index], counters: counters,
+                    lcore: lcores[index]))
             let context = UnsafeMutablePointer<WorkerContext>.allocate(capacity: 1)
             context.initialize(
                 to: WorkerContext(

@@ -65,7 +65,9 @@ import Wire
         #expect(eventually { scene.agent.accessLog.split(separator: "\n").count == 11 })
         let line = try #require(scene.agent.accessLog.split(separator: "\n").first)
         #expect(line.hasPrefix("10.77.0.1 - - ["))
-        #expect(line.hasSuffix("\"GET /big.bin HTTP/1.1\" 206 100 \"-\" \"-\" transfer=1 by=document"))
+        #expect(
+            line.hasSuffix(
+                "\"GET /big.bin HTTP/1.1\" 206 100 \"-\" \"-\" transfer=\(scene.director.transaction) by=document"))
     }
 
     /// The bytes on the socket count, not those in TRANSFER.

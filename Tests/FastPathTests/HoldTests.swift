@@ -36,7 +36,9 @@ extension WorkerTests {
         let lab = Lab { $0.headLimit = 65_536 }
         let connection = Connection(lab).handshake()
         let head = longRequest(20_000)
-        for index in 0..<10 { connection.client(".", seq: UInt32(1 + index * 1_460), Array(head[index * 1_460..<(index + 1) * 1_460])) }
+        for index in 0..<10 {
+            connection.client(".", seq: UInt32(1 + index * 1_460), Array(head[index * 1_460..<(index + 1) * 1_460]))
+        }
         // Without time going by: the tenth segment fills the bound.
         #expect(lab.takeToServers().flatMap(\.payload) == Array(head[..<14_600]))
         #expect(lab.takeEvents().isEmpty)
@@ -198,7 +200,9 @@ extension WorkerTests {
         var connections: [Connection] = []
         for port in 1...10 { connections.append(Connection(lab, port: UInt16(port)).handshake()) }
         // The control core does not read while all speak.
-        for connection in connections { lab.put(connection.clientSegment("P.", seq: 1, ack: 1, request).frame, fromClient: true) }
+        for connection in connections {
+            lab.put(connection.clientSegment("P.", seq: 1, ack: 1, request).frame, fromClient: true)
+        }
         lab.controlHeartbeat.beat(now: lab.now)
         _ = lab.boxes[0].worker.poll(now: lab.now)
         lab.now += 49_000

@@ -15,9 +15,12 @@ extension WorkerTests {
         #expect(held.connection.key == connection.key)
         #expect(held.connection.psn == SequenceNumber(connection.isn &+ 1))
         #expect(held.connection.pan == SequenceNumber(connection.iss &+ 1))
-        #expect(held.connection.options == NegotiatedOptions(
-            clientMSS: 1_460, serverMSS: 1_460, clientWindowScale: 7, serverWindowScale: 8, windowScale: true, sack: true,
-            timestamps: true))
+        #expect(
+            held.connection.options
+                == NegotiatedOptions(
+                    clientMSS: 1_460, serverMSS: 1_460, clientWindowScale: 7, serverWindowScale: 8, windowScale: true,
+                    sack: true,
+                    timestamps: true))
         #expect(held.connection.clientWindow == 64_000 << 7)
         #expect(held.connection.serverWindowEdge == SequenceNumber(connection.isn &+ 1 &+ 64_000))
         #expect(held.connection.serverTimestamp == 7_000)
@@ -79,7 +82,8 @@ extension WorkerTests {
         let held = try #require(connection.hold())
         connection.client("P.", seq: UInt32(1 + request.count), Array("body".utf8))
         connection.verdict(held.handle, .origin)
-        #expect(lab.takeToServers().map(\.sequence) == [connection.isn &+ 1, connection.isn &+ UInt32(1 + request.count)])
+        #expect(
+            lab.takeToServers().map(\.sequence) == [connection.isn &+ 1, connection.isn &+ UInt32(1 + request.count)])
         #expect(lab.takeEvents().map(\.name) == ["aborted verdictOrigin"])
         // Rule 2: the flow is the origin's for good.
         connection.client("P.", seq: 100, request)
@@ -241,10 +245,14 @@ extension WorkerTests {
         let held = try #require(lab.takeHeld())
         #expect(held.connection.pan == SequenceNumber(connection.iss &+ 1))
         #expect(held.connection.serverWindowEdge == SequenceNumber(connection.isn &+ 1 &+ 65_535))
-        #expect(!held.connection.options.timestamps && !held.connection.options.sack && !held.connection.options.windowScale)
+        #expect(
+            !held.connection.options.timestamps && !held.connection.options.sack && !held.connection.options.windowScale
+        )
         _ = lab.takeToServers()
         connection.verdict(held.handle, .proxy(ProxyIndex(0), resetOrigin: true))
-        func resets() -> Int { lab.takeToServers().filter { $0.flags == "R" && $0.sequence == connection.isn &+ 1 }.count }
+        func resets() -> Int {
+            lab.takeToServers().filter { $0.flags == "R" && $0.sequence == connection.isn &+ 1 }.count
+        }
         #expect(resets() == 1)
         lab.wait(milliseconds: 190)
         #expect(resets() == 0)

@@ -28,7 +28,8 @@ extension WorkerTests {
             let lab = Lab()
             let connection = Connection(lab)
             let noOperations = [UInt8](repeating: 1, count: padding)
-            let options = noOperations + Options.mss(1_460) + Options.fastOpen + Options.multipath + Options.sackPermitted
+            let options =
+                noOperations + Options.mss(1_460) + Options.fastOpen + Options.multipath + Options.sackPermitted
             connection.client("SEWA", seq: 0, options: options)
             let syn = try #require(lab.takeToServers().first)
             #expect(syn.flags == "S")
@@ -147,7 +148,9 @@ extension WorkerTests {
 
     @Test func invariant3AFullTablePassesWhatItCannotNote() {
         let lab = Lab { $0.flowCapacity = 64 }
-        for port in 0..<80 { Connection(lab, port: UInt16(1_000 + port)).client("S", seq: 0, options: Options.mss(1_460)) }
+        for port in 0..<80 {
+            Connection(lab, port: UInt16(1_000 + port)).client("S", seq: 0, options: Options.mss(1_460))
+        }
         #expect(lab.takeToServers().count == 80)
         #expect(lab.counter(.passedTableFull) == 16)
         #expect(lab.gauge(.flows) == 64)

@@ -57,7 +57,9 @@ private struct CallGraph {
                 let words = line[relocation.lowerBound...].split(whereSeparator: \.isWhitespace)
                 guard words.count > 1 else { continue }
                 callees[function, default: []].insert(Self.name(words[1]))
-            } else if let open = line.lastIndex(of: "<"), line.hasSuffix(">"), line.contains("call") || line.contains("jmp") {
+            } else if let open = line.lastIndex(of: "<"), line.hasSuffix(">"),
+                line.contains("call") || line.contains("jmp")
+            {
                 callees[function, default: []].insert(Self.name(line[line.index(after: open)...].dropLast()))
             }
         }

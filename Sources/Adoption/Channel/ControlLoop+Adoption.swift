@@ -9,7 +9,10 @@ extension ControlLoop {
         case .refuse(let reason):
             logger.debug(
                 "transfer refused",
-                metadata: ["transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)", "reason": "\(reason)"])
+                metadata: [
+                    "transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)",
+                    "reason": "\(reason)",
+                ])
             _ = ledger.decided(number, reason, now: now)
         case .askCache(let cache, let question):
             asked[number] = (transfer, expires)
@@ -44,8 +47,10 @@ extension ControlLoop {
         } catch {
             logger.warning(
                 "cannot adopt",
-                metadata: ["transfer": "\(ledger.transaction(of: number))",
-                    "flow": "\(transfer.connection.key)", "error": "\(error)"])
+                metadata: [
+                    "transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)",
+                    "error": "\(error)",
+                ])
             let reason: NACKReason =
                 switch error {
                 case .tupleInUse: .tupleInUse
@@ -66,13 +71,15 @@ extension ControlLoop {
         guard count > 0, let connection = ledger.connection(of: number) else {
             services.adopter.forget(descriptor)
             ledger.ended(number, bytesSent: 0, now: monotonicMicroseconds())
-            logger.info("client left before its request came", metadata: ["transfer": "\(ledger.transaction(of: number))"])
+            logger.info(
+                "client left before its request came", metadata: ["transfer": "\(ledger.transaction(of: number))"])
             return
         }
         do {
             try services.adopter.commit(descriptor)
         } catch {
-            logger.error("cannot commit", metadata: ["transfer": "\(ledger.transaction(of: number))", "error": "\(error)"])
+            logger.error(
+                "cannot commit", metadata: ["transfer": "\(ledger.transaction(of: number))", "error": "\(error)"])
         }
         let transaction = ledger.transaction(of: number)
         ledger.committed(number)

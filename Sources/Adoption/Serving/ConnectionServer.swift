@@ -45,7 +45,8 @@ package final class ConnectionServer: Sendable {
                 channel.closeFuture.whenComplete { _ in
                     self.live.withLock { $0[connection.number] = nil }
                     self.logger.info(
-                        "connection over", metadata: ["transfer": "\(connection.transaction)", "bytes": "\(sent.value)"])
+                        "connection over",
+                        metadata: ["transfer": "\(connection.transaction)", "bytes": "\(sent.value)"])
                     ended(sent.value)
                 }
             case .failure(let error):

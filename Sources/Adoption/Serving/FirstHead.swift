@@ -98,7 +98,8 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func tunnelToOrigin(_ context: ChannelHandlerContext, _ reason: String) {
         server.logger.notice(
-            "the first request is the origin's", metadata: ["transfer": "\(connection.transaction)", "reason": "\(reason)"])
+            "the first request is the origin's",
+            metadata: ["transfer": "\(connection.transaction)", "reason": "\(reason)"])
         tunnel(context, to: RelaySite(target: .address(connection.origin)), host: "", answeredBy: "origin")
     }
 
@@ -149,8 +150,10 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
             log.write(
                 AccessLog.Entry(
                     client: "\(connection.client.address)", method: "CONNECT",
-                    target: "\(host.isEmpty ? "\(connection.origin.address)" : host):\(connection.origin.port)", version: "tunnel",
-                    status: 200, bytes: Int(sent.value), referrer: nil, userAgent: nil, transfer: UInt64(connection.transaction),
+                    target: "\(host.isEmpty ? "\(connection.origin.address)" : host):\(connection.origin.port)",
+                    version: "tunnel",
+                    status: 200, bytes: Int(sent.value), referrer: nil, userAgent: nil,
+                    transfer: UInt64(connection.transaction),
                     answeredBy: answeredBy))
         }
     }

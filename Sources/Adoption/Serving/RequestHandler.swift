@@ -146,7 +146,8 @@ final class RequestHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        server.logger.debug("connection error", metadata: ["transfer": "\(connection.transaction)", "error": "\(error)"])
+        server.logger.debug(
+            "connection error", metadata: ["transfer": "\(connection.transaction)", "error": "\(error)"])
         context.close(promise: nil)
     }
 }

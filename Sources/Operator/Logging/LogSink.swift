@@ -23,7 +23,8 @@ public final class LogSink: Sendable {
     /// Lines to standard error; five seconds' worth may come at once.
     public convenience init(linesPerSecond: Int = 100) {
         self.init(
-            burst: 5 * linesPerSecond, linesPerSecond: Double(linesPerSecond), now: { clockMicroseconds(CLOCK_REALTIME) },
+            burst: 5 * linesPerSecond, linesPerSecond: Double(linesPerSecond),
+            now: { clockMicroseconds(CLOCK_REALTIME) },
             output: LogSink.writeToStandardError)
     }
 

@@ -5,13 +5,19 @@ extension UnsafeRawPointer {
     public func wire8(_ offset: Int) -> UInt8 { load(fromByteOffset: offset, as: UInt8.self) }
 
     @inlinable @inline(__always)
-    public func wire16(_ offset: Int) -> UInt16 { UInt16(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self)) }
+    public func wire16(_ offset: Int) -> UInt16 {
+        UInt16(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+    }
 
     @inlinable @inline(__always)
-    public func wire32(_ offset: Int) -> UInt32 { UInt32(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self)) }
+    public func wire32(_ offset: Int) -> UInt32 {
+        UInt32(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+    }
 
     @inlinable @inline(__always)
-    public func wire64(_ offset: Int) -> UInt64 { UInt64(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
+    public func wire64(_ offset: Int) -> UInt64 {
+        UInt64(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
 
     /// Six bytes.
     @inlinable @inline(__always)

@@ -54,7 +54,8 @@ public struct InternetChecksum: Sendable {
 ///
 /// - Parameter isOdd: the word starts at an odd offset of the sum, so its bytes count the other way round.
 @inlinable
-public func updatedChecksum(_ checksum: UInt16, replacing old: UInt16, with new: UInt16, isOdd: Bool = false) -> UInt16 {
+public func updatedChecksum(_ checksum: UInt16, replacing old: UInt16, with new: UInt16, isOdd: Bool = false) -> UInt16
+{
     let before = isOdd ? old.byteSwapped : old
     let after = isOdd ? new.byteSwapped : new
     var sum = UInt32(~checksum) &+ UInt32(~before) &+ UInt32(after)
@@ -65,9 +66,11 @@ public func updatedChecksum(_ checksum: UInt16, replacing old: UInt16, with new:
 
 /// The same for a 32-bit field.
 @inlinable
-public func updatedChecksum(_ checksum: UInt16, replacing old: UInt32, with new: UInt32, isOdd: Bool = false) -> UInt16 {
+public func updatedChecksum(_ checksum: UInt16, replacing old: UInt32, with new: UInt32, isOdd: Bool = false) -> UInt16
+{
     let high = updatedChecksum(
-        checksum, replacing: UInt16(truncatingIfNeeded: old >> 16), with: UInt16(truncatingIfNeeded: new >> 16), isOdd: isOdd)
+        checksum, replacing: UInt16(truncatingIfNeeded: old >> 16), with: UInt16(truncatingIfNeeded: new >> 16),
+        isOdd: isOdd)
     return updatedChecksum(
         high, replacing: UInt16(truncatingIfNeeded: old), with: UInt16(truncatingIfNeeded: new), isOdd: isOdd)
 }

@@ -163,8 +163,10 @@ extension PacketLayout {
         let sourcePort = frame.wire16(ports)
         let destinationPort = frame.wire16(ports &+ 2)
         return fromClient
-            ? FlowKey(client: source, clientPort: sourcePort, server: destination, serverPort: destinationPort, vlan: vlan)
-            : FlowKey(client: destination, clientPort: destinationPort, server: source, serverPort: sourcePort, vlan: vlan)
+            ? FlowKey(
+                client: source, clientPort: sourcePort, server: destination, serverPort: destinationPort, vlan: vlan)
+            : FlowKey(
+                client: destination, clientPort: destinationPort, server: source, serverPort: sourcePort, vlan: vlan)
     }
 
     /// True when the TCP checksum is right (RFC 9293 section 3.1), and IPv4's header checksum. Linear in the segment's

@@ -18,7 +18,7 @@ final class TestAgent {
 
     static var isBuilt: Bool { !path.isEmpty }
 
-    init(_ namespace: Namespace, keys: KeyRing, extra: String = "") throws {
+    init(_ namespace: Namespace, keys: KeyRing, catalogue: String = "") throws {
         directory = NSTemporaryDirectory() + "baton-agent-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: directory + "/www", withIntermediateDirectories: true)
         content = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
@@ -37,9 +37,9 @@ final class TestAgent {
           - origins: ["10.77.0.80:80", "[fd77::80]:80"]
             hosts: [www.example.com]
             root: \(directory)/www
+        \(catalogue)
         access-log: \(directory)/access.log
         log: { level: debug }
-        \(extra)
         """.write(toFile: directory + "/agent.yaml", atomically: false, encoding: .utf8)
         process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
@@ -82,13 +82,13 @@ final class Scene {
     let keys = KeyRing(keys: [1: (0..<32).map { UInt8($0) }], current: 1)
     let server: Endpoint
 
-    init(isV4: Bool, extra: String = "") throws {
+    init(isV4: Bool, catalogue: String = "") throws {
         network = try TestNetwork()
         let address = isV4 ? TestNetwork.originAddress.v4 : TestNetwork.originAddress.v6
         server = Endpoint(IPAddress(address)!, port: 80)
         origin = try TestOrigin(network.origin, server)
         director = try TestDirector(network, keys: keys)
-        agent = try TestAgent(network.proxy, keys: keys, extra: extra)
+        agent = try TestAgent(network.proxy, keys: keys, catalogue: catalogue)
         guard director.openChannel() else { throw SystemFailure("opening the channel: \(agent.log)", code: 0) }
     }
 

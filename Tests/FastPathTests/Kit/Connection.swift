@@ -30,7 +30,9 @@ final class Connection {
     var key: FlowKey {
         func ip(_ bytes: [UInt8]) -> IPAddress {
             if !v6 { return IPAddress(v4: bytes.reduce(0) { $0 << 8 | UInt32($1) }) }
-            return IPAddress(high: bytes[..<8].reduce(0) { $0 << 8 | UInt64($1) }, low: bytes[8...].reduce(0) { $0 << 8 | UInt64($1) })
+            return IPAddress(
+                high: bytes[..<8].reduce(0) { $0 << 8 | UInt64($1) },
+                low: bytes[8...].reduce(0) { $0 << 8 | UInt64($1) })
         }
         return FlowKey(
             client: ip(address(clientAddress)), clientPort: clientPort, server: ip(address(80)), serverPort: serverPort,
@@ -38,13 +40,15 @@ final class Connection {
     }
 
     func clientSegment(
-        _ flags: String, seq: UInt32, ack: UInt32 = 0, _ payload: [UInt8] = [], options: [UInt8]? = nil, window: UInt16 = 64_000
+        _ flags: String, seq: UInt32, ack: UInt32 = 0, _ payload: [UInt8] = [], options: [UInt8]? = nil,
+        window: UInt16 = 64_000
     ) -> Segment {
         Segment(
             sourceMAC: Lab.clientMAC, destinationMAC: Lab.originMAC, vlan: vlan, source: address(clientAddress),
             destination: address(80), sourcePort: clientPort, destinationPort: serverPort, sequence: isn &+ seq,
             acknowledgement: flags.contains(".") ? iss &+ ack : 0, flags: flags, window: window,
-            options: options ?? (timestamps && !flags.contains("S") ? Options.timestamps(5_000, 7_000) : []), payload: payload)
+            options: options ?? (timestamps && !flags.contains("S") ? Options.timestamps(5_000, 7_000) : []),
+            payload: payload)
     }
 
     func serverSegment(
@@ -55,7 +59,8 @@ final class Connection {
             sourceMAC: mac, destinationMAC: Lab.clientMAC, vlan: vlan, source: address(80),
             destination: address(clientAddress), sourcePort: serverPort, destinationPort: clientPort,
             sequence: iss &+ seq, acknowledgement: flags.contains(".") ? isn &+ ack : 0, flags: flags, window: 64_000,
-            options: options ?? (timestamps && !flags.contains("S") ? Options.timestamps(7_001, 5_000) : []), payload: payload)
+            options: options ?? (timestamps && !flags.contains("S") ? Options.timestamps(7_001, 5_000) : []),
+            payload: payload)
     }
 
     func send(_ segment: Segment, fromClient: Bool) {
@@ -77,15 +82,18 @@ final class Connection {
     }
 
     var synOptions: [UInt8] {
-        Options.mss(1_460) + Options.sackPermitted + (timestamps ? Options.timestamps(4_999, 0) : []) + Options.windowScale(7)
+        Options.mss(1_460) + Options.sackPermitted + (timestamps ? Options.timestamps(4_999, 0) : [])
+            + Options.windowScale(7)
     }
 
     /// SYN, SYN/ACK, ACK; what came out on the way is forgotten.
     @discardableResult
     func handshake() -> Connection {
         client("S", seq: 0, options: synOptions)
-        origin("S.", seq: 0, ack: 1, options: Options.mss(1_460) + Options.sackPermitted
-            + (timestamps ? Options.timestamps(7_000, 4_999) : []) + Options.windowScale(8))
+        origin(
+            "S.", seq: 0, ack: 1,
+            options: Options.mss(1_460) + Options.sackPermitted
+                + (timestamps ? Options.timestamps(7_000, 4_999) : []) + Options.windowScale(8))
         client(".", seq: 1)
         _ = lab.takeToServers()
         _ = lab.takeToClients()

@@ -26,7 +26,10 @@ struct RingPort: @unchecked Sendable {
 
 enum Bench {
     static let pool: PacketPool = {
-        try! Environment.start(["baton-tests", "--no-huge", "-m", "96", "--no-pci", "--no-telemetry", "--no-shconf", "-l", "0", "--log-level", "3"])
+        try! Environment.start([
+            "baton-tests", "--no-huge", "-m", "96", "--no-pci", "--no-telemetry", "--no-shconf", "-l", "0",
+            "--log-level", "3",
+        ])
         return try! PacketPool(packets: 8_191)
     }()
     static let ports: [RingPort] = {
@@ -113,7 +116,9 @@ final class Lab {
         for _ in 0..<2 { for box in boxes { _ = box.worker.poll(now: now) } }
         for index in boxes.indices {
             while let packet = shim_ring_take(Bench.ports[index * 2].outbound) { toClients.append(Lab.take(packet)) }
-            while let packet = shim_ring_take(Bench.ports[index * 2 + 1].outbound) { toServers.append(Lab.take(packet)) }
+            while let packet = shim_ring_take(Bench.ports[index * 2 + 1].outbound) {
+                toServers.append(Lab.take(packet))
+            }
             while let event = events[index].pop({ ($0, Array($1)) }) {
                 heard.append(event.0)
                 payloads.append(event.1)

@@ -50,7 +50,8 @@ struct Segment: Equatable {
         if source.count == 16 {
             return [0x60, 0, 0, 0] + Segment.big(UInt16(length)) + [number, timeToLive] + source + destination
         }
-        var header = [0x45, 0] + Segment.big(UInt16(20 + length)) + [0, 0, isFragment ? 0x20 : 0x40, isFragment ? 9 : 0]
+        var header =
+            [0x45, 0] + Segment.big(UInt16(20 + length)) + [0, 0, isFragment ? 0x20 : 0x40, isFragment ? 9 : 0]
         header += [timeToLive, number, 0, 0] + source + destination
         let checksum = Segment.big(~UInt16(Segment.sum(header)))
         header.replaceSubrange(10..<12, with: checksum)
@@ -145,7 +146,9 @@ extension Segment {
 enum Options {
     static func mss(_ value: UInt16) -> [UInt8] { [2, 4] + Segment.big(value) }
     static let sackPermitted: [UInt8] = [4, 2]
-    static func timestamps(_ value: UInt32, _ echo: UInt32) -> [UInt8] { [1, 1, 8, 10] + Segment.big(value) + Segment.big(echo) }
+    static func timestamps(_ value: UInt32, _ echo: UInt32) -> [UInt8] {
+        [1, 1, 8, 10] + Segment.big(value) + Segment.big(echo)
+    }
     static func windowScale(_ shift: UInt8) -> [UInt8] { [1, 3, 3, shift] }
     static let multipath: [UInt8] = [30, 12, 0, 1] + [UInt8](repeating: 7, count: 8)
     static let fastOpen: [UInt8] = [34, 2, 1, 1]

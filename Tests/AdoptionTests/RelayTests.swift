@@ -1,0 +1,85 @@
+import Adoption
+import CRTP
+import Foundation
+import Glibc
+import Testing
+import Wire
+
+/// Connections that a server beside the agent takes.
+@Suite(.serialized, .enabled(if: Namespace.isPossible && TestAgent.isBuilt)) struct RelayTests {
+    private static let hasTools = ["curl", "openssl"].allSatisfy {
+        (try? Command.run([$0, "--version"])) != nil
+            || (try? Command.run([$0, "version"])) != nil
+    }
+
+    /// TLS goes through as it is: the certificate and the keys are the local server's.
+    @Test(.enabled(if: hasTools, "curl or openssl is missing")) func handsTLSToALocalServer() throws {
+        let scene = try Scene(
+            isV4: true,
+            catalogue: """
+                  - origins: ["10.77.0.80:80"]
+                    hosts: [secure.example.com]
+                    relay: 127.0.0.1:8443
+                    tls: true
+                """)
+        defer { scene.remove() }
+        let directory = scene.agent.directory
+        try Command.run([
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+            "2", "-subj", "/CN=secure.example.com", "-addext", "subjectAltName=DNS:secure.example.com", "-keyout",
+            directory + "/tls.key", "-out", directory + "/tls.crt",
+        ])
+        let server = Process()
+        server.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        server.arguments = [
+            "ip", "netns", "exec", scene.network.proxy.name, "openssl", "s_server", "-quiet", "-WWW", "-accept",
+            "127.0.0.1:8443", "-cert", directory + "/tls.crt", "-key", directory + "/tls.key",
+        ]
+        server.currentDirectoryURL = URL(fileURLWithPath: directory + "/www")
+        server.standardInput = FileHandle.nullDevice
+        try server.run()
+        defer {
+            // It inherited this thread's blocked signals.
+            kill(server.processIdentifier, SIGKILL)
+            server.waitUntilExit()
+        }
+        let listens = { try scene.network.proxy.run(["ss", "-Htln"]).contains("127.0.0.1:8443") }
+        #expect(try eventually(listens))
+        scene.director.plan(.commit)
+        let file = directory + "/got"
+        try scene.network.client.run([
+            "curl", "-sS", "--fail", "--http1.1", "--max-time", "20", "--cacert", directory + "/tls.crt", "--resolve",
+            "secure.example.com:80:10.77.0.80", "-o", file, "https://secure.example.com:80/big.bin",
+        ])
+        #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == Data(scene.agent.content))
+        #expect(scene.director.answer == .transferACK)
+        let early = scene.spoken.prefix(20).filter { $0.flags & (Segment.syn | Segment.rst) != 0 }
+        #expect(early.isEmpty)
+    }
+
+    /// A cache is asked before the transfer is answered, and again for the content.
+    @Test func asksACacheBeforeItPromises() throws {
+        let scene = try Scene(
+            isV4: true,
+            catalogue: """
+                  - origins: ["10.77.0.80:80"]
+                    hosts: [cached.example.com]
+                    cache: http://127.0.0.1:8080
+                """)
+        defer { scene.remove() }
+        let cache = try TestOrigin(scene.network.proxy, Endpoint("127.0.0.1:8080")!)
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        client.send("GET /thing HTTP/1.1\r\nHost: cached.example.com\r\n\r\n")
+        let response = try #require(client.response())
+        #expect(String(decoding: response.body, as: UTF8.self) == "origin http://cached.example.com/thing 127.0.0.1\n")
+        #expect(scene.director.answer == .transferACK)
+        cache.close()
+        scene.director.plan(.commit)
+        let other = try scene.connect()
+        other.send("GET /thing HTTP/1.1\r\nHost: cached.example.com\r\n\r\n")
+        let fallback = try #require(other.response())
+        #expect(String(decoding: fallback.body, as: UTF8.self) == "origin /thing 10.77.0.1\n")
+        #expect(scene.director.answer == .transferNACK(.notFound, retryAfterMilliseconds: 0))
+    }
+}
