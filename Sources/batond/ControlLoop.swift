@@ -30,12 +30,13 @@ struct ControlLoop: ~Copyable {
     let heartbeat: Heartbeat
     let logger: Logger
     let version: String
+    let pool: PacketPool
     /// Answers that wait for rows of the workers.
     var listings: [PendingListing] = []
 
     init(
         core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
-        doorbell: Doorbell, heartbeat: Heartbeat, logger: Logger, version: String
+        doorbell: Doorbell, heartbeat: Heartbeat, logger: Logger, version: String, pool: PacketPool
     ) {
         self.core = core
         self.socket = socket
@@ -45,6 +46,7 @@ struct ControlLoop: ~Copyable {
         self.heartbeat = heartbeat
         self.logger = logger
         self.version = version
+        self.pool = pool
     }
 
     /// Rows that a filtered listing looks through.

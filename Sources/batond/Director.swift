@@ -52,7 +52,7 @@ struct Director {
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
         var loop = ControlLoop(
             core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
-            logger: logger, version: Batond.version)
+            logger: logger, version: Batond.version, pool: pool)
         loop.run { StopSignal.isRaised }
 
         logger.info("stopping")
