@@ -218,21 +218,41 @@ extension Worker {
     }
 
     /// How far both sides have come, by the client's account: the proxy's packets may return another way.
+    ///
+    /// These numbers decide which reset is exact (rule 3), so a sender who only guesses must not move them: a segment
+    /// counts when it acknowledges about what the server has sent, and takes either number a step further that a window
+    /// allows. A forger has to hit both windows first (RFC 5961 section 5.2). What does not count goes to the proxy like
+    /// the rest, and so does a reset that is not exact: if it ends the connection, the agent says so.
     @inline(__always)
     func noteCommitted(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
+        guard tcp.flags.contains(.ack) else { return }
         let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
         if flow.pointee.marks.contains(.announced) {
-            guard tcp.flags.contains(.ack), packet.hasValidChecksum else { return }
+            guard packet.hasValidChecksum else { return }
             flow.pointee.marks.remove(.announced)
             flow.pointee.clientMAC = packet.sourceMAC
             flow.pointee.originMAC = packet.destinationMAC
             flow.pointee.clientNext = end
             flow.pointee.serverNext = tcp.acknowledgement
         }
-        if end.isAfter(flow.pointee.clientNext) { flow.pointee.clientNext = end }
-        if tcp.acknowledgement.isAfter(flow.pointee.serverNext) { flow.pointee.serverNext = tcp.acknowledgement }
-        flow.pointee.clientWindow = UInt32(tcp.window) &<< UInt32(flow.pointee.options.clientWindowScale)
+        let options = flow.pointee.options
+        let acknowledged = tcp.acknowledgement.distance(from: flow.pointee.serverNext)
+        let sent = end.distance(from: flow.pointee.clientNext)
+        let serverStep = longestStep(windowScale: options.clientWindowScale)
+        let clientStep = longestStep(windowScale: options.serverWindowScale)
+        guard acknowledged >= -serverStep, acknowledged <= serverStep, sent >= -clientStep, sent <= clientStep else {
+            return
+        }
+        if sent > 0 { flow.pointee.clientNext = end }
+        if acknowledged > 0 { flow.pointee.serverNext = tcp.acknowledgement }
+        flow.pointee.clientWindow = UInt32(tcp.window) &<< UInt32(options.clientWindowScale)
+    }
+
+    /// How far a sender may get in one step, in bytes: the receiver's largest window, 1 MiB at least and 16 MiB at most.
+    @inline(__always)
+    func longestStep(windowScale: UInt8) -> Int32 {
+        max(1_048_576, min(65_535 &<< Int32(min(windowScale, 14)), 16_777_216))
     }
 
     /// The client's last words belong to the proxy that served it, if one did.

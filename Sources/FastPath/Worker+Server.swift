@@ -146,7 +146,10 @@ extension Worker {
         flow.pointee.lastSeen = packet.now
         let isReset = tcp.flags.contains(.rst)
         let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
-        if !isReset, end.isAfter(flow.pointee.serverNext) { flow.pointee.serverNext = end }
+        let sent = end.distance(from: flow.pointee.serverNext)
+        if !isReset, sent > 0, sent <= longestStep(windowScale: flow.pointee.options.clientWindowScale) {
+            flow.pointee.serverNext = end
+        }
         if isReset, flow.pointee.state == .committed, tcp.sequence == flow.pointee.serverNext,
             !flow.pointee.marks.contains(.announced), packet.hasValidChecksum
         {

@@ -216,6 +216,32 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// A sender off the path who guesses numbers cannot make his own reset an exact one.
+    @Test func rule3GuessedSegmentsDoNotMoveTheNumbersOfACommittedFlow() throws {
+        let lab = Lab()
+        let connection = Connection(lab)
+        connection.commit()
+        let next = UInt32(1 + request.count)
+        // Neither number right; the acknowledgement right; the sequence number right; no acknowledgement at all.
+        connection.client(".", seq: next + 1_000_000_000, ack: 1_000_000_000)
+        connection.client("R", seq: next + 1_000_000_000)
+        connection.client(".", seq: next + 1_000_000_000, ack: 1)
+        connection.client("R", seq: next + 1_000_000_000)
+        connection.client("P.", seq: next, ack: 1_000_000_000, [1, 2, 3])
+        connection.client("R", seq: next + 3)
+        connection.client("P", seq: next, [1, 2, 3])
+        connection.client("R", seq: next + 3)
+        connection.proxy("P.", seq: 1_000_000_000, [1])
+        connection.proxy("R", seq: 1_000_000_001)
+        #expect(lab.takeEvents().isEmpty)
+        #expect(lab.takeToServers().map(\.destinationMAC) == [UInt64](repeating: Lab.proxyMAC, count: 8))
+        // The client's own: one step of the window further, then a reset.
+        connection.client("P.", seq: next + 900_000, ack: 900_000, [1, 2, 3])
+        connection.client("R", seq: next + 900_003)
+        #expect(lab.takeEvents().map(\.name) == ["ended clientReset"])
+        lab.finish()
+    }
+
     @Test func rule9SYNOnAKnownTuple() throws {
         let lab = Lab()
         let connection = Connection(lab)
