@@ -255,9 +255,14 @@ extension Worker {
         max(1_048_576, min(65_535 &<< Int32(min(windowScale, 14)), 16_777_216))
     }
 
-    /// The client's last words belong to the proxy that served it, if one did.
+    /// The client's last words belong to the proxy that served it, if one did. An agent says that a flow is done when
+    /// it closes its descriptor, and its kernel may have much left to send then; where the proxy answers directly, only
+    /// the client's acknowledgements tell of it. So the tombstone lives as long as they come.
     mutating func closedByClient(_ packet: Packet, _ flow: Flow) {
-        if flow.pointee.proxy.value == ProxyIndex.none.value { pass(packet) } else { toProxy(packet, flow) }
+        guard flow.pointee.proxy.value != ProxyIndex.none.value else { return pass(packet) }
+        flow.pointee.lastSeen = packet.now
+        if packet.tcp.flags.lacks(.rst) { noteCommitted(packet, flow) }
+        toProxy(packet, flow)
     }
 
     @inline(__always)

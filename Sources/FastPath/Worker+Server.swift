@@ -168,9 +168,11 @@ extension Worker {
         return false
     }
 
-    /// Rule 13: an ICMP error about a committed flow is its proxy's concern.
+    /// Rule 13: an ICMP error about a committed flow is its proxy's concern, also while the proxy sends the rest of one
+    /// that its agent has done with.
     mutating func handleError(_ packet: Packet, _ flow: Flow?) {
-        guard packet.fromClient, let flow, flow.pointee.state == .committed || flow.pointee.state == .routed,
+        guard packet.fromClient, let flow,
+            flow.pointee.state == .committed || flow.pointee.state == .routed || flow.pointee.state == .closed,
             flow.pointee.proxy.value != ProxyIndex.none.value
         else { return pass(packet) }
         let quoted = SequenceNumber(UnsafeRawPointer(packet.bytes).wire32(Int(packet.layout.payload) &+ 4))

@@ -195,6 +195,31 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// The agent closes its descriptor with data still in its kernel, and the proxy's packets go another way.
+    @Test func rule6ATombstoneLivesAsLongAsTheClientAcknowledges() throws {
+        let lab = Lab()
+        let connection = Connection(lab)
+        let handle = connection.commit()
+        lab.tell(.flowDone(handle))
+        lab.turn()
+        let next = UInt32(1 + request.count)
+        for step in 1...10 {
+            lab.wait(milliseconds: 30_000, step: 100_000)
+            connection.client(".", seq: next, ack: UInt32(step * 500_000))
+        }
+        #expect(lab.takeToServers().map(\.destinationMAC) == [UInt64](repeating: Lab.proxyMAC, count: 10))
+        let quoted = connection.serverSegment(".", seq: 5_000_100, ack: 1, [UInt8](repeating: 0, count: 40))
+        lab.put(quoted.tooBig(fromMAC: Lab.clientMAC, toMAC: Lab.originMAC), fromClient: true)
+        lab.turn()
+        #expect(lab.counter(.icmpToProxy) == 1)
+        // The origin's late packets find it, too.
+        connection.origin("P.", seq: 1, ack: 1, [1])
+        #expect(lab.takeToClients().isEmpty)
+        lab.wait(milliseconds: 130_000, step: 100_000)
+        #expect(lab.gauge(.flows) == 0)
+        lab.finish()
+    }
+
     @Test func rule3OnlyExactResetsEndACommittedFlow() throws {
         let lab = Lab()
         let connection = Connection(lab)
