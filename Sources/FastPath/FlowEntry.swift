@@ -89,6 +89,8 @@ package struct FlowEntry: BitwiseCopyable {
         package static var announced: Marks { .init(rawValue: 128) }
         /// Closed, and the event ring had no room to say so yet.
         package static var endUntold: Marks { .init(rawValue: 256) }
+        /// The origin's, and noted only because it began during the recovery.
+        package static var newInRecovery: Marks { .init(rawValue: 512) }
     }
 }
 

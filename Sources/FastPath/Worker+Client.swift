@@ -27,7 +27,7 @@ extension Worker {
 
     /// No entry. While a restarted director does not know yet which flows are proxies', it gives none to the origin.
     mutating func passStranger(_ packet: Packet, _ key: FlowKey) {
-        if recoveryEnds != 0, matchesCandidate(key) {
+        if isWithheld(key) {
             counters.add(.recoveryWithheld)
             return drop(packet, .droppedRecovery)
         }
@@ -44,19 +44,30 @@ extension Worker {
             return toProxy(packet, flow)
         }
         let rules = candidateRules(of: key, hash: hash)
-        guard rules != 0, packet.layout.payloadLength == 0 else { return passUnknown(packet) }
+        guard rules != 0, packet.layout.payloadLength == 0 else { return passNew(packet, key, hash) }
         guard packet.hasValidChecksum else {
             counters.add(.passedBadChecksum)
             return pass(packet)
         }
         let options = TCPOptions(of: packet.tcp)
-        guard !options.isAuthenticated, !options.isMalformed else { return passUnknown(packet) }
+        guard !options.isAuthenticated, !options.isMalformed else { return passNew(packet, key, hash) }
         guard let flow = makeFlow(key, hash, packet, .opening, limit: configuration.synOnly) else { return }
         flow.pointee.rules = rules
         if isAsymmetric(rules) { flow.pointee.marks.insert(.asymmetric) }
         noteSYN(packet, flow, options)
         rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
         pass(packet)
+    }
+
+    /// A first SYN that is no candidate. Of a connection that begins during the recovery no proxy has anything: it is
+    /// noted as the origin's, so that the rest of it is not withheld.
+    mutating func passNew(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
+        if isWithheld(key), packet.hasValidChecksum {
+            guard let flow = makeFlow(key, hash, packet, .origin, limit: configuration.synOnly) else { return }
+            flow.pointee.marks.insert(.newInRecovery)
+            flow.pointee.psn = packet.tcp.sequence + 1
+        }
+        passUnknown(packet)
     }
 
     mutating func passUnknown(_ packet: Packet) {

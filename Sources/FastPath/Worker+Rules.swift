@@ -43,6 +43,11 @@ extension Worker {
         return false
     }
 
+    /// True while a proxy may have a connection without an entry (rule 6). What a route gives to the origin, none has.
+    func isWithheld(_ key: FlowKey) -> Bool {
+        recoveryEnds != 0 && matchesCandidate(key) && route(of: key)?.value != ProxyIndex.none.value
+    }
+
     private func matches(_ rule: UnsafePointer<CandidateRule>, _ key: FlowKey) -> Bool {
         key.serverPort >= rule.pointee.firstPort && key.serverPort <= rule.pointee.lastPort
             && rule.pointee.server.contains(key.server) && rule.pointee.client.contains(key.client)

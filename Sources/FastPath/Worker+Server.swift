@@ -6,7 +6,7 @@ import Wire
 extension Worker {
     mutating func handleServer(_ packet: Packet, _ flow: Flow?, _ key: FlowKey) {
         guard let flow else {
-            if recoveryEnds != 0, packet.tcp.flags.contains(.rst), matchesCandidate(key) {
+            if packet.tcp.flags.contains(.rst), isWithheld(key) {
                 // The origin does not know a connection that a proxy may have: the client must not hear of it.
                 counters.add(.recoveryWithheld)
                 return drop(packet, .droppedRecovery)

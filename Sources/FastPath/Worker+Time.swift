@@ -62,6 +62,9 @@ extension Worker {
         switch flow.pointee.state {
         case .opening: flow.pointee.marks.contains(.handshakeKnown) ? configuration.idle : configuration.synOnly
         case .held: configuration.idle
+        case .origin where flow.pointee.marks.contains(.newInRecovery):
+            // Of no use afterwards.
+            max(configuration.synOnly, configuration.recovery)
         case .origin, .routed: configuration.idle
         case .committed: configuration.committedIdle
         case .closed: configuration.closed

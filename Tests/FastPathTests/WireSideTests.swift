@@ -198,6 +198,55 @@ extension WorkerTests {
         timed.finish()
     }
 
+    /// What begins during the recovery is nobody's but the origin's, whether or not it is a candidate.
+    @Test func rule6RecoveryLetsNewConnectionsBe() {
+        let lab = Lab {
+            $0.recoveryMicroseconds = 3_000_000
+            $0.candidates[0].lastPort = 81
+            var canary = CandidateRule()
+            canary.firstPort = 82
+            canary.lastPort = 82
+            canary.mode = .canary(percent: 0)
+            $0.candidates.append(canary)
+            var toOrigin = RouteRule()
+            toOrigin.firstPort = 81
+            toOrigin.lastPort = 81
+            $0.routes = [toOrigin]
+        }
+        func begins(_ port: UInt16, _ serverPort: UInt16, _ options: [UInt8], _ payload: [UInt8] = []) {
+            let connection = Connection(lab, port: port)
+            connection.serverPort = serverPort
+            connection.client("S", seq: 0, payload, options: options)
+            connection.origin("S.", seq: 0, ack: 1)
+            connection.client("P.", seq: 1, [1, 2, 3])
+            connection.origin("R", seq: 1)
+        }
+        begins(1, 80, Options.md5)
+        begins(2, 80, Options.authentication)
+        begins(3, 80, Options.mss(1_460), [1, 2, 3])
+        begins(4, 81, Options.mss(1_460))
+        begins(5, 82, Options.mss(1_460))
+        #expect(lab.counter(.droppedRecovery) == 0)
+        #expect(lab.takeToServers().count == 10 && lab.takeToClients().count == 10)
+        // Mid-stream, a route to the origin is enough.
+        let old = Connection(lab, port: 6)
+        old.serverPort = 81
+        old.client(".", seq: 500, [1])
+        old.origin("R", seq: 1)
+        #expect(lab.takeToServers().count == 1 && lab.takeToClients().count == 1)
+        // A refused SYN, and an entry that nobody needs any more.
+        let refused = Connection(lab, port: 7)
+        refused.client("S", seq: 0, options: Options.md5)
+        refused.client("S", seq: 0, options: Options.md5)
+        #expect(lab.gauge(.flows) == 1)
+        refused.origin("R.", seq: 0, ack: 1)
+        #expect(lab.takeToClients().map(\.flags) == ["R."])
+        Connection(lab, port: 8).client("S", seq: 0, options: Options.md5)
+        lab.wait(milliseconds: 11_000, step: 20_000)
+        #expect(lab.gauge(.flows) == 0)
+        lab.finish()
+    }
+
     @Test func flowsAreListedInPieces() {
         let lab = Lab(eventCapacity: 32)
         for port in 0..<50 { Connection(lab, port: UInt16(port)).client("S", seq: 0) }
