@@ -9,7 +9,7 @@ extension Worker {
         let opens = flags.has(.syn) && flags.lacks([.ack, .rst, .fin])
         guard let flow else {
             if opens { return open(packet, key, hash) }
-            return passStranger(packet, key)
+            return passStranger(packet, key, hash)
         }
         flow.pointee.packetsFromClient &+= 1
         if opens { return reopen(packet, flow, key, hash) }
@@ -26,7 +26,11 @@ extension Worker {
     }
 
     /// No entry. While a restarted director does not know yet which flows are proxies', it gives none to the origin.
-    mutating func passStranger(_ packet: Packet, _ key: FlowKey) {
+    /// What a route gives to a proxy went there before the entry was lost, and goes on doing so.
+    mutating func passStranger(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
+        if let proxy = route(of: key), proxies[Int(proxy.value)].mac != .zero {
+            return resumeRouted(packet, key, hash, proxy)
+        }
         if isWithheld(key) {
             counters.add(.recoveryWithheld)
             return drop(packet, .droppedRecovery)
@@ -39,9 +43,7 @@ extension Worker {
     mutating func open(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
         if let route = route(of: key) {
             if route.value == ProxyIndex.none.value { return passUnknown(packet) }
-            guard let flow = makeFlow(key, hash, packet, .routed, limit: configuration.idle) else { return }
-            flow.pointee.proxy = route
-            return toProxy(packet, flow)
+            return openRouted(packet, key, hash, route)
         }
         let rules = candidateRules(of: key, hash: hash)
         guard rules != 0, packet.layout.payloadLength == 0 else { return passNew(packet, key, hash) }
@@ -57,6 +59,35 @@ extension Worker {
         noteSYN(packet, flow, options)
         rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
         pass(packet)
+    }
+
+    /// A first SYN with a proxy of its own. Where that cannot be reached the origin gets it, and is noted: the rest of
+    /// the connection must not follow the route when the proxy is back.
+    mutating func openRouted(_ packet: Packet, _ key: FlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
+        guard proxiesUp[Int(proxy.value)], proxies[Int(proxy.value)].mac != .zero else {
+            counters.add(.passedProxyDown)
+            guard let flow = makeFlow(key, hash, packet, .origin, limit: configuration.idle) else { return }
+            flow.pointee.psn = packet.tcp.sequence + 1
+            return pass(packet)
+        }
+        // Without an entry the route leads there, too.
+        if let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now) {
+            flow.pointee.proxy = proxy
+        }
+        sendToProxy(packet.mbuf, proxy, isTagged: packet.layout.vlan.isTagged)
+    }
+
+    /// A connection of a route to a proxy, in mid-stream, whose entry has gone: idle for too long, or an earlier worker's.
+    mutating func resumeRouted(_ packet: Packet, _ key: FlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
+        if packet.tcp.flags.lacks(.rst),
+            let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now)
+        {
+            flow.pointee.proxy = proxy
+        } else if !proxiesUp[Int(proxy.value)] {
+            // Perhaps one that the origin got, and the table had no room to note.
+            return passUnknown(packet)
+        }
+        sendToProxy(packet.mbuf, proxy, isTagged: packet.layout.vlan.isTagged)
     }
 
     /// A first SYN that is no candidate. Of a connection that begins during the recovery no proxy has anything: it is
@@ -78,16 +109,24 @@ extension Worker {
     /// A new entry; passes the packet and returns nil when the table is full.
     mutating func makeFlow(_ key: FlowKey, _ hash: UInt64, _ packet: Packet, _ state: FlowState, limit: UInt64) -> Flow?
     {
+        guard let flow = note(key, hash, state, limit: limit, now: packet.now) else {
+            pass(packet)
+            return nil
+        }
+        return flow
+    }
+
+    /// A new entry for a client's first packet; nil, and counted, when the table is full.
+    mutating func note(_ key: FlowKey, _ hash: UInt64, _ state: FlowState, limit: UInt64, now: UInt64) -> Flow? {
         guard let flow = flows.insert(key, hash: hash) else {
             counters.add(.passedTableFull)
-            pass(packet)
             return nil
         }
         counters.add(.flowsCreated)
         setState(flow, state)
         flow.pointee.packetsFromClient = 1
-        flow.pointee.lastSeen = packet.now
-        flow.pointee.deadline = packet.now &+ limit
+        flow.pointee.lastSeen = now
+        flow.pointee.deadline = now &+ limit
         timers.arm(flow, in: flows)
         updateGauges()
         return flow

@@ -18,7 +18,10 @@ extension Worker {
     private mutating func carryOut(_ command: WorkerCommand, now: UInt64) {
         switch command {
         case .verdict(let handle, let verdict): carryOut(verdict, handle, now: now)
-        case .proxy(let index, let hop): proxies[Int(index.value)] = hop
+        case .proxy(let index, let hop):
+            proxies[Int(index.value)] = hop
+            proxiesUp[Int(index.value)] = true
+        case .proxyDown(let index): proxiesUp[Int(index.value)] = false
         case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)
         case .flowDone(let handle):
             if let flow = live(handle), flow.pointee.state == .committed { close(flow, .flowDone, now: now) }

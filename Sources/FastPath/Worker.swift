@@ -19,6 +19,7 @@ public struct Worker: ~Copyable {
     var clientSide: Side
     var serverSide: Side
     var proxies: UnsafeMutablePointer<NextHop>
+    let proxiesUp: UnsafeMutablePointer<Bool>
     let scratch: UnsafeMutableRawBufferPointer
     let burst: Burst
     var isBypassed = false
@@ -40,6 +41,8 @@ public struct Worker: ~Copyable {
         serverSide = Side(links.serverQueue, .transmittedToServers)
         proxies = .allocate(capacity: 256)
         proxies.initialize(repeating: NextHop(mac: .zero), count: 256)
+        proxiesUp = .allocate(capacity: 256)
+        proxiesUp.initialize(repeating: false, count: 256)
         scratch = .allocate(byteCount: configuration.headLimit, alignment: 64)
         burst = Burst()
         recoveryEnds = configuration.recoveryMicroseconds == 0 ? 0 : now &+ self.configuration.recovery

@@ -16,6 +16,7 @@ public enum Counter: Int, CaseIterable, Sendable {
 
     // what happened; not verdicts
     case passedNotTCP, passedFragment, passedNotCandidate, passedBadChecksum, passedTableFull
+    case passedProxyDown
     case flowsCreated, flowsExpired, flowsClosed
     case requestsRecognised, requestsUnsuitable, requestsObserved, requestsIncomplete, requestsTooLong
     case holdsStarted, holdsCommitted, holdsAborted, holdsRefusedBound, holdsRefusedControlDead

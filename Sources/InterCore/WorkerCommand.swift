@@ -4,8 +4,10 @@ public import Wire
 public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     /// The verdict on a held request. Ignored when the handle is stale or the hold has ended.
     case verdict(FlowHandle, Verdict)
-    /// Where a proxy's packets go to and come from.
+    /// Where a proxy's packets go to and come from. It is up from now on.
     case proxy(ProxyIndex, NextHop)
+    /// A proxy's channel is down: new connections that a route gives to it go to the origin. All others stay with it.
+    case proxyDown(ProxyIndex)
     /// A proxy announced a flow that it has (director restart): committed from now on.
     case installFlow(FlowKey, ProxyIndex, ticket: UInt32)
     /// The agent says that the flow is over.

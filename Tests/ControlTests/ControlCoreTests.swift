@@ -130,6 +130,10 @@ import Wire
             core.advance(to: now)
         }
         #expect(core.proxies.allSatisfy { !$0.isUp } && core.pendingCount == 0)
+        // Every worker hears of it: routed connections that begin now go to the origin.
+        for (proxy, worker) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            #expect(core.actions.contains(.command(.proxyDown(ProxyIndex(UInt8(proxy))), worker: worker)))
+        }
     }
 
     @Test func recognitionAndTimeoutEndBeforeTheWorkersBackstop() {

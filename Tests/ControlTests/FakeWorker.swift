@@ -16,6 +16,7 @@ struct FakeWorker {
     let index: Int
     var flows: [UInt32: Flow] = [:]
     var nextHops: [UInt8: NextHop] = [:]
+    var proxiesDown: Set<UInt8> = []
     var failures: [String] = []
     var recoveryEndedCount = 0
     var isBypassed = false
@@ -47,7 +48,10 @@ struct FakeWorker {
                 flows[handle.index]?.isOriginReset = resetOrigin
                 return ([.committed(handle)], proxy, flow.key)
             }
-        case .proxy(let proxy, let hop): nextHops[proxy.value] = hop
+        case .proxy(let proxy, let hop):
+            nextHops[proxy.value] = hop
+            proxiesDown.remove(proxy.value)
+        case .proxyDown(let proxy): proxiesDown.insert(proxy.value)
         case .installFlow(let key, let proxy, let ticket):
             nextIndex += 1
             flows[nextIndex] = Flow(key: key, phase: .committed(proxy), isOriginReset: true)

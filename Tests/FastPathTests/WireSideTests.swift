@@ -146,6 +146,66 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// New connections of a route go to the origin while its proxy is unknown or down, and stay there; those that the
+    /// proxy has stay with it.
+    @Test func routesToAProxyThatIsDownLeadToTheOrigin() {
+        let lab = Lab {
+            var toProxy = RouteRule()
+            toProxy.proxy = ProxyIndex(0)
+            var toStranger = toProxy
+            toStranger.firstPort = 81
+            toStranger.lastPort = 81
+            toStranger.proxy = ProxyIndex(9)
+            $0.routes = [toStranger, toProxy]
+        }
+        func targets() -> [UInt64] { lab.takeToServers().map(\.destinationMAC) }
+        let unknown = Connection(lab, port: 1)
+        unknown.serverPort = 81
+        unknown.client("S", seq: 0)
+        unknown.client(".", seq: 1)
+        #expect(targets() == [Lab.originMAC, Lab.originMAC])
+        let old = Connection(lab, port: 2)
+        old.client("S", seq: 0)
+        lab.tell(.proxyDown(ProxyIndex(0)))
+        old.client(".", seq: 1)
+        #expect(targets() == [Lab.proxyMAC, Lab.proxyMAC])
+        let new = Connection(lab, port: 3)
+        new.client("S", seq: 0)
+        new.client("S", seq: 0)
+        lab.tell(.proxy(ProxyIndex(0), NextHop(mac: MACAddress(Lab.proxyMAC))))
+        new.client("S", seq: 0)
+        new.client(".", seq: 1)
+        #expect(targets() == [UInt64](repeating: Lab.originMAC, count: 4))
+        #expect(lab.counter(.passedProxyDown) == 2)
+        let newest = Connection(lab, port: 4)
+        newest.client("S", seq: 0)
+        #expect(targets() == [Lab.proxyMAC])
+        lab.finish()
+    }
+
+    @Test func aRoutedConnectionThatWasIdleForLongStaysWithItsProxy() {
+        let lab = Lab {
+            var toProxy = RouteRule()
+            toProxy.proxy = ProxyIndex(0)
+            $0.routes = [toProxy]
+            $0.flowCapacity = 64
+        }
+        let connection = Connection(lab)
+        connection.client("S", seq: 0)
+        lab.wait(milliseconds: 400_000, step: 500_000)
+        #expect(lab.gauge(.flows) == 0)
+        connection.client(".", seq: 1)
+        #expect(lab.gauge(.flows) == 1)
+        // A full table changes nothing about it.
+        for port in 1...80 {
+            let other = Connection(lab, port: UInt16(port))
+            other.client("S", seq: 0)
+            other.client(".", seq: 1)
+        }
+        #expect(lab.takeToServers().map(\.destinationMAC) == [UInt64](repeating: Lab.proxyMAC, count: 162))
+        lab.finish()
+    }
+
     @Test func invariant3AFullTablePassesWhatItCannotNote() {
         let lab = Lab { $0.flowCapacity = 64 }
         for port in 0..<80 {
