@@ -200,8 +200,8 @@ extension Worker {
     /// COMMITTED: the origin's half is reset, the held packets go to the proxy.
     mutating func commit(_ flow: Flow, _ proxy: ProxyIndex, resetOrigin: Bool, now: UInt64) {
         let hop = proxies[Int(proxy.value)]
-        // A proxy that nobody introduced, or a path that the request does not fit through.
-        guard hop.mac != .zero, hop.mtu == 0 || flow.pointee.hold.longestPacket <= Int(hop.mtu) else {
+        // A proxy that nobody introduced, or a path that the request does not fit through, or what may follow it.
+        guard hop.mac != .zero, hop.mtu == 0 || longestPacket(flow) <= Int(hop.mtu) else {
             return abort(flow, hop.mac == .zero ? .verdictOrigin : .bound, now: now)
         }
         setState(flow, .committed)
@@ -218,6 +218,18 @@ extension Worker {
         counters.add(.holdsCommitted)
         report(.committed(handle(flow)))
         updateGauges()
+    }
+
+    /// Bytes of IP of the longest packet that the client may send: one that is held, or a whole segment.
+    func longestPacket(_ flow: Flow) -> Int {
+        let options = flow.pointee.options
+        var segment = options.clientMSS
+        if options.serverMSS != 0 {
+            segment = min(segment, options.serverMSS)
+            // Both of them were told so.
+            if configuration.maximumSegment != 0 { segment = min(segment, configuration.maximumSegment) }
+        }
+        return max(Int(flow.pointee.hold.longestPacket), Int(segment) &+ (flow.pointee.key.client.isV4 ? 40 : 60))
     }
 
     /// ABORTED: the held packets go to the origin, in order.

@@ -154,6 +154,21 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// The request fits through the path to the proxy; the client's full segments must do so, too.
+    @Test(arguments: [false, true])
+    func aPathTooNarrowForTheAgreedSegmentsGoesToTheOrigin(v6: Bool) throws {
+        for (mtu, clamp, fits) in [(1_500, 0, !v6), (1_520, 0, true), (1_499, 0, false), (1_300, 1_240, true)] {
+            let lab = Lab { $0.maximumSegment = UInt16(clamp) }
+            lab.tell(.proxy(ProxyIndex(2), NextHop(mac: MACAddress(Lab.proxyMAC), mtu: UInt16(mtu))))
+            let connection = Connection(lab)
+            connection.v6 = v6
+            let held = try #require(connection.hold())
+            connection.verdict(held.handle, .proxy(ProxyIndex(2), resetOrigin: true))
+            #expect(lab.takeEvents().map(\.name) == [fits ? "committed" : "aborted bound"], "MTU \(mtu)")
+            lab.finish()
+        }
+    }
+
     @Test func resetByProxyWaitsForTheCommand() throws {
         let lab = Lab()
         let connection = Connection(lab)
