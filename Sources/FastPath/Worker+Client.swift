@@ -182,9 +182,20 @@ extension Worker {
                 return pass(packet)
             }
             if flow.pointee.state == .held { abort(flow, .superseded, now: packet.now) }
+            guard isEndTold(flow) else { return passUntold(packet, flow) }
             removeFlow(flow)
             open(packet, key, hash)
         }
+    }
+
+    /// The end of a tuple's last flow could not be told yet, which only its entry can do. So the new connection goes
+    /// without one of its own: the entry is the origin's until then.
+    mutating func passUntold(_ packet: Packet, _ flow: Flow) {
+        flow.pointee.psn = packet.tcp.sequence + 1
+        flow.pointee.proxy = .none
+        becomeOrigins(flow, packet.now)
+        rearm(flow, now: packet.now, limit: configuration.hertz / 10)
+        pass(packet)
     }
 
     /// Handshake under way, or done with no payload yet.
@@ -332,6 +343,7 @@ extension Worker {
                 return
             }
         }
+        guard isEndTold(flow) else { return }
         removeFlow(flow)
         counters.add(.flowsClosed)
     }

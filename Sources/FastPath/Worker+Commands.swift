@@ -77,7 +77,7 @@ extension Worker {
                 _ = push(.flowInstalled(handle(flow), ticket: ticket))
                 return
             }
-            guard flow.pointee.state == .closed else { return refuse(ticket) }
+            guard flow.pointee.state == .closed, isEndTold(flow) else { return refuse(ticket) }
             removeFlow(flow)
         }
         guard let flow = flows.insert(key, hash: hash) else { return refuse(ticket) }

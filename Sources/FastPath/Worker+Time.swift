@@ -37,8 +37,10 @@ extension Worker {
     private mutating func expire(_ flow: Flow, now: UInt64) {
         if flow.pointee.resetsSent > 0, repeatReset(flow, now: now) { return }
         let limit = timeLimit(flow)
+        let isTold = isEndTold(flow)
         if flow.pointee.state == .held || now &- flow.pointee.lastSeen < limit {
-            flow.pointee.deadline = max(flow.pointee.lastSeen &+ limit, now &+ 1)
+            flow.pointee.deadline =
+                isTold ? max(flow.pointee.lastSeen &+ limit, now &+ 1) : now &+ configuration.hertz / 10
             timers.arm(flow, in: flows)
             return
         }
@@ -46,13 +48,10 @@ extension Worker {
             flow.pointee.end = .idle
             flow.pointee.marks.insert(.endUntold)
         }
-        if flow.pointee.marks.contains(.endUntold) {
-            tellEnd(flow)
-            if flow.pointee.marks.contains(.endUntold) {
-                // Still no room: the entry stays until it has been told.
-                flow.pointee.deadline = now &+ configuration.hertz / 10
-                return timers.arm(flow, in: flows)
-            }
+        guard isEndTold(flow) else {
+            // Still no room: the entry stays until it has been told.
+            flow.pointee.deadline = now &+ configuration.hertz / 10
+            return timers.arm(flow, in: flows)
         }
         counters.add(.flowsExpired)
         removeFlow(flow)
@@ -123,6 +122,12 @@ extension Worker {
         } else {
             flow.pointee.marks.insert(.endUntold)
         }
+    }
+
+    /// False while an end waits for room in the ring; such an entry must not be removed. Tries once more.
+    func isEndTold(_ flow: Flow) -> Bool {
+        if flow.pointee.marks.contains(.endUntold) { tellEnd(flow) }
+        return !flow.pointee.marks.contains(.endUntold)
     }
 
     mutating func removeFlow(_ flow: Flow) {

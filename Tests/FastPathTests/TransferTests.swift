@@ -298,6 +298,30 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// A flow ends while the event ring is full, and its tuple is used again at once: the end is told all the same.
+    @Test func invariant4AnEndThatFoundNoRoomIsToldLater() throws {
+        let lab = Lab(eventCapacity: 16)
+        let connection = Connection(lab)
+        let handle = connection.commit()
+        let next = UInt32(1 + request.count)
+        while lab.events[0].push(.endOfFlows(nextCursor: nil)) {}
+        lab.put(connection.clientSegment("R", seq: next).frame, fromClient: true)
+        let again = Connection(lab, isn: 70_000)
+        lab.put(again.clientSegment("S", seq: 0, options: again.synOptions).frame, fromClient: true)
+        lab.put(again.clientSegment("R", seq: 1).frame, fromClient: true)
+        lab.put(again.clientSegment("S", seq: 5, options: again.synOptions).frame, fromClient: true)
+        lab.turn()
+        #expect(lab.counter(.eventRingFull) > 0)
+        #expect(!lab.takeEvents().map(\.name).contains("ended clientReset"))
+        lab.wait(milliseconds: 250)
+        guard case .flowEnded(handle, .clientReset)? = lab.takeEvents().last else { throw TestFailure() }
+        // The new connection is the origin's, from its first packet on.
+        again.client(".", seq: 6)
+        let targets = lab.takeToServers().map(\.destinationMAC)
+        #expect(targets == [Lab.proxyMAC] + [UInt64](repeating: Lab.originMAC, count: 4))
+        lab.finish()
+    }
+
     @Test func rule12AsymmetricResetIsRepeated() throws {
         let lab = Lab { $0.candidates[0].isAsymmetric = true }
         let connection = Connection(lab)
