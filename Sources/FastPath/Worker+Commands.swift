@@ -80,6 +80,7 @@ extension Worker {
             guard flow.pointee.state == .closed, isEndTold(flow) else { return refuse(ticket) }
             removeFlow(flow)
         }
+        if flows.count == flows.capacity { evictOne() }
         guard let flow = flows.insert(key, hash: hash) else { return refuse(ticket) }
         counters.add(.flowsCreated)
         setState(flow, .committed)
@@ -90,6 +91,22 @@ extension Worker {
         timers.arm(flow, in: flows)
         updateGauges()
         _ = push(.flowInstalled(handle(flow), ticket: ticket))
+    }
+
+    /// Makes room for a flow that must have an entry (rule 6) at the cost of one that is well off without: its packets
+    /// pass. Looks at a few entries, from where the last look ended.
+    private mutating func evictOne() {
+        var looked = 0
+        while looked < 64 {
+            let flow = flows.at(evictionCursor)
+            evictionCursor = Int(evictionCursor) &+ 1 < flows.capacity ? evictionCursor &+ 1 : 0
+            looked &+= 1
+            guard flows.isLive(flow), flow.pointee.state == .opening || flow.pointee.state == .origin,
+                !flow.pointee.marks.contains(.endUntold)
+            else { continue }
+            counters.add(.flowsEvicted)
+            return removeFlow(flow)
+        }
     }
 
     private func refuse(_ ticket: UInt32) { _ = push(.flowRefused(ticket: ticket)) }

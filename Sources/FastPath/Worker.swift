@@ -30,6 +30,8 @@ public struct Worker: ~Copyable {
     var listCursor: UInt32 = 0
     var listRemaining = 0
     var isListing = false
+    /// The next entry to consider when a flow that must have one finds the table full.
+    var evictionCursor: UInt32 = 0
 
     public init(configuration: WorkerConfiguration, links: WorkerLinks, now: UInt64, hertz: UInt64) {
         self.configuration = CompiledConfiguration(configuration, hertz: hertz)

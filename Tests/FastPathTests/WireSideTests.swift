@@ -221,6 +221,23 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// A flow that a proxy announces finds room in a full table, at the cost of one that is not committed.
+    @Test func rule6AnAnnouncedFlowFindsRoom() throws {
+        let lab = Lab { $0.flowCapacity = 64 }
+        lab.tell(.installFlow(Connection(lab, port: 1).key, ProxyIndex(0), ticket: 1))
+        for port in 0..<70 { Connection(lab, port: UInt16(1_000 + port)).client("S", seq: 0) }
+        for port in 2...64 { lab.tell(.installFlow(Connection(lab, port: UInt16(port)).key, ProxyIndex(0), ticket: 2)) }
+        lab.turn()
+        #expect(lab.takeEvents().map(\.name) == [String](repeating: "installed", count: 64))
+        #expect(lab.counter(.flowsEvicted) == 63)
+        #expect(lab.gauge(.flows) == 64 && lab.gauge(.committedFlows) == 64)
+        // Committed flows never go.
+        lab.tell(.installFlow(Connection(lab, port: 65).key, ProxyIndex(0), ticket: 3))
+        lab.turn()
+        guard case .flowRefused(ticket: 3)? = lab.takeEvents().last else { throw TestFailure() }
+        lab.finish()
+    }
+
     @Test func rule6RecoveryWithholdsMidStreamPacketsOfCandidates() throws {
         let lab = Lab { $0.recoveryMicroseconds = 3_000_000 }
         let old = Connection(lab)
