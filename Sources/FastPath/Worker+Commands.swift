@@ -66,8 +66,13 @@ extension Worker {
         while collecting.first != noFlow { releaseToOrigin(flows.at(collecting.first), now: now) }
     }
 
-    /// A flow that a proxy says it has (after this director's restart).
+    /// A flow that a proxy says it has (after this director's restart). One that no rule could have given it is none:
+    /// an agent may not take any other connection over by naming it.
     private mutating func install(_ key: FlowKey, _ proxy: ProxyIndex, _ ticket: UInt32, now: UInt64) {
+        guard matchesCandidate(key) else {
+            counters.add(.installsRefused)
+            return refuse(ticket)
+        }
         let hash = flowHash(of: key, seed: configuration.hashSeed)
         guard flowOwner(ofHash: hash, workerCount: configuration.workerCount) == configuration.workerIndex else {
             return refuse(ticket)

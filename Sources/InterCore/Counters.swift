@@ -22,7 +22,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     case holdsStarted, holdsCommitted, holdsAborted, holdsRefusedBound, holdsRefusedControlDead
     case originResetsSent, tombstoneResetsSent, optionsMuted, segmentsClamped
     case icmpToProxy, retransmissionsAbsorbed, recoveryWithheld, bypassed
-    case staleCommands
+    case staleCommands, installsRefused
     /// The last one: gauges lie behind it (`allCases` would build an array on the packet way).
     case eventRingFull
 }

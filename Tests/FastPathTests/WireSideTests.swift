@@ -221,6 +221,19 @@ extension WorkerTests {
         lab.finish()
     }
 
+    @Test func rule6OnlyCandidatesCanBeAnnounced() throws {
+        let lab = Lab()
+        let connection = Connection(lab)
+        connection.serverPort = 22
+        lab.tell(.installFlow(connection.key, ProxyIndex(0), ticket: 5))
+        lab.turn()
+        guard case .flowRefused(ticket: 5)? = lab.takeEvents().last else { throw TestFailure() }
+        #expect(lab.counter(.installsRefused) == 1)
+        connection.client(".", seq: 500, [1])
+        #expect(lab.takeToServers().map(\.destinationMAC) == [Lab.originMAC])
+        lab.finish()
+    }
+
     /// A flow that a proxy announces finds room in a full table, at the cost of one that is not committed.
     @Test func rule6AnAnnouncedFlowFindsRoom() throws {
         let lab = Lab { $0.flowCapacity = 64 }
