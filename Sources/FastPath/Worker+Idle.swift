@@ -24,9 +24,7 @@ extension Worker {
         defer { bell.awake() }
         guard !links.commands.hasMessage, !handedOverWaits, clientSide.count == 0, serverSide.count == 0 else { return }
         let holds = collecting.count &+ asked.count
-        // Without a descriptor for each side nothing but time wakes the worker when a packet comes.
-        let canBeWoken = links.waitable.count > 2
-        let nap: UInt64 = !canBeWoken ? 50 : holds > 0 || isListing ? 500 : 10_000
+        let nap: UInt64 = !links.canBeWoken ? 50 : holds > 0 || isListing ? 500 : 10_000
         shim_wait(links.waitable.baseAddress!, Int32(links.waitable.count), nap)
     }
 

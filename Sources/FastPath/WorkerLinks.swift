@@ -39,16 +39,19 @@ public struct WorkerLinks: @unchecked Sendable {
     let handOverIn: UnsafePointer<Ring<HandedOver>>
     let handOverOut: UnsafePointer<Ring<HandedOver>>
     let handOverSources: Int
-    /// Descriptors that become readable when a packet has come (adaptive idling).
+    /// Descriptors that become readable when a packet has come, and the bell's (adaptive idling).
     let waitable: UnsafeMutableBufferPointer<Int32>
+    /// False when a side has no descriptor: nothing but time wakes the worker when a packet comes there.
+    package let canBeWoken: Bool
 
     /// - Parameters:
     ///   - handOver: ring from worker i to worker j at `[i][j]`.
-    ///   - waitable: descriptors of this worker's receive queues.
+    ///   - clientWaitable, serverWaitable: descriptors of this worker's receive queue on either side.
     public init(
         index: Int, clientQueue: PortQueue, serverQueue: PortQueue, pool: PacketPool, events: Ring<WorkerEvent>,
         commands: Ring<WorkerCommand>, counters: CounterBlock, heartbeat: Heartbeat, controlHeartbeat: Heartbeat,
-        controlDoorbell: Doorbell, doorbells: [Doorbell], handOver: [[Ring<HandedOver>]], waitable: [Int32]
+        controlDoorbell: Doorbell, doorbells: [Doorbell], handOver: [[Ring<HandedOver>]],
+        clientWaitable: [Int32], serverWaitable: [Int32]
     ) {
         self.clientQueue = clientQueue
         self.serverQueue = serverQueue
@@ -64,7 +67,8 @@ public struct WorkerLinks: @unchecked Sendable {
         handOverIn = UnsafePointer(lasting(others.map { handOver[$0][index] }))
         handOverOut = UnsafePointer(lasting(handOver.isEmpty ? [] : handOver[index]))
         handOverSources = others.count
-        let all = waitable + [doorbells[index].descriptor]
+        canBeWoken = !clientWaitable.isEmpty && !serverWaitable.isEmpty
+        let all = clientWaitable + serverWaitable + [doorbells[index].descriptor]
         self.waitable = UnsafeMutableBufferPointer(start: lasting(all), count: all.count)
     }
 }

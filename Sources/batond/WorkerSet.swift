@@ -33,7 +33,7 @@ struct WorkerSet {
                 events: events, commands: commands, counters: counters, heartbeat: Heartbeat(),
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
                 handOver: count > 1 ? handOver : [],
-                waitable: clientQueues[index].waitable + serverQueues[index].waitable)
+                clientWaitable: clientQueues[index].waitable, serverWaitable: serverQueues[index].waitable)
             links.append(
                 WorkerLink(
                     events: events, commands: commands, doorbell: doorbells[index], counters: counters,

@@ -10,6 +10,17 @@ func longRequest(_ count: Int) -> [UInt8] {
 }
 
 extension WorkerTests {
+    /// A side without a descriptor must not wait for the other's packets.
+    @Test(arguments: [[], [7]] as [[Int32]], [[], [8, 9]] as [[Int32]])
+    func aWorkerSleepsLongOnlyWhenBothSidesCanWakeIt(client: [Int32], server: [Int32]) {
+        let links = WorkerLinks(
+            index: 0, clientQueue: PortQueue(port: 0, queue: 0), serverQueue: PortQueue(port: 1, queue: 0),
+            pool: Bench.pool, events: Ring(capacity: 2), commands: Ring(capacity: 2), counters: CounterBlock(),
+            heartbeat: Heartbeat(), controlHeartbeat: Heartbeat(), controlDoorbell: Doorbell(descriptor: -1),
+            doorbells: [Doorbell(descriptor: -1)], handOver: [], clientWaitable: client, serverWaitable: server)
+        #expect(links.canBeWoken == (!client.isEmpty && !server.isEmpty))
+    }
+
     @Test func rule4AHeadOf14000BytesIsTransferred() throws {
         let lab = Lab()
         let connection = Connection(lab).handshake()

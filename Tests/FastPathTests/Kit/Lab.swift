@@ -95,7 +95,7 @@ final class Lab {
                 serverQueue: PortQueue(port: ports[index * 2 + 1].number, queue: 0), pool: pool, events: events[index],
                 commands: commands[index], counters: counters[index], heartbeat: Heartbeat(),
                 controlHeartbeat: controlHeartbeat, controlDoorbell: Doorbell(descriptor: -1), doorbells: bells,
-                handOver: workers == 1 ? [[handOver[0][0]]] : handOver, waitable: [])
+                handOver: workers == 1 ? [[handOver[0][0]]] : handOver, clientWaitable: [], serverWaitable: [])
             boxes.append(WorkerBox(Worker(configuration: configuration, links: links, now: now, hertz: 1_000_000)))
         }
         self.boxes = boxes
