@@ -30,13 +30,13 @@ struct ControlLoop: ~Copyable {
     let heartbeat: Heartbeat
     let logger: Logger
     let version: String
-    let pool: PacketPool
+    let pools: [PacketPool]
     /// Answers that wait for rows of the workers.
     var listings: [PendingListing] = []
 
     init(
         core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
-        doorbell: Doorbell, heartbeat: Heartbeat, logger: Logger, version: String, pool: PacketPool
+        doorbell: Doorbell, heartbeat: Heartbeat, logger: Logger, version: String, pools: [PacketPool]
     ) {
         self.core = core
         self.socket = socket
@@ -46,7 +46,7 @@ struct ControlLoop: ~Copyable {
         self.heartbeat = heartbeat
         self.logger = logger
         self.version = version
-        self.pool = pool
+        self.pools = pools
     }
 
     /// Rows that a filtered listing looks through.
