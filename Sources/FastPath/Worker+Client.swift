@@ -19,7 +19,7 @@ extension Worker {
         case .origin: clientPassing(packet, flow)
         case .committed: clientCommitted(packet, flow)
         case .routed:
-            flow.pointee.lastSeen = packet.now
+            clientRouted(packet, flow)
             toProxy(packet, flow)
         case .closed: closedByClient(packet, flow)
         }
@@ -131,9 +131,9 @@ extension Worker {
             .origin where packet.tcp.sequence + 1 == flow.pointee.psn:
             // An old duplicate: nothing begins anew.
             pass(packet)
-        case .routed:
+        case .routed where !hasEnded(flow):
             toProxy(packet, flow)
-        case .opening, .held, .origin, .closed:
+        case .opening, .held, .origin, .routed, .closed:
             guard packet.hasValidChecksum else {
                 counters.add(.passedBadChecksum)
                 return pass(packet)
