@@ -10,7 +10,7 @@ import Testing
 ///     Golden/<case>/client-out.pcap   what leaves towards the client           written here
 ///     Golden/<case>/server-out.pcap   what leaves towards the servers          written here
 ///
-/// `BATON_GOLDEN=write swift test -c release --filter GoldenCase` writes the last two anew; read the difference before
+/// `BATON_GOLDEN=write swift test -c release --filter goldenCase` writes the last two anew; read the difference before
 /// you keep it: `tcpdump -nnvvSe -r FILE`. The outputs that are kept were looked at once with
 /// `tshark -o tcp.check_checksum:TRUE -o ip.check_checksum:TRUE -r FILE`: every checksum in them is right.
 enum GoldenCase: String, CaseIterable {
