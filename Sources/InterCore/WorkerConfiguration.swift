@@ -9,7 +9,7 @@ public struct WorkerConfiguration: Sendable {
     /// Flows, all kinds together, for this worker. Rounded up to a power of two.
     public var flowCapacity: Int = 65_536
     /// Packets held in all, for this worker.
-    public var heldPacketLimit: Int = 8_192
+    public var heldPacketLimit: Int = 4_096
     /// Packets held for one flow.
     public var heldPacketsPerFlow: Int = 64
     /// Flows held at once.

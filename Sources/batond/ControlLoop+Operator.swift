@@ -1,4 +1,5 @@
 import Control
+import FastPath
 import Glibc
 import Operator
 
@@ -41,6 +42,8 @@ extension ControlLoop {
     private func status(now: UInt64) -> DirectorStatus {
         var status = core.status(workers: workers.map(\.counters), now: now)
         status.version = version
+        status.packetBuffers = pool.size
+        status.packetBuffersFree = pool.available
         for index in status.workers.indices { status.workers[index].lcore = workers[index].lcore }
         return status
     }

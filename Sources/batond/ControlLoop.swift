@@ -30,6 +30,7 @@ struct ControlLoop: ~Copyable {
     let heartbeat: Heartbeat
     let logger: Logger
     let version: String
+    let pool: PacketPool
     /// Answers that wait for rows of the workers.
     var listings: [PendingListing] = []
     var portLinks: [PortLinks]
@@ -38,7 +39,8 @@ struct ControlLoop: ~Copyable {
 
     init(
         core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
-        doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger, version: String
+        doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger, version: String,
+        pool: PacketPool
     ) {
         self.core = core
         self.socket = socket
@@ -49,6 +51,7 @@ struct ControlLoop: ~Copyable {
         self.portLinks = portLinks
         self.logger = logger
         self.version = version
+        self.pool = pool
     }
 
     /// Rows that a filtered listing looks through.

@@ -27,7 +27,8 @@ struct Director {
         StopSignal.listen()
         let count = configuration.workers.count
         let lcores = try workerLcores(count)
-        let pool = try PacketPool(packets: configuration.workers.mbufs)
+        // One pool for all, since packets change hands; a power of two less one, when each worker's part is.
+        let pool = try PacketPool(packets: (configuration.workers.mbufs + 1) * count - 1)
         let sides = try openPorts(pool)
         guard let clientQueues = queues(sides.client, count), let serverQueues = queues(sides.server, count) else {
             throw Environment.Failure(
@@ -53,7 +54,7 @@ struct Director {
             core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
-            logger: logger, version: Batond.version)
+            logger: logger, version: Batond.version, pool: pool)
         loop.run { StopSignal.isRaised }
 
         logger.info("stopping")

@@ -217,8 +217,16 @@ private let everyEvent: [TransferEvent] = [
     }
 
     @Test func aCommittedFlowOutlivesItsChannel() {
-        let walk = Walk().after(.ack(attempt: 0), .committed, .channelDown(.restarted))
+        let walk = Walk().after(.ack(attempt: 0), .committed, .channelDown(.silent))
         #expect(walk.state == .committed && walk.last.isEmpty)
+    }
+
+    @Test func aCommittedFlowDiesWithItsAgent() {
+        let walk = Walk().after(.ack(attempt: 0), .committed, .channelDown(.restarted))
+        #expect(walk.state == .closing && walk.last.contains(.flowDone))
+        // The verdict is on its way to the worker; the end of the flow follows it on the same ring.
+        let granting = Walk().after(.ack(attempt: 0), .channelDown(.restarted))
+        #expect(granting.state == .closing && granting.last.contains(.flowDone))
     }
 
     @Test func flowDoneMayOvertakeTheWorkersWord() {

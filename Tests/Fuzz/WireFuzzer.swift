@@ -43,8 +43,8 @@ private func fuzzRequests(_ bytes: UnsafeRawBufferPointer, choice: UInt8, cut: I
     }
 }
 
-/// Everything that a layout promises lies within the frame (the address sanitizer watches the reads), and a checksum
-/// that is computed and stored is right.
+/// Everything that a layout promises lies within the frame (the address sanitizer watches the reads), and checksums that
+/// are computed and stored are right.
 private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
     guard let base = frame.baseAddress else { return }
     let layout = PacketLayout(of: base, length: frame.count)
@@ -67,6 +67,13 @@ private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
             let field = Int(layout.transport) + 16
             bytes.storeBytes(of: 0, toByteOffset: field, as: UInt16.self)
             guard let again = bytes.baseAddress else { return }
+            if !layout.isV6 {
+                let network = Int(layout.network)
+                bytes.storeBytes(of: 0, toByteOffset: network + 10, as: UInt16.self)
+                var header = InternetChecksum()
+                header.add(again + network, count: Int(bytes[network] & 15) * 4)
+                bytes.storeBytes(of: header.value.bigEndian, toByteOffset: network + 10, as: UInt16.self)
+            }
             let sum = layout.computedChecksum(again)
             bytes.storeBytes(of: sum.bigEndian, toByteOffset: field, as: UInt16.self)
             precondition(layout.hasValidChecksum(again))

@@ -16,6 +16,8 @@ flags=(-Onone -swift-version 6 -enable-upcoming-feature MemberImportVisibility -
 
 # Freed memory is kept from reuse only so long, or the bound below is reached by that alone.
 export ASAN_OPTIONS=${ASAN_OPTIONS:-quarantine_size_mb=16}
+# libFuzzer reports crashes itself; Swift's backtracer would wait for a process that is gone.
+export SWIFT_BACKTRACE=enable=no
 
 echo "fuzz: building Wire"
 mapfile -t wire < <(find Sources/Wire -name '*.swift' | sort)

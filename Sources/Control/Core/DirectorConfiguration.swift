@@ -32,7 +32,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public struct Workers: Sendable, Equatable {
         public var count = 1
         public var flowCapacity = 65_536
-        public var heldPackets = 8_192
+        public var heldPackets = 4_096
         public var heldFlows = 4_096
         public var headLimit = 16_384
         public var incompleteHeadMicroseconds: UInt64 = 20_000
@@ -43,7 +43,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var recoveryMicroseconds: UInt64 = 3_000_000
         public var maximumSegment: UInt16 = 0
         public var idle: IdlePolicy = .adaptive
-        /// Mbufs of the pool; each af_xdp queue takes 2,048.
+        /// Packet buffers of each worker. Its two af_xdp queues keep up to 8,192: two rings of 2,048 each.
         public var mbufs = 16_383
         public init() {}
     }

@@ -15,6 +15,9 @@ public struct DirectorStatus: Codable, Sendable, Equatable {
     public var pendingTransfers = 0
     public var proxiesUp = 0
     public var proxiesConfigured = 0
+    /// Packet buffers in all, and those that no port, hold or ring has.
+    public var packetBuffers = 0
+    public var packetBuffersFree = 0
     /// CRTP frames by fate: `received`, `sent`, `unauthenticated`, `replayed`, `malformed`, …
     public var crtp: [String: UInt64] = [:]
     public init() {}

@@ -79,10 +79,10 @@ extension TransferMachine {
             move(to: .ended, &actions)
         case .firstByte:
             resetOrigin(&actions)
-        case .flowDone:
+        case .flowDone, .channelDown(.restarted):
             decide(.init(.committed), &actions)
             close(now, &actions)
-        case .ack, .nack, .terminateResponse, .channelDown: break
+        case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.administrative): break
         }
     }
 
@@ -160,9 +160,10 @@ extension TransferMachine {
             move(to: .ended, &actions)
         case .firstByte:
             resetOrigin(&actions)
-        case .flowDone:
+        case .flowDone, .channelDown(.restarted):
+            // An agent that has started anew has none of its old sockets: it will never say `flowDone`.
             close(now, &actions)
-        case .ack, .nack, .terminateResponse, .channelDown: break
+        case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.administrative): break
         }
     }
 

@@ -76,6 +76,12 @@ struct ConfigurationReader {
         workers.idle = section.value(
             "idle", .choice(["adaptive": IdlePolicy.adaptive, "spin": .spin]), default: workers.idle)
         workers.mbufs = section.value("mbufs", .integer(in: 2_047...16_777_215), default: workers.mbufs)
+        if workers.heldPackets > (workers.mbufs + 1) / 4 {
+            section.report(
+                "'held-packets' \(workers.heldPackets) is more than a quarter of 'mbufs' \(workers.mbufs): holds could leave "
+                    + "the ports without buffers",
+                remedy: "raise 'mbufs' to \(4 * workers.heldPackets - 1) or lower 'held-packets'", at: "held-packets")
+        }
         workers.maximumSegment = section.value("maximum-segment", .segment, default: workers.maximumSegment)
         workers.recoveryMicroseconds = section.value(
             "recovery", .duration(in: 0...60_000_000), default: workers.recoveryMicroseconds)
