@@ -130,7 +130,7 @@ let package = Package(
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "CRTP", "InterCore", "Wire"], swiftSettings: strict),
         .testTarget(
-            name: "FastPathTests", dependencies: ["FastPath", "InterCore", "Wire", "CDPDKShim"],
+            name: "FastPathTests", dependencies: ["FastPath", "InterCore", "Wire", "CDPDKShim"], exclude: ["Golden"],
             swiftSettings: seesDPDK, linkerSettings: linksDPDK),
         .testTarget(
             name: "AdoptionTests", dependencies: ["Adoption", "CRTP", "StrictYAML", "Wire"], swiftSettings: strict),

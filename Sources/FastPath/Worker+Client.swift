@@ -19,7 +19,7 @@ extension Worker {
         case .origin: clientPassing(packet, flow)
         case .committed: clientCommitted(packet, flow)
         case .routed:
-            flow.pointee.lastSeen = packet.now
+            clientRouted(packet, flow)
             toProxy(packet, flow)
         case .closed: closedByClient(packet, flow)
         }
@@ -37,12 +37,7 @@ extension Worker {
 
     /// A first SYN: routed, a candidate, or nobody's business.
     mutating func open(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
-        if let route = route(of: key) {
-            if route.value == ProxyIndex.none.value { return passUnknown(packet) }
-            guard let flow = makeFlow(key, hash, packet, .routed, limit: configuration.idle) else { return }
-            flow.pointee.proxy = route
-            return toProxy(packet, flow)
-        }
+        if let route = route(of: key) { return openRouted(packet, key, hash, route) }
         let rules = candidateRules(of: key, hash: hash)
         guard rules != 0, packet.layout.payloadLength == 0 else { return passUnknown(packet) }
         guard packet.hasValidChecksum else {
@@ -57,6 +52,18 @@ extension Worker {
         noteSYN(packet, flow, options)
         rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
         pass(packet)
+    }
+
+    /// A first SYN with a destination of its own. Where that cannot be reached, the origin gets it.
+    mutating func openRouted(_ packet: Packet, _ key: FlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
+        guard proxy.value != ProxyIndex.none.value, proxies[Int(proxy.value)].mac != .zero, !isInOtherVLAN(proxy, key)
+        else { return passUnknown(packet) }
+        guard let flow = makeFlow(key, hash, packet, .routed, limit: configuration.idle) else { return }
+        flow.pointee.proxy = proxy
+        // The first acknowledgement tells where the proxy's numbers begin.
+        flow.pointee.marks = .announced
+        flow.pointee.clientNext = packet.tcp.sequence + 1 + UInt32(packet.layout.payloadLength)
+        toProxy(packet, flow)
     }
 
     mutating func passUnknown(_ packet: Packet) {
@@ -124,9 +131,9 @@ extension Worker {
             .origin where packet.tcp.sequence + 1 == flow.pointee.psn:
             // An old duplicate: nothing begins anew.
             pass(packet)
-        case .routed:
+        case .routed where !hasEnded(flow):
             toProxy(packet, flow)
-        case .opening, .held, .origin, .closed:
+        case .opening, .held, .origin, .routed, .closed:
             guard packet.hasValidChecksum else {
                 counters.add(.passedBadChecksum)
                 return pass(packet)
@@ -242,7 +249,7 @@ extension Worker {
 
     @inline(__always)
     mutating func toProxy(_ packet: Packet, _ flow: Flow) {
-        sendToProxy(packet.mbuf, flow.pointee.proxy, isTagged: packet.layout.vlan.isTagged)
+        sendToProxy(packet.mbuf, flow.pointee.proxy)
     }
 
     /// FIN and RST of a flow that passes: its entry goes soon.

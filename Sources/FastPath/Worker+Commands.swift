@@ -66,9 +66,9 @@ extension Worker {
     /// A flow that a proxy says it has (after this director's restart).
     private mutating func install(_ key: FlowKey, _ proxy: ProxyIndex, _ ticket: UInt32, now: UInt64) {
         let hash = flowHash(of: key, seed: configuration.hashSeed)
-        guard flowOwner(ofHash: hash, workerCount: configuration.workerCount) == configuration.workerIndex else {
-            return refuse(ticket)
-        }
+        guard flowOwner(ofHash: hash, workerCount: configuration.workerCount) == configuration.workerIndex,
+            !isInOtherVLAN(proxy, key)
+        else { return refuse(ticket) }
         if let flow = flows.find(key, hash: hash) {
             if flow.pointee.state == .committed, flow.pointee.proxy.value == proxy.value {
                 _ = push(.flowInstalled(handle(flow), ticket: ticket))

@@ -62,7 +62,8 @@ extension Worker {
         switch flow.pointee.state {
         case .opening: flow.pointee.marks.contains(.handshakeKnown) ? configuration.idle : configuration.synOnly
         case .held: configuration.idle
-        case .origin, .routed: configuration.idle
+        case .origin: configuration.idle
+        case .routed: hasEnded(flow) ? configuration.closed : configuration.idle
         case .committed: configuration.committedIdle
         case .closed: configuration.closed
         }

@@ -33,10 +33,14 @@ struct ControlLoop: ~Copyable {
     let pools: [PacketPool]
     /// Answers that wait for rows of the workers.
     var listings: [PendingListing] = []
+    var portLinks: [PortLinks]
+    /// When to look at the ports' links again.
+    var nextLookAtLinks: UInt64 = 0
 
     init(
         core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
-        doorbell: Doorbell, heartbeat: Heartbeat, logger: Logger, version: String, pools: [PacketPool]
+        doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger, version: String,
+        pools: [PacketPool]
     ) {
         self.core = core
         self.socket = socket
@@ -44,6 +48,7 @@ struct ControlLoop: ~Copyable {
         self.mailbox = mailbox
         self.doorbell = doorbell
         self.heartbeat = heartbeat
+        self.portLinks = portLinks
         self.logger = logger
         self.version = version
         self.pools = pools
@@ -66,6 +71,7 @@ struct ControlLoop: ~Copyable {
             let handled = takeEvents(now: now) + takeDatagrams(now: now) + takeOperatorRequests(now: now)
             core.advance(to: now)
             perform()
+            mirrorLinks(now: now)
             if handled == 0 { sleep(now: now) }
         }
     }

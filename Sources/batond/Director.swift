@@ -51,6 +51,8 @@ struct Director {
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
         var loop = ControlLoop(
             core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
+            portLinks: PortLinks.groups(
+                client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
             logger: logger, version: Batond.version, pools: pools)
         loop.run { StopSignal.isRaised }
 
