@@ -2,10 +2,10 @@ import Glibc
 public import Logging
 internal import Wire
 
-/// The part of an agent that keeps capabilities, CAP_NET_ADMIN and for low ports CAP_NET_BIND_SERVICE, a process of its own: installs the guard, makes sockets of
-/// connections, undoes and commits them. It reads nothing but fixed-size requests, of a process that it does not trust:
-/// it adopts only connections of the origins that it was started for, with the marks that it was started with, and only
-/// so many at once.
+/// The part of an agent that keeps capabilities (CAP_NET_ADMIN, and CAP_NET_BIND_SERVICE for low ports), a process of
+/// its own: installs the guard, makes sockets of connections, undoes and commits them. It reads nothing but fixed-size
+/// requests, of a process that it does not trust: it adopts only connections of the origins that it was started for,
+/// with the marks that it was started with, and only so many at once.
 ///
 /// It holds on to each socket until it is committed. When the serving process is gone, whatever the reason, it forgets
 /// what is left without a packet, leaves the guard's rules in place, and ends.

@@ -3,7 +3,7 @@ import Synchronization
 package import Wire
 
 /// An adopter in another process, asked over a channel: one request, one answer. Each costs a round trip between two
-/// processes, some tens of microseconds (docs/decisions/0003-adoption-by-repair.md).
+/// processes, some microseconds (docs/decisions/0003-adoption-by-repair.md).
 package final class DistantAdopter: Adopting {
     private struct State {
         /// What the other process calls the uncommitted sockets, by their descriptors here.
