@@ -141,10 +141,11 @@ http {{
         return f"""
 name: {name}
 interface: eth0
+user: nobody
 crtp:
   listen: ["{addresses.v4(name)}:{CRTP_PORT}"]
   directors: [{addresses.v4('director')}]
-  key-files: {{ 1: {self.key} }}
+  keys: {{ 1: {self.key} }}
 access-log: {self.path(f'{name}-access.log')}
 log: {{ lines-per-second: 100000 }}
 catalogue:

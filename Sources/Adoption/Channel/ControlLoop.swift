@@ -20,18 +20,21 @@ package final class ControlLoop: @unchecked Sendable {
 
     package struct Services {
         package var catalogue: Catalogue
-        package var adopter: Adopter
+        package var adopter: any Adopting
         package var askCache: (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void
         package var serve: (AdoptedConnection) -> Void
+        /// Nothing can be adopted any more. From now on transfers are refused.
+        package var adopterIsGone: () -> Void
         package init(
-            catalogue: Catalogue, adopter: Adopter,
+            catalogue: Catalogue, adopter: any Adopting,
             askCache: @escaping (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void,
-            serve: @escaping (AdoptedConnection) -> Void
+            serve: @escaping (AdoptedConnection) -> Void, adopterIsGone: @escaping () -> Void
         ) {
             self.catalogue = catalogue
             self.adopter = adopter
             self.askCache = askCache
             self.serve = serve
+            self.adopterIsGone = adopterIsGone
         }
     }
 
@@ -53,9 +56,10 @@ package final class ControlLoop: @unchecked Sendable {
     private var load = HostLoad()
     private var stops = false
 
+    /// `sockets` are those of `settings.listen`.
     package init(
-        settings: ControlChannelSettings, responder: ChannelResponder, ledger: TransferLedger, services: Services,
-        logger: Logger
+        settings: ControlChannelSettings, sockets: [DatagramSocket], responder: ChannelResponder,
+        ledger: TransferLedger, services: Services, logger: Logger
     ) throws(SystemFailure) {
         self.settings = settings
         self.responder = responder
@@ -63,8 +67,6 @@ package final class ControlLoop: @unchecked Sendable {
         self.services = services
         self.logger = logger
         pipe = try WakePipe()
-        var sockets: [DatagramSocket] = []
-        for endpoint in settings.listen { sockets.append(try DatagramSocket(endpoint)) }
         self.sockets = sockets
     }
 
@@ -81,8 +83,13 @@ package final class ControlLoop: @unchecked Sendable {
     package func run() {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while !stops {
-            waiting.poll(pipe: pipe.readingEnd, sockets: sockets, timeoutMilliseconds: timeout())
+            waiting.poll(
+                pipe: pipe.readingEnd, adopter: services.adopter.end, sockets: sockets, timeoutMilliseconds: timeout())
             if waiting.isPipeReady { pipe.drain() }
+            if waiting.isAdopterGone {
+                ledger.isDraining = true
+                services.adopterIsGone()
+            }
             for socket in sockets { receive(socket, &buffer) }
             for notice in notices.withLock({ list in
                 defer { list.removeAll() }; return list

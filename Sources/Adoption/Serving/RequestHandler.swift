@@ -90,7 +90,8 @@ final class RequestHandler: ChannelDuplexHandler {
     func finish(_ context: ChannelHandlerContext) {
         log()
         work = .idle
-        let keeps = record.keepsAlive
+        // A drain may have begun since the head said otherwise.
+        let keeps = record.keepsAlive && !server.isDraining
         head = nil
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { _ in
