@@ -105,7 +105,6 @@ let package = Package(
             name: "batond",
             dependencies: [
                 "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
-                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
