@@ -89,6 +89,7 @@ extension ControlCore {
         }
         let after = transfers[slot].machine.state
         count(slot, from: before, to: after)
+        if after == .committed, before != .committed { transfers[slot].committedAt = now }
         var isUnsent = false
         for action in wanted where !perform(action, slot, now: now) { isUnsent = true }
         wanted.removeAll(keepingCapacity: true)

@@ -14,6 +14,8 @@ package struct TransferRecord: Sendable {
     /// Nil for a flow that an agent announced.
     package let request: TransferRequest?
     package let startedAt: UInt64
+    /// When it became `committed`, once it has.
+    package var committedAt: UInt64
     package var timer: TimingWheel<Int>.Token?
 
     /// PSN, by which TERMINATE must name the transfer as well; nil where it is not known.
@@ -30,6 +32,7 @@ package struct TransferRecord: Sendable {
         self.key = key
         self.request = request
         self.startedAt = startedAt
+        committedAt = startedAt
         psn = request?.transfer.connection.psn
     }
 }
