@@ -262,6 +262,23 @@ import Wire
         #expect(proxies.map(\.acks) == [10, 10] && proxies.allSatisfy { $0.srttMicroseconds > 0 })
     }
 
+    @Test func aDecidedTransferKeepsNothingOfItsRequestButWhatIsShown() {
+        var simulation = ready()
+        let held = heldRequest(path: "/" + String(repeating: "a", count: 300))
+        held.payload.withUnsafeBytes {
+            simulation.core.handle(.requestHeld(held.request), payload: $0, worker: 0, now: simulation.now)
+        }
+        let slot = simulation.core.transfers.slot(handle: held.request.handle)!
+        #expect(simulation.core.transferStatus(limit: 1, now: simulation.now).first?.path.utf8.count == 301)
+        simulation.core.actions = []
+        simulation.core.drive(slot: slot, .ack(attempt: 0), now: simulation.now)
+        #expect(simulation.core.transfers[slot].request != nil)
+        simulation.core.drive(slot: slot, .committed, now: simulation.now)
+        #expect(simulation.core.transfers[slot].request == nil && simulation.core.transfers[slot].psn != nil)
+        let row = simulation.core.transferStatus(limit: 1, now: simulation.now).first
+        #expect(row?.path.utf8.count == 128 && row?.host == "www.example.org" && row?.state == "committed")
+    }
+
     @Test func flowsAreListedPageByPageFromAllWorkers() {
         var simulation = ready()
         for port in 1...300 as ClosedRange<UInt16> { simulation.at(2_100_000, .arrival(port)) }
