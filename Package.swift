@@ -132,7 +132,9 @@ let package = Package(
             name: "FastPathTests", dependencies: ["FastPath", "InterCore", "Wire", "CDPDKShim"],
             swiftSettings: seesDPDK, linkerSettings: linksDPDK),
         .testTarget(
-            name: "AdoptionTests", dependencies: ["Adoption", "CRTP", "StrictYAML", "Wire"], swiftSettings: strict),
+            name: "AdoptionTests",
+            dependencies: ["Adoption", "CRTP", "StrictYAML", "Wire", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
         .testTarget(
             name: "OperatorTests",
             dependencies: [
