@@ -143,17 +143,31 @@ public final class Agent: Sendable {
         loop.tell(.drain)
         server.isDraining = true
         let deadline = monotonicMicroseconds() + configuration.serving.drainMicroseconds
-        while server.count > 0, monotonicMicroseconds() < deadline, !isImpatient() { usleep(20_000) }
+        while server.count > 0 || !loop.isSettled, monotonicMicroseconds() < deadline, !isImpatient() {
+            usleep(20_000)
+        }
         server.closeAll()
         // What is left of the connections tells the directors that it is over.
-        while server.count > 0, monotonicMicroseconds() < deadline + 1_000_000 { usleep(5_000) }
+        let patience = min(deadline, monotonicMicroseconds()) + 1_000_000
+        while server.count > 0 || !loop.isSettled, monotonicMicroseconds() < patience { usleep(5_000) }
+        let isServing = server.count > 0
         loop.tell(.stop)
         loopIsOver.wait()
         server.shutDown()
-        // The loop has forgotten every uncommitted socket, so the rules have nothing left to keep quiet.
-        adopter.finish()
+        // The loop has forgotten every uncommitted socket, so the rules have nothing left to keep quiet. But they also
+        // lead the clients' acknowledgements to sockets that are closed and still have something to send.
+        let now = monotonicMicroseconds()
+        let keepsRules = isServing || loop.hasEnded(since: now - min(Agent.closingMicroseconds, now))
+        if keepsRules {
+            logger.notice(
+                "the packet filter's rules stay, for connections that have just ended; --remove-guard takes them away")
+        }
+        adopter.finish(keepsRules: keepsRules)
         logger.notice("stopped")
     }
+
+    /// How long a closed socket may go on sending.
+    private static var closingMicroseconds: UInt64 { 120_000_000 }
 
     /// It has asked to be stopped by SIGTERM, because it cannot go on.
     public var hasFailed: Bool { failure.isRaised.load(ordering: .relaxed) }

@@ -1,6 +1,5 @@
 import CDPDKShim
 import Control
-import DequeModule
 import FastPath
 import Glibc
 import InterCore
@@ -15,8 +14,7 @@ struct WorkerLink {
     let doorbell: Doorbell
     let counters: CounterBlock
     let lcore: Int
-    /// Commands that found the ring full, in order. Bounded by `ControlLoop.backlogLimit`.
-    var backlog: Deque<WorkerCommand> = []
+    var backlog = CommandBacklog()
 }
 
 /// Moves what comes in (rings, datagrams, operator's requests, time) into the control core, and what it decides out.
@@ -56,8 +54,6 @@ struct ControlLoop: ~Copyable {
 
     /// Rows that a filtered listing looks through.
     static var listingLimit: Int { 100_000 }
-    /// A command beyond this is dropped; the worker's backstop then releases the hold.
-    static var backlogLimit: Int { 65_536 }
     /// The loop never sleeps longer: a fraction of the time after which workers take it for dead.
     static var longestNapMicroseconds: UInt64 { 10_000 }
     /// Most of each kind of input that one turn takes.
@@ -113,13 +109,11 @@ struct ControlLoop: ~Copyable {
     }
 
     private mutating func drain(_ index: Int) {
-        while let command = workers[index].backlog.first, workers[index].commands.push(command) {
-            workers[index].backlog.removeFirst()
-        }
-        if workers[index].backlog.count > Self.backlogLimit {
-            let excess = workers[index].backlog.count - Self.backlogLimit
-            workers[index].backlog.removeLast(excess)
-            logger.warning("commands dropped", metadata: ["worker": "\(index)", "count": "\(excess)"])
+        let commands = workers[index].commands
+        workers[index].backlog.drain { commands.push($0) }
+        let dropped = workers[index].backlog.takeDropped()
+        if dropped > 0 {
+            logger.warning("commands dropped", metadata: ["worker": "\(index)", "count": "\(dropped)"])
         }
         if workers[index].doorbell.isSleeperWaiting { shim_signal(workers[index].doorbell.descriptor) }
     }

@@ -90,6 +90,22 @@ import Wire
         expectNoControlPackets(scene)
     }
 
+    /// A client that ends its side while it is answered gets the whole answer, and then the end.
+    @Test func aClientThatHasEndedItsSideDoesNotLinger() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        for path in ["/big.bin", "/only-at-origin"] {
+            scene.director.plan(.commit)
+            let client = try scene.connect()
+            client.send(scene.get(path))
+            if path == "/big.bin" { usleep(20_000) }
+            shutdown(client.descriptor, CInt(SHUT_WR))
+            let response = try #require(client.response())
+            if path == "/big.bin" { #expect(response.body == scene.agent.content) }
+            #expect(client.ending() == nil)
+        }
+    }
+
     /// The bytes on the socket count, not those in TRANSFER.
     @Test func aRequestThatCanBeReadInTwoWaysIsTheOrigins() throws {
         let scene = try Scene(isV4: true)

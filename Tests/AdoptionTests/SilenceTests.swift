@@ -157,6 +157,28 @@ import Wire
             })
     }
 
+    /// The kernel may still be sending what a closed socket was given.
+    @Test func theRulesStayForConnectionsThatHaveJustEnded() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        client.send(scene.get("/", "Connection: close\r\n"))
+        #expect(client.response() != nil)
+        #expect(client.ending() == nil)
+        scene.agent.stop()
+        #expect(try scene.network.proxy.run(["nft", "list", "tables"]).contains("baton_agent"))
+        #expect(scene.agent.log.contains("--remove-guard"))
+        // The director has been told of the end before.
+        let transfer = scene.director.transaction
+        #expect(
+            eventually {
+                scene.director.frames.contains {
+                    if case .terminate(let end) = $0.message { end.transfer == transfer } else { false }
+                }
+            })
+    }
+
     @Test func theRulesGoWithACleanEndAndStayOtherwise() throws {
         let scene = try Scene(isV4: true)
         defer { scene.remove() }

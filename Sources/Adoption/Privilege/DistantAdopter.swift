@@ -52,10 +52,13 @@ package final class DistantAdopter: Adopting {
     }
 
     /// Everything undone, the guard's rules taken away, and the other process ended.
-    package func finish() {
+    /// - Parameter keepsRules: it ends as it does when this process dies, and leaves the packet filter as it is.
+    package func finish(keepsRules: Bool = false) {
         state.withLock { state in
-            if !state.isLost { try? channel.limitWaiting(seconds: 30) }
-            _ = try? ask(.finish, &state)
+            if !keepsRules {
+                if !state.isLost { try? channel.limitWaiting(seconds: 30) }
+                _ = try? ask(.finish, &state)
+            }
             state.isLost = true
         }
         var status: CInt = 0

@@ -168,7 +168,9 @@ extension Adopter {
     /// The server's clock now, never behind what the client has seen (PAWS), and even: an odd value would switch the
     /// socket to microseconds.
     package func nextTimestamp(_ state: ConnectionState) -> UInt32 {
-        let elapsed = (state.timestampAgeMicroseconds &+ 999) / 1_000
+        // Rounded up; adding first would wrap for the largest ages.
+        let age = state.timestampAgeMicroseconds
+        let elapsed = age / 1_000 &+ (age % 1_000 > 0 ? 1 : 0)
         return (state.serverTimestamp &+ elapsed &+ 1) & ~1
     }
 
