@@ -25,7 +25,7 @@ setup:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing > /dev/null; \
 	fi
 	@command -v $(SWIFT) > /dev/null || { echo "setup: no '$(SWIFT)' found. Install Swift 6.2 or later from https://www.swift.org/install/linux and put it on PATH."; exit 1; }
-	@hugepages/reserve.sh --quiet --size 2M --pages 256 || echo "setup: no hugepages; going on without (slower)"
+	@hugepages/reserve.sh --size 2M --pages 256 || echo "setup: no hugepages; going on without (slower)"
 
 build: setup
 	$(BUILD)

@@ -5,7 +5,7 @@ internal import NIOCore
 import Synchronization
 internal import Wire
 
-/// An agent at work: the guard's rules, the control loop's thread, the event loops that serve, and the threads that
+/// An agent at work: the adopting process, the control loop's thread, the event loops that serve, and the threads that
 /// follow the file system.
 public final class Agent: Sendable {
     public struct StartFailure: Error, CustomStringConvertible {
@@ -16,28 +16,33 @@ public final class Agent: Sendable {
     private let logger: Logger
     private let server: ConnectionServer
     private let loop: ControlLoop
-    private let guardRules: Guard?
+    private let adopter: DistantAdopter
+    /// It was not stopped: it cannot go on.
+    private let failure = FailureFlag()
     private let accessLog: AccessLog
     private let loopIsOver = OneTimeSignal()
 
-    /// Puts everything in place, the guard first, and answers directors from `start` on.
+    /// Puts everything in place, and answers directors from `start` on. To be called on the only thread: what needs
+    /// privileges is opened here or goes to the adopting process, and then the process gives them up.
     public init(_ configuration: AgentConfiguration, logger: Logger) throws {
         self.configuration = configuration
         self.logger = logger
         guard let interface = NetworkInterface(configuration.interface) else {
             throw StartFailure(description: "there is no interface \(configuration.interface)")
         }
-        Agent.raiseDescriptorLimit()
+        raiseDescriptorLimit()
         let adoption = configuration.adoption
-        let catalogue = try Catalogue(configuration.sites)
+        let user = try Agent.user(configuration)
+        let adopter = try DistantAdopter.launch(
+            Agent.adoptingSettings(configuration, interface), logLevel: configuration.log.level)
+        self.adopter = adopter
         accessLog = try AccessLog(path: configuration.accessLog)
-        let rules = Agent.rules(configuration)
-        guardRules = adoption.installsGuard ? try Guard.install(rules) : nil
+        let sockets = try configuration.channel.listen.map { try DatagramSocket($0) }
+        try Privileges.reduce(to: [], user: user)
+        let catalogue = try Catalogue(configuration.sites)
         let server = ConnectionServer(
             catalogue: catalogue, settings: configuration.serving, accessLog: accessLog, logger: logger)
         self.server = server
-        let adopter = Adopter(
-            uncommittedMark: adoption.uncommittedMark, committedMark: adoption.committedMark, mtu: interface.mtu)
         let notice = NoticeBox()
         let services = ControlLoop.Services(
             catalogue: catalogue, adopter: adopter,
@@ -52,10 +57,15 @@ public final class Agent: Sendable {
                 server.serve(connection) { bytes in
                     notice.tell(.ended(number: connection.number, bytesSent: bytes))
                 }
+            },
+            adopterIsGone: { [failure] in
+                logger.critical("the adopting process is gone: nothing can be adopted, ending")
+                failure.isRaised.store(true, ordering: .relaxed)
+                kill(getpid(), SIGTERM)
             })
         var limits = TransferLedger.Limits()
         limits.credits = Int(adoption.credits)
-        limits.connections = min(adoption.connections, Agent.descriptorLimit() / 2)
+        limits.connections = min(adoption.connections, descriptorLimit() / 2)
         limits.uncommittedLifetime = adoption.uncommittedLifetimeMicroseconds
         var channel = ChannelConfiguration()
         channel.keepaliveMicroseconds = configuration.channel.keepaliveMicroseconds
@@ -64,11 +74,28 @@ public final class Agent: Sendable {
             keys: configuration.channel.keys, description: Agent.description(configuration, interface),
             configuration: channel)
         loop = try ControlLoop(
-            settings: configuration.channel, responder: responder,
+            settings: configuration.channel, sockets: sockets, responder: responder,
             ledger: TransferLedger(limits: limits, firstTransaction: .random(in: 1...UInt32.max)), services: services,
             logger: logger)
         notice.loop = loop
         Thread.detach("catalogue") { catalogue.follow() }
+    }
+
+    /// Whom the serving process becomes; nil to stay who it is.
+    private static func user(_ configuration: AgentConfiguration) throws -> Privileges.User? {
+        guard let name = configuration.user else { return nil }
+        guard let user = Privileges.User(name) else { throw StartFailure(description: "there is no user \(name)") }
+        return user
+    }
+
+    private static func adoptingSettings(
+        _ configuration: AgentConfiguration, _ interface: NetworkInterface
+    ) -> AdoptingSettings {
+        let adoption = configuration.adoption
+        return AdoptingSettings(
+            guardRules: rules(configuration), installsGuard: adoption.installsGuard,
+            committedMark: adoption.committedMark, mtu: interface.mtu,
+            uncommittedLimit: min(Int(adoption.credits), descriptorLimit() / 2), user: configuration.user)
     }
 
     public static func rules(_ configuration: AgentConfiguration) -> GuardRules {
@@ -116,34 +143,38 @@ public final class Agent: Sendable {
         loop.tell(.drain)
         server.isDraining = true
         let deadline = monotonicMicroseconds() + configuration.serving.drainMicroseconds
-        while server.count > 0, monotonicMicroseconds() < deadline, !isImpatient() { usleep(20_000) }
+        while server.count > 0 || !loop.isSettled, monotonicMicroseconds() < deadline, !isImpatient() {
+            usleep(20_000)
+        }
         server.closeAll()
         // What is left of the connections tells the directors that it is over.
-        while server.count > 0, monotonicMicroseconds() < deadline + 1_000_000 { usleep(5_000) }
+        let patience = min(deadline, monotonicMicroseconds()) + 1_000_000
+        while server.count > 0 || !loop.isSettled, monotonicMicroseconds() < patience { usleep(5_000) }
+        let isServing = server.count > 0
         loop.tell(.stop)
         loopIsOver.wait()
         server.shutDown()
-        // The loop has forgotten every uncommitted socket, so the rules have nothing left to keep quiet.
-        guardRules?.remove()
+        // The loop has forgotten every uncommitted socket, so the rules have nothing left to keep quiet. But they also
+        // lead the clients' acknowledgements to sockets that are closed and still have something to send.
+        let now = monotonicMicroseconds()
+        let keepsRules = isServing || loop.hasEnded(since: now - min(Agent.closingMicroseconds, now))
+        if keepsRules {
+            logger.notice(
+                "the packet filter's rules stay, for connections that have just ended; --remove-guard takes them away")
+        }
+        adopter.finish(keepsRules: keepsRules)
         logger.notice("stopped")
     }
+
+    /// How long a closed socket may go on sending.
+    private static var closingMicroseconds: UInt64 { 120_000_000 }
+
+    /// It has asked to be stopped by SIGTERM, because it cannot go on.
+    public var hasFailed: Bool { failure.isRaised.load(ordering: .relaxed) }
 
     /// After the access log was moved away.
     public func reopenLogs() {
         do { try accessLog.reopen() } catch { logger.error("\(error)") }
-    }
-
-    private static func raiseDescriptorLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
-
-    private static func descriptorLimit() -> Int {
-        var limit = rlimit()
-        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        return Int(clamping: limit.rlim_cur)
     }
 }
 
@@ -152,4 +183,9 @@ private final class NoticeBox: @unchecked Sendable {
     /// Set once, before any connection is served.
     var loop: ControlLoop?
     func tell(_ notice: ControlLoop.Notice) { loop?.tell(notice) }
+}
+
+/// Raised once by the control loop, read by the thread that waits for signals.
+private final class FailureFlag: Sendable {
+    let isRaised = Atomic<Bool>(false)
 }

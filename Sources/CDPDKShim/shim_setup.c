@@ -3,8 +3,10 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -113,9 +115,27 @@ void shim_port_mac(uint16_t port, uint8_t mac[6]) {
     memcpy(mac, address.addr_bytes, 6);
 }
 
+/* What the kernel says of the interface under a port; true when there is none, or it does not say. */
+static bool kernel_link_is_up(uint16_t port) {
+    struct rte_eth_dev_info info;
+    struct ifreq request = {0};
+    if (rte_eth_dev_info_get(port, &info) != 0 || info.if_index == 0 ||
+        if_indextoname(info.if_index, request.ifr_name) == NULL)
+        return true;
+    int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        return true;
+    int result = ioctl(descriptor, SIOCGIFFLAGS, &request);
+    close(descriptor);
+    return result != 0 || (request.ifr_flags & IFF_RUNNING) != 0;
+}
+
 bool shim_port_link_is_up(uint16_t port) {
     struct rte_eth_link link = {0};
-    return rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+    if (rte_eth_link_get_nowait(port, &link) != 0 || link.link_status != RTE_ETH_LINK_UP)
+        return false;
+    /* net_af_xdp says for ever what was so at the start. */
+    return kernel_link_is_up(port);
 }
 
 int shim_port_set_link(uint16_t port, bool up) {

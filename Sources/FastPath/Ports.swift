@@ -52,8 +52,9 @@ public struct PacketPool: @unchecked Sendable {
     package let pointer: OpaquePointer
     public let size: Int
 
-    public init(packets: Int) throws {
-        guard let pointer = shim_pool_make("baton_packets", UInt32(packets), 256, -1) else {
+    /// - Parameter index: tells pools of one process apart.
+    public init(packets: Int, index: Int = 0) throws {
+        guard let pointer = shim_pool_make("baton_packets_\(index)", UInt32(packets), 256, -1) else {
             throw Environment.Failure(
                 description: "no memory for \(packets) packets: \(String(cString: shim_error_text())). "
                     + "Reserve hugepages (hugepages/reserve.sh), or give EAL --no-huge -m MEGABYTES.")
@@ -74,7 +75,9 @@ public struct Port: Sendable {
     /// none, and its worker then cannot sleep for long.
     public let waitable: [[Int32]]
 
-    public init(devargs: String, queues: Int, pool: PacketPool) throws {
+    /// - Parameter pools: one for each queue; a queue receives into its own.
+    public init(devargs: String, pools: ArraySlice<PacketPool>) throws {
+        let queues = pools.count
         let number = shim_port_attach(devargs)
         guard number >= 0 else {
             throw Environment.Failure(description: "no port from '\(devargs)': does the interface or PCI device exist?")
@@ -87,7 +90,7 @@ public struct Port: Sendable {
         }
         try check(shim_port_configure(port, UInt16(queues)), "configuration for \(queues) queue(s)")
         var waitable: [[Int32]] = []
-        for queue in 0..<queues {
+        for (queue, pool) in pools.enumerated() {
             let before = Set(Port.pollableDescriptors())
             try check(shim_port_queue(port, UInt16(queue), pool.pointer), "set-up of queue \(queue)")
             waitable.append(Port.pollableDescriptors().filter { !before.contains($0) })

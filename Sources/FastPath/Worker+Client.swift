@@ -19,7 +19,7 @@ extension Worker {
         case .origin: clientPassing(packet, flow)
         case .committed: clientCommitted(packet, flow)
         case .routed:
-            flow.pointee.lastSeen = packet.now
+            clientRouted(packet, flow)
             toProxy(packet, flow)
         case .closed: closedByClient(packet, flow)
         }
@@ -28,7 +28,7 @@ extension Worker {
     /// No entry. While a restarted director does not know yet which flows are proxies', it gives none to the origin.
     /// What a route gives to a proxy went there before the entry was lost, and goes on doing so.
     mutating func passStranger(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
-        if let proxy = route(of: key), proxies[Int(proxy.value)].mac != .zero {
+        if let proxy = route(of: key), proxies[Int(proxy.value)].mac != .zero, !isInOtherVLAN(proxy, key) {
             return resumeRouted(packet, key, hash, proxy)
         }
         if isWithheld(key) {
@@ -41,10 +41,7 @@ extension Worker {
 
     /// A first SYN: routed, a candidate, or nobody's business.
     mutating func open(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
-        if let route = route(of: key) {
-            if route.value == ProxyIndex.none.value { return passUnknown(packet) }
-            return openRouted(packet, key, hash, route)
-        }
+        if let route = route(of: key) { return openRouted(packet, key, hash, route) }
         let rules = candidateRules(of: key, hash: hash)
         guard rules != 0, packet.layout.payloadLength == 0 else { return passNew(packet, key, hash) }
         guard packet.hasValidChecksum else {
@@ -61,9 +58,10 @@ extension Worker {
         pass(packet)
     }
 
-    /// A first SYN with a proxy of its own. Where that cannot be reached the origin gets it, and is noted: the rest of
+    /// A first SYN with a destination of its own. Where that cannot be reached the origin gets it, and is noted: the rest of
     /// the connection must not follow the route when the proxy is back.
     mutating func openRouted(_ packet: Packet, _ key: FlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
+        guard proxy.value != ProxyIndex.none.value, !isInOtherVLAN(proxy, key) else { return passUnknown(packet) }
         guard proxiesUp[Int(proxy.value)], proxies[Int(proxy.value)].mac != .zero else {
             counters.add(.passedProxyDown)
             guard let flow = makeFlow(key, hash, packet, .origin, limit: configuration.idle) else { return }
@@ -73,8 +71,11 @@ extension Worker {
         // Without an entry the route leads there, too.
         if let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now) {
             flow.pointee.proxy = proxy
+            // The first acknowledgement tells where the proxy's numbers begin.
+            flow.pointee.marks = .announced
+            flow.pointee.clientNext = packet.tcp.sequence + 1 + UInt32(packet.layout.payloadLength)
         }
-        sendToProxy(packet.mbuf, proxy, isTagged: packet.layout.vlan.isTagged)
+        sendToProxy(packet.mbuf, proxy)
     }
 
     /// A connection of a route to a proxy, in mid-stream, whose entry has gone: idle for too long, or an earlier worker's.
@@ -83,11 +84,13 @@ extension Worker {
             let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now)
         {
             flow.pointee.proxy = proxy
+            flow.pointee.marks = .announced
+            flow.pointee.clientNext = packet.tcp.sequence
         } else if !proxiesUp[Int(proxy.value)] {
             // Perhaps one that the origin got, and the table had no room to note.
             return passUnknown(packet)
         }
-        sendToProxy(packet.mbuf, proxy, isTagged: packet.layout.vlan.isTagged)
+        sendToProxy(packet.mbuf, proxy)
     }
 
     /// A first SYN that is no candidate. Of a connection that begins during the recovery no proxy has anything: it is
@@ -174,9 +177,9 @@ extension Worker {
             .origin where packet.tcp.sequence + 1 == flow.pointee.psn:
             // An old duplicate: nothing begins anew.
             pass(packet)
-        case .routed:
+        case .routed where !hasEnded(flow):
             toProxy(packet, flow)
-        case .opening, .held, .origin, .closed:
+        case .opening, .held, .origin, .routed, .closed:
             guard packet.hasValidChecksum else {
                 counters.add(.passedBadChecksum)
                 return pass(packet)
@@ -328,7 +331,7 @@ extension Worker {
 
     @inline(__always)
     mutating func toProxy(_ packet: Packet, _ flow: Flow) {
-        sendToProxy(packet.mbuf, flow.pointee.proxy, isTagged: packet.layout.vlan.isTagged)
+        sendToProxy(packet.mbuf, flow.pointee.proxy)
     }
 
     /// FIN and RST of a flow that passes: its entry goes soon.

@@ -74,9 +74,9 @@ extension Worker {
             return refuse(ticket)
         }
         let hash = flowHash(of: key, seed: configuration.hashSeed)
-        guard flowOwner(ofHash: hash, workerCount: configuration.workerCount) == configuration.workerIndex else {
-            return refuse(ticket)
-        }
+        guard flowOwner(ofHash: hash, workerCount: configuration.workerCount) == configuration.workerIndex,
+            !isInOtherVLAN(proxy, key)
+        else { return refuse(ticket) }
         if let flow = flows.find(key, hash: hash) {
             if flow.pointee.state == .committed, flow.pointee.proxy.value == proxy.value {
                 _ = push(.flowInstalled(handle(flow), ticket: ticket))

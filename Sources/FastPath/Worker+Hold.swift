@@ -200,9 +200,12 @@ extension Worker {
     /// COMMITTED: the origin's half is reset, the held packets go to the proxy.
     mutating func commit(_ flow: Flow, _ proxy: ProxyIndex, resetOrigin: Bool, now: UInt64) {
         let hop = proxies[Int(proxy.value)]
-        // A proxy that nobody introduced, or a path that the request does not fit through, or what may follow it.
-        guard hop.mac != .zero, hop.mtu == 0 || longestPacket(flow) <= Int(hop.mtu) else {
-            return abort(flow, hop.mac == .zero ? .verdictOrigin : .bound, now: now)
+        // A proxy that nobody introduced, one in another VLAN, or a path that the request does not fit through,
+        // or what may follow it.
+        guard hop.mac != .zero else { return abort(flow, .verdictOrigin, now: now) }
+        guard !isInOtherVLAN(proxy, flow.pointee.key) else { return abort(flow, .otherVLAN, now: now) }
+        guard hop.mtu == 0 || longestPacket(flow) <= Int(hop.mtu) else {
+            return abort(flow, .bound, now: now)
         }
         setState(flow, .committed)
         asked.remove(flow, in: flows)
@@ -212,7 +215,7 @@ extension Worker {
         if resetOrigin { resetOriginOf(flow, now: now) } else { flow.pointee.marks.insert(.resetPending) }
         while let packet = flow.pointee.hold.removeFirst() {
             released()
-            sendToProxy(packet, proxy, isTagged: flow.pointee.key.vlan.isTagged)
+            sendToProxy(packet, proxy)
         }
         rearm(flow, now: now, limit: configuration.committedIdle)
         counters.add(.holdsCommitted)

@@ -23,7 +23,7 @@ extension Worker {
             pass(packet)
         case .committed: serverCommitted(packet, flow)
         case .routed:
-            flow.pointee.lastSeen = packet.now
+            serverRouted(packet, flow)
             pass(packet)
         case .closed:
             if flow.pointee.proxy.value == ProxyIndex.none.value { pass(packet) } else { serverCommitted(packet, flow) }

@@ -79,15 +79,20 @@ extension Worker {
         counters[.waitingPackets] = UInt64(clientSide.count &+ serverSide.count)
     }
 
-    /// Sends a client's packet to a proxy: the destination MAC changes, and the VLAN when the proxy has its own.
+    /// Sends a client's packet to a proxy: the destination MAC changes, nothing else. The tag stays as it is, for a
+    /// proxy gets only flows of its own VLAN (`isInOtherVLAN`).
     @inline(__always)
-    mutating func sendToProxy(_ packet: OpaquePointer, _ proxy: ProxyIndex, isTagged: Bool) {
-        let hop = proxies[Int(proxy.value)]
-        let bytes = UnsafeMutableRawPointer(shim_mbuf_data(packet))
-        bytes.setWireMAC(0, hop.mac)
-        if hop.vlan.isTagged, isTagged {
-            bytes.setWire16(14, UnsafeRawPointer(bytes).wire16(14) & 0xF000 | hop.vlan.value)
-        }
+    mutating func sendToProxy(_ packet: OpaquePointer, _ proxy: ProxyIndex) {
+        UnsafeMutableRawPointer(shim_mbuf_data(packet)).setWireMAC(0, proxies[Int(proxy.value)].mac)
         sendToServers(packet)
+    }
+
+    /// True, and counted, for a proxy that says it is in another VLAN than the connection. It gets none of it: its
+    /// answers would come with a tag that the client does not know, and a tag cannot be added or taken away in place.
+    func isInOtherVLAN(_ proxy: ProxyIndex, _ key: FlowKey) -> Bool {
+        let vlan = proxies[Int(proxy.value)].vlan
+        guard vlan.isTagged, vlan != key.vlan else { return false }
+        counters.add(.refusedOtherVLAN)
+        return true
     }
 }

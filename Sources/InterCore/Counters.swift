@@ -23,6 +23,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case originResetsSent, tombstoneResetsSent, optionsMuted, segmentsClamped
     case icmpToProxy, retransmissionsAbsorbed, recoveryWithheld, bypassed
     case staleCommands, installsRefused
+    /// Verdicts, routes and announcements that name a proxy in another VLAN than the flow's.
+    case refusedOtherVLAN
     /// The last one: gauges lie behind it (`allCases` would build an array on the packet way).
     case eventRingFull
 }

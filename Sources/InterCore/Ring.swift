@@ -27,6 +27,8 @@ public struct Ring<Message: BitwiseCopyable>: @unchecked Sendable {
         slotStride = (payloadOffset + payloadCapacity + 63) & ~63
         mask = UInt64(slotCount) - 1
         slots = .allocate(byteCount: slotStride * slotCount, alignment: 64)
+        // Touched now, so that no core meets a page fault later, and the memory that is used is used from the start.
+        slots.initializeMemory(as: UInt8.self, repeating: 0, count: slotStride * slotCount)
         header = UnsafeMutableRawPointer.allocate(byteCount: 192, alignment: 64)
             .bindMemory(to: RingHeader.self, capacity: 1)
         header.initialize(to: RingHeader())

@@ -34,7 +34,7 @@ public enum Verdict: Sendable, Equatable, BitwiseCopyable {
 /// A proxy's place on layer 2.
 public struct NextHop: Hashable, Sendable, BitwiseCopyable {
     public var mac: MACAddress
-    /// `untagged` here means: the VLAN that the flow came with.
+    /// The only VLAN whose flows it gets; `untagged` here means: those of any, as they come.
     public var vlan: VLAN
     /// Path MTU to the proxy, bytes of IP; 0 when unknown.
     public var mtu: UInt16

@@ -73,6 +73,8 @@ public enum AbortReason: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case bound
     /// A new SYN took the tuple.
     case superseded
+    /// The chosen proxy is in another VLAN than the connection.
+    case otherVLAN
 }
 
 /// How a committed flow's entry ended.

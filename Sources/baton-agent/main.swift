@@ -19,7 +19,8 @@ struct BatonAgent: ParsableCommand {
             SIGTERM drains: no new connections, the present ones go on up to 'serving: drain'; a second one ends them.
             SIGHUP opens the access log anew. After a crash the packet filter's rules stay, so that the kernel sends
             nothing for connections that had not begun; the next start replaces them.
-            """)
+            """,
+        subcommands: [AdoptForParent.self])
 
     @Option(name: .long, help: "The configuration file (YAML).")
     var config: String?
@@ -85,6 +86,7 @@ struct BatonAgent: ParsableCommand {
             sigpending(&pending)
             return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1
         }
+        if agent.hasFailed { throw ExitCode(1) }
     }
 }
 

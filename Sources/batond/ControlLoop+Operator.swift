@@ -42,8 +42,8 @@ extension ControlLoop {
     private func status(now: UInt64) -> DirectorStatus {
         var status = core.status(workers: workers.map(\.counters), now: now)
         status.version = version
-        status.packetBuffers = pool.size
-        status.packetBuffersFree = pool.available
+        status.packetBuffers = pools.map(\.size).reduce(0, +)
+        status.packetBuffersFree = pools.map(\.available).reduce(0, +)
         for index in status.workers.indices { status.workers[index].lcore = workers[index].lcore }
         return status
     }

@@ -1,6 +1,5 @@
 import CDPDKShim
 import Control
-import DequeModule
 import FastPath
 import Glibc
 import InterCore
@@ -15,8 +14,7 @@ struct WorkerLink {
     let doorbell: Doorbell
     let counters: CounterBlock
     let lcore: Int
-    /// Commands that found the ring full, in order. Bounded by `ControlLoop.backlogLimit`.
-    var backlog: Deque<WorkerCommand> = []
+    var backlog = CommandBacklog()
 }
 
 /// Moves what comes in (rings, datagrams, operator's requests, time) into the control core, and what it decides out.
@@ -30,13 +28,17 @@ struct ControlLoop: ~Copyable {
     let heartbeat: Heartbeat
     let logger: Logger
     let version: String
-    let pool: PacketPool
+    let pools: [PacketPool]
     /// Answers that wait for rows of the workers.
     var listings: [PendingListing] = []
+    var portLinks: [PortLinks]
+    /// When to look at the ports' links again.
+    var nextLookAtLinks: UInt64 = 0
 
     init(
         core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
-        doorbell: Doorbell, heartbeat: Heartbeat, logger: Logger, version: String, pool: PacketPool
+        doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger, version: String,
+        pools: [PacketPool]
     ) {
         self.core = core
         self.socket = socket
@@ -44,15 +46,14 @@ struct ControlLoop: ~Copyable {
         self.mailbox = mailbox
         self.doorbell = doorbell
         self.heartbeat = heartbeat
+        self.portLinks = portLinks
         self.logger = logger
         self.version = version
-        self.pool = pool
+        self.pools = pools
     }
 
     /// Rows that a filtered listing looks through.
     static var listingLimit: Int { 100_000 }
-    /// A command beyond this is dropped; the worker's backstop then releases the hold.
-    static var backlogLimit: Int { 65_536 }
     /// The loop never sleeps longer: a fraction of the time after which workers take it for dead.
     static var longestNapMicroseconds: UInt64 { 10_000 }
     /// Most of each kind of input that one turn takes.
@@ -66,6 +67,7 @@ struct ControlLoop: ~Copyable {
             let handled = takeEvents(now: now) + takeDatagrams(now: now) + takeOperatorRequests(now: now)
             core.advance(to: now)
             perform()
+            mirrorLinks(now: now)
             if handled == 0 { sleep(now: now) }
         }
     }
@@ -107,13 +109,11 @@ struct ControlLoop: ~Copyable {
     }
 
     private mutating func drain(_ index: Int) {
-        while let command = workers[index].backlog.first, workers[index].commands.push(command) {
-            workers[index].backlog.removeFirst()
-        }
-        if workers[index].backlog.count > Self.backlogLimit {
-            let excess = workers[index].backlog.count - Self.backlogLimit
-            workers[index].backlog.removeLast(excess)
-            logger.warning("commands dropped", metadata: ["worker": "\(index)", "count": "\(excess)"])
+        let commands = workers[index].commands
+        workers[index].backlog.drain { commands.push($0) }
+        let dropped = workers[index].backlog.takeDropped()
+        if dropped > 0 {
+            logger.warning("commands dropped", metadata: ["worker": "\(index)", "count": "\(dropped)"])
         }
         if workers[index].doorbell.isSleeperWaiting { shim_signal(workers[index].doorbell.descriptor) }
     }

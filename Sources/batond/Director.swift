@@ -27,9 +27,8 @@ struct Director {
         StopSignal.listen()
         let count = configuration.workers.count
         let lcores = try workerLcores(count)
-        // One pool for all, since packets change hands; a power of two less one, when each worker's part is.
-        let pool = try PacketPool(packets: (configuration.workers.mbufs + 1) * count - 1)
-        let sides = try openPorts(pool)
+        let pools = try (0..<count).map { try PacketPool(packets: configuration.workers.mbufs, index: $0) }
+        let sides = try openPorts(pools)
         guard let clientQueues = queues(sides.client, count), let serverQueues = queues(sides.server, count) else {
             throw Environment.Failure(
                 description: "\(count) worker(s) need \(count) queue(s) on each side: add ports or `ports: queues`, or "
@@ -41,7 +40,7 @@ struct Director {
         let heartbeat = Heartbeat()
         heartbeat.beat(now: Environment.timestamp)
         let workers = try WorkerSet(
-            count: count, lcores: lcores, core: core, pool: pool, clientQueues: clientQueues,
+            count: count, lcores: lcores, core: core, pools: pools, clientQueues: clientQueues,
             serverQueues: serverQueues,
             controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
         let socket = try DatagramSocket(bindTo: configuration.crtp.listen)
@@ -52,7 +51,9 @@ struct Director {
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
         var loop = ControlLoop(
             core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
-            logger: logger, version: Batond.version, pool: pool)
+            portLinks: PortLinks.groups(
+                client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
+            logger: logger, version: Batond.version, pools: pools)
         loop.run { StopSignal.isRaised }
 
         logger.info("stopping")
@@ -73,9 +74,14 @@ struct Director {
         return lcores
     }
 
-    private func openPorts(_ pool: PacketPool) throws -> (client: [Port], server: [Port]) {
+    /// Each worker's queues receive into that worker's pool.
+    private func openPorts(_ pools: [PacketPool]) throws -> (client: [Port], server: [Port]) {
+        let queues = configuration.ports.queues
         func open(_ devargs: [String]) throws -> [Port] {
-            try devargs.map { try Port(devargs: $0, queues: configuration.ports.queues, pool: pool) }
+            try devargs.enumerated().map { index, device in
+                let own = (index * queues..<(index + 1) * queues).map { pools[$0 % pools.count] }
+                return try Port(devargs: device, pools: own[...])
+            }
         }
         return (try open(configuration.ports.client), try open(configuration.ports.server))
     }

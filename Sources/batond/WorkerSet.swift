@@ -11,7 +11,7 @@ struct WorkerSet {
     private let stopFlag: UnsafeMutablePointer<Int32>
 
     init(
-        count: Int, lcores: [Int], core: ControlCore, pool: PacketPool, clientQueues: [WorkerQueue],
+        count: Int, lcores: [Int], core: ControlCore, pools: [PacketPool], clientQueues: [WorkerQueue],
         serverQueues: [WorkerQueue], controlDoorbell: Doorbell, controlHeartbeat: Heartbeat, idle: IdlePolicy
     ) throws {
         let doorbells = try (0..<count).map { _ in Doorbell(descriptor: try eventDescriptor()) }
@@ -24,12 +24,12 @@ struct WorkerSet {
         for index in 0..<count {
             let configuration = core.workerConfiguration(for: index)
             let events = Ring<WorkerEvent>(
-                capacity: 4 * configuration.heldFlowLimit + 4_096, payloadCapacity: HeldRequest.maximumPayload)
+                capacity: 2 * configuration.heldFlowLimit + 4_096, payloadCapacity: HeldRequest.maximumPayload)
             let commands = Ring<WorkerCommand>(capacity: 4_096)
             let counters = CounterBlock()
             let worker = WorkerLinks(
                 index: index, clientQueue: clientQueues[index].queue, serverQueue: serverQueues[index].queue,
-                pool: pool,
+                pool: pools[index],
                 events: events, commands: commands, counters: counters, heartbeat: Heartbeat(),
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
                 handOver: count > 1 ? handOver : [],

@@ -70,6 +70,42 @@ import Wire
                 "\"GET /big.bin HTTP/1.1\" 206 100 \"-\" \"-\" transfer=\(scene.director.transaction) by=document"))
     }
 
+    /// Clients that speak TCP as it was in 1981, one option at a time, and all that is optional together.
+    @Test(arguments: [["timestamps"], ["sack"], ["window_scaling"], ["timestamps", "sack", "window_scaling"]])
+    func servesClientsWithoutOptions(missing: [String]) throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        for option in missing { try scene.network.client.run(["sysctl", "-qw", "net.ipv4.tcp_\(option)=0"]) }
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        client.send(scene.get("/big.bin"))
+        let isWhole = client.response()?.body == scene.agent.content
+        #expect(isWhole)
+        #expect(scene.director.answer == .transferACK)
+        let options = try #require(scene.director.connection?.options)
+        #expect(options.timestamps == !missing.contains("timestamps"))
+        #expect(options.sack == !missing.contains("sack"))
+        #expect(options.windowScale == !missing.contains("window_scaling"))
+        #expect(scene.spoken.allSatisfy { ($0.timestamp != nil) == options.timestamps })
+        expectNoControlPackets(scene)
+    }
+
+    /// A client that ends its side while it is answered gets the whole answer, and then the end.
+    @Test func aClientThatHasEndedItsSideDoesNotLinger() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        for path in ["/big.bin", "/only-at-origin"] {
+            scene.director.plan(.commit)
+            let client = try scene.connect()
+            client.send(scene.get(path))
+            if path == "/big.bin" { usleep(20_000) }
+            shutdown(client.descriptor, CInt(SHUT_WR))
+            let response = try #require(client.response())
+            if path == "/big.bin" { #expect(response.body == scene.agent.content) }
+            #expect(client.ending() == nil)
+        }
+    }
+
     /// The bytes on the socket count, not those in TRANSFER.
     @Test func aRequestThatCanBeReadInTwoWaysIsTheOrigins() throws {
         let scene = try Scene(isV4: true)

@@ -1,20 +1,27 @@
 import Adoption
 import CRTP
 import Foundation
+import Glibc
 import StrictYAML
 import Testing
 import Wire
 
 @Suite struct ConfigurationTests {
-    /// The example of docs/agent.md, with a key file that exists.
-    private func example() throws -> String {
+    private func page(_ name: String) throws -> String {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().path
-        let page = try String(contentsOfFile: root + "/docs/agent.md", encoding: .utf8)
+        return try String(contentsOfFile: "\(root)/docs/\(name)", encoding: .utf8)
+    }
+
+    /// The example of docs/agent.md, with a key file that exists.
+    private func example() throws -> String { try example(in: page("agent.md")) }
+
+    private func example(in page: String) throws -> String {
         let start = try #require(page.firstRange(of: "```yaml\n"))
         let end = try #require(page[start.upperBound...].firstRange(of: "```"))
         let key = NSTemporaryDirectory() + "baton-key-\(UUID().uuidString)"
         try String(repeating: "0f", count: 32).write(toFile: key, atomically: false, encoding: .utf8)
+        chmod(key, 0o600)
         return String(page[start.upperBound..<end.lowerBound]).replacing("/etc/baton/key1", with: key)
     }
 
@@ -30,6 +37,7 @@ import Wire
         #expect(configuration.serving == ServingSettings())
         #expect(configuration.log == LogSettings())
         #expect(configuration.channel.keys.keys[1]?.count == 32)
+        #expect(configuration.user == "nobody")
         #expect(configuration.sites.count == 3)
         #expect(configuration.sites[0].content == .directory(DirectorySite(root: "/srv/www")))
         #expect(configuration.sites[1].content == .cache(CacheSite(address: Endpoint("127.0.0.1:6081")!)))
@@ -40,11 +48,41 @@ import Wire
         #expect(Catalogue.services(configuration.sites).count == 4)
     }
 
+    /// The agent's part of docs/configuration.md: its example decodes to the defaults, and its table names every key.
+    @Test func theReferenceIsTrue() throws {
+        let reference = try #require(page("configuration.md").components(separatedBy: "\n# baton-agent\n").last)
+        let text = try example(in: reference)
+        let (value, problems) = try read(text)
+        #expect(problems.isEmpty, "\(problems)")
+        let configuration = try #require(value)
+        #expect(configuration.adoption == AdoptionSettings())
+        #expect(configuration.serving == ServingSettings())
+        #expect(configuration.log == LogSettings())
+        #expect(configuration.sites.count == 3)
+        var described: Set<String> = []
+        for line in reference.split(separator: "\n") where line.hasPrefix("| `") {
+            described.insert(String(line.dropFirst(3).prefix { $0 != "`" }))
+        }
+        var used: Set<String> = []
+        func walk(_ node: YAMLNode, _ path: String) {
+            switch node {
+            case .mapping(let entries, _) where path != "crtp.keys":
+                for entry in entries { walk(entry.value, path.isEmpty ? entry.key : "\(path).\(entry.key)") }
+            case .list(let nodes, _):
+                if case .mapping? = nodes.first { nodes.forEach { walk($0, path) } } else { used.insert(path) }
+            case .mapping, .scalar: used.insert(path)
+            }
+        }
+        walk(try YAMLFile.parse(text, name: "agent.yaml").root, "")
+        #expect(used.symmetricDifference(described).sorted() == [])
+    }
+
     @Test(arguments: [
         ("root: /srv/www", "roots: /srv/www", "unknown key 'roots'"),
         ("root: /srv/www", "root: srv/www", "'root' is not an absolute path"),
         ("interface: eth0", "", "required key 'interface' is missing"),
-        ("current-key: 1", "current-key: 2", "'current-key' 2 is not among 'key-files'"),
+        ("current-key: 1", "current-key: 2", "'current-key' is 2, but 'keys' has no such key"),
+        ("user: nobody", "user: nobody-at-all", "'user' expects"),
         ("credits: 1024", "credits: 0", "'credits' expects"),
         ("delivery-mark: 0xba700002", "delivery-mark: 0xba700001", "must differ"),
         ("cache: http://127.0.0.1:6081", "cache: 127.0.0.1", "'cache' expects"),

@@ -1,6 +1,14 @@
 import Adoption
 import Testing
 
+@Suite struct IdempotenceTests {
+    @Test func onlyWhatMayBeDoneTwiceIsToldTwice() {
+        let repeatable = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
+        #expect(repeatable.allSatisfy(PlainRequest.isIdempotent))
+        #expect(!["POST", "PATCH", "CONNECT", "get", "M-SEARCH"].contains(where: PlainRequest.isIdempotent))
+    }
+}
+
 @Suite struct DocumentResponseTests {
     private let facts = DocumentResponse.Facts(
         bytes: 1_000, modified: 784_111_777, entityTag: "\"abc\"", contentType: "text/plain")

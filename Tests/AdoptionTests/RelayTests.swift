@@ -82,4 +82,51 @@ import Wire
         #expect(String(decoding: fallback.body, as: UTF8.self) == "origin /thing 10.77.0.1\n")
         #expect(scene.director.answer == .transferNACK(.notFound, retryAfterMilliseconds: 0))
     }
+
+    /// Byte for byte what PROXY protocol version 2 asks for, and behind it what the client said.
+    @Test func tellsAUNIXSocketWhoTheClientIs() throws {
+        let path = NSTemporaryDirectory() + "baton-\(UUID().uuidString.prefix(8)).sock"
+        let server = try OneAnswerServer(path)
+        defer { server.close() }
+        let scene = try Scene(
+            isV4: true,
+            catalogue: """
+                  - origins: ["10.77.0.80:80"]
+                    hosts: [socket.example.com]
+                    relay: "unix:\(path)"
+                    proxy-protocol: true
+                """)
+        defer { scene.remove() }
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        let request = "GET /x HTTP/1.1\r\nHost: socket.example.com\r\n\r\n"
+        client.send(request)
+        let body = client.response().map { String(decoding: $0.body, as: UTF8.self) }
+        #expect(body == "here\n")
+        let port = try #require(scene.director.connection?.key.clientPort)
+        let signature: [UInt8] = [13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10]
+        let addresses: [UInt8] = [10, 77, 0, 1, 10, 77, 0, 80, UInt8(port >> 8), UInt8(port & 255), 0, 80]
+        #expect(server.received == signature + [0x21, 0x11, 0, 12] + addresses + Array(request.utf8))
+    }
+
+    /// The cache had it when it was asked, and has lost it when it is to answer.
+    @Test func whatTheCacheHasLostIsTheOrigins() throws {
+        let scene = try Scene(
+            isV4: true,
+            catalogue: """
+                  - origins: ["10.77.0.80:80"]
+                    hosts: [cached.example.com]
+                    cache: http://127.0.0.1:8080
+                """)
+        defer { scene.remove() }
+        let cache = try TestOrigin(scene.network.proxy, Endpoint("127.0.0.1:8080")!)
+        defer { cache.close() }
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        client.send("GET /lost HTTP/1.1\r\nHost: cached.example.com\r\n\r\n")
+        let response = try #require(client.response())
+        #expect(scene.director.answer == .transferACK)
+        #expect(response.head.hasPrefix("HTTP/1.1 200 "))
+        #expect(String(decoding: response.body, as: UTF8.self) == "origin /lost 10.77.0.90\n")
+    }
 }

@@ -50,16 +50,38 @@ import Wire
         #expect(scene.spoken.isEmpty)
     }
 
+    /// Even the adopting process, which would undo the adoption, is killed with the other one.
     @Test(arguments: families) func aKilledAgentSaysNothing(isV4: Bool) throws {
         let scene = try Scene(isV4: isV4)
         defer { scene.remove() }
         let client = try scene.holdRequest("/big.bin")
         #expect(scene.director.answer == .transferACK)
+        let adopting = try #require(scene.agent.adoptingProcess)
+        // First, so that it cannot notice the other one's end.
+        kill(adopting, SIGKILL)
         scene.agent.kill()
         // The dead agent's kernel tries to say FIN: the rule counts it.
         #expect(try eventually { try scene.dropped(comment: "uncommitted sockets are mute") > 0 })
         #expect(scene.spoken.isEmpty)
         // The origin, which knows nothing of this, answers.
+        scene.director.releaseHeld()
+        let body = try #require(client.response()?.body)
+        #expect(String(decoding: body, as: UTF8.self).hasPrefix("origin /big.bin"))
+        #expect(scene.spoken.isEmpty)
+    }
+
+    /// The adopting process undoes what the other one has left, without even trying to say something.
+    @Test(arguments: families) func aKilledServingProcessLeavesNoTrace(isV4: Bool) throws {
+        let scene = try Scene(isV4: isV4)
+        defer { scene.remove() }
+        let client = try scene.holdRequest("/big.bin")
+        #expect(scene.director.answer == .transferACK)
+        let adopting = try #require(scene.agent.adoptingProcess)
+        scene.agent.kill()
+        #expect(try eventually { try scene.network.proxy.run(["ss", "-Htan"]).isEmpty })
+        #expect(eventually { kill(adopting, 0) != 0 })
+        #expect(try scene.dropped(comment: "uncommitted sockets are mute") == 0)
+        #expect(try scene.network.proxy.run(["nft", "list", "tables"]).contains("baton_agent"))
         scene.director.releaseHeld()
         let body = try #require(client.response()?.body)
         #expect(String(decoding: body, as: UTF8.self).hasPrefix("origin /big.bin"))
@@ -131,6 +153,28 @@ import Wire
             eventually {
                 scene.director.frames.contains {
                     $0.message == .transferNACK(.tupleInUse, retryAfterMilliseconds: 0) && $0.transaction == 5_000
+                }
+            })
+    }
+
+    /// The kernel may still be sending what a closed socket was given.
+    @Test func theRulesStayForConnectionsThatHaveJustEnded() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        client.send(scene.get("/", "Connection: close\r\n"))
+        #expect(client.response() != nil)
+        #expect(client.ending() == nil)
+        scene.agent.stop()
+        #expect(try scene.network.proxy.run(["nft", "list", "tables"]).contains("baton_agent"))
+        #expect(scene.agent.log.contains("--remove-guard"))
+        // The director has been told of the end before.
+        let transfer = scene.director.transaction
+        #expect(
+            eventually {
+                scene.director.frames.contains {
+                    if case .terminate(let end) = $0.message { end.transfer == transfer } else { false }
                 }
             })
     }

@@ -180,6 +180,108 @@ import Wire
         #expect(ledger.counters.endingsUnanswered == 1)
     }
 
+    /// A connection that has been committed and is over; `reaches` says whether there is a channel.
+    private mutating func end(_ port: UInt16, number: UInt64, reaches: Bool, now: UInt64 = 0) {
+        _ = receive(.transfer(transfer(port)), UInt32(port))
+        _ = ledger.decided(number, nil, now: now)
+        ledger.committed(number)
+        _ = take()
+        ledger.ended(number, bytesSent: 0, now: now)
+        if !reaches { unsend(now) }
+    }
+
+    /// What was to be sent has found no channel.
+    private mutating func unsend(_ now: UInt64) {
+        for case .send(let frame, let director) in take() { ledger.unsent(frame, to: director, now: now) }
+    }
+
+    @Test mutating func anEndIsNotForgottenWhileTheDirectorCannotBeReached() {
+        end(1, number: 1, reaches: false)
+        for second in 1...1_000 as ClosedRange<UInt64> {
+            ledger.advance(to: second * 1_000_000)
+            unsend(second * 1_000_000)
+        }
+        #expect(ledger.counters.endingsUnanswered == 0 && ledger.unsettled == 0)
+        ledger.up(director)
+        _ = take()
+        #expect(ledger.unsettled == 1)
+        ledger.advance(to: 1_000_000_001)
+        let told = take()
+        #expect(told.count == 1)
+        ledger.receive(Frame(.terminateResponse, transaction: 1), from: director, now: 0)
+        #expect(ledger.unsettled == 0)
+    }
+
+    @Test mutating func endsThatCannotBeToldAreBounded() {
+        ledger.limits.endings = 3
+        for port in 1...5 as ClosedRange<UInt16> { end(port, number: UInt64(port), reaches: false) }
+        #expect(ledger.counters.endingsUnanswered == 2)
+        ledger.up(director)
+        #expect(ledger.unsettled == 3)
+    }
+
+    @Test mutating func theLastEndIsThatOfACommittedConnection() {
+        _ = receive(.transfer(transfer(9)), 9)
+        _ = ledger.decided(1, nil, now: 0)
+        #expect(ledger.unsettled == 1)
+        ledger.ended(1, bytesSent: 0, now: 5)
+        #expect(ledger.lastEnd == nil && ledger.unsettled == 0)
+        end(1, number: 2, reaches: true, now: 7)
+        #expect(ledger.lastEnd == 7)
+    }
+
+    private func announced(_ actions: [TransferLedger.Action]) -> [(transfer: UInt32, director: Endpoint)] {
+        actions.compactMap { action in
+            guard case .send(let frame, let director) = action, case .flowInformation(_, let transfer) = frame.message
+            else { return nil }
+            return (transfer, director)
+        }
+    }
+
+    @Test mutating func connectionsMoveOnlyFromAnEndpointThatIsDown() {
+        let second = Endpoint(director.address, port: director.port + 1)
+        ledger.up(director)
+        _ = receive(.transfer(transfer(1)), 1)
+        _ = ledger.decided(1, nil, now: 0)
+        ledger.committed(1)
+        _ = take()
+        // Another director at the same address: the connection is not its own.
+        ledger.up(second)
+        #expect(announced(take()).isEmpty)
+        ledger.up(director)
+        #expect(announced(take()).map(\.director) == [director])
+        // The first is gone: its connections are the other's, which is told at once.
+        ledger.down(director)
+        let got = announced(take())
+        #expect(got.map(\.director) == [second] && got.map(\.transfer) == [1])
+        ledger.ended(1, bytesSent: 0, now: 0)
+        guard case .send(_, let told) = take().last else { return #expect(Bool(false)) }
+        #expect(told == second)
+    }
+
+    @Test mutating func anAnnouncementComesInBurstsWithConsecutiveTransactions() {
+        for port in 1...600 as ClosedRange<UInt16> {
+            _ = receive(.transfer(transfer(port)), UInt32(port))
+            _ = ledger.decided(UInt64(port), nil, now: 0)
+            ledger.committed(UInt64(port))
+        }
+        _ = take()
+        ledger.up(director)
+        var bursts = [take()]
+        ledger.ended(1, bytesSent: 0, now: 0)
+        _ = take()
+        while ledger.isAnnouncing {
+            ledger.announceMore()
+            bursts.append(take())
+        }
+        #expect(bursts.map(\.count) == [256, 256, 89])
+        let frames = bursts.joined().compactMap { action -> Frame? in
+            if case .send(let frame, _) = action { frame } else { nil }
+        }
+        #expect(frames.last?.message == .flowInformationEnd(count: 600))
+        #expect(frames.map(\.transaction) == Array(frames[0].transaction..<frames[0].transaction + 601))
+    }
+
     @Test mutating func aDirectorThatComesBackIsToldWhatLives() {
         for port in UInt16(1)...3 {
             _ = receive(.transfer(transfer(port)), UInt32(port))

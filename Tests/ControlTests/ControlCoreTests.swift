@@ -180,6 +180,57 @@ import Wire
         }
     }
 
+    private func announcedAdoption(_ port: UInt16) -> FakeAgent.Adoption {
+        FakeAgent.Adoption(
+            psn: SequenceNumber(1), key: heldRequest(port: port).request.connection.key, isCommitted: true, adoptedAt: 0
+        )
+    }
+
+    @Test func aFlowWhoseEndWasNeverToldEndsWithTheNextAnnouncement() {
+        var simulation = Simulation(seed: 5, .init())
+        for port in 1...2 as ClosedRange<UInt16> {
+            simulation.agents[0].adoptions[UInt32(port)] = announcedAdoption(port)
+        }
+        simulation.run(until: 100_000_000)
+        #expect(simulation.core.proxies[0].committed == 2)
+        simulation.agents[0].adoptions[1] = nil
+        // Too young: its request may still be on the way to the agent.
+        simulation.core.announceAgain(0, now: simulation.now)
+        simulation.carryOut()
+        simulation.run(until: 110_000_000)
+        #expect(simulation.core.proxies[0].committed == 2)
+        #expect(simulation.core.proxies[0].announcement == .complete)
+        simulation.run(until: 200_000_000)
+        simulation.core.announceAgain(0, now: simulation.now)
+        simulation.carryOut()
+        simulation.run(until: 210_000_000)
+        #expect(simulation.core.proxies[0].committed == 1 && simulation.core.transfers.count == 1)
+        #expect(simulation.core.transfers.slot(proxy: 0, transaction: 2) != nil)
+        #expect(simulation.workers.flatMap { $0.flows.values.filter { $0.phase == .ended } }.count == 1)
+    }
+
+    @Test func anAnnouncementIsCountedByItself() {
+        var simulation = ready()
+        func announce(_ transfer: UInt32, _ transaction: UInt32) {
+            let key = heldRequest(port: UInt16(transfer)).request.connection.key
+            simulation.core.announced(key, transfer: transfer, transaction: transaction, 0, now: simulation.now)
+        }
+        simulation.core.awaitAnnouncement(0, now: simulation.now)
+        announce(1, 10)
+        announce(2, 11)
+        // Flow 1 has ended meanwhile; what is said of it comes late, and flow 3 is lost.
+        simulation.core.awaitAnnouncement(0, now: simulation.now)
+        announce(1, 10)
+        announce(2, 20)
+        simulation.core.announcementEnded(count: 2, transaction: 22, 0, now: simulation.now)
+        #expect(simulation.core.proxies[0].announcement == .underWay)
+        #expect(simulation.core.counters[.announcementsIncomplete] == 1)
+        announce(2, 30)
+        announce(3, 31)
+        simulation.core.announcementEnded(count: 2, transaction: 32, 0, now: simulation.now)
+        #expect(simulation.core.proxies[0].announcement == .complete)
+    }
+
     @Test func recoveryEndsThoughAProxyCannotBeReached() {
         var simulation = Simulation(seed: 5, .init()) {
             $0.proxies.append(.init(name: "p2", address: $0.proxies[0].address))
@@ -213,6 +264,23 @@ import Wire
         #expect((status.crtp["accepted"] ?? 0) > 20 && status.crtp["unauthenticated"] == 0)
         let proxies = simulation.core.proxyStatus()
         #expect(proxies.map(\.acks) == [10, 10] && proxies.allSatisfy { $0.srttMicroseconds > 0 })
+    }
+
+    @Test func aDecidedTransferKeepsNothingOfItsRequestButWhatIsShown() {
+        var simulation = ready()
+        let held = heldRequest(path: "/" + String(repeating: "a", count: 300))
+        held.payload.withUnsafeBytes {
+            simulation.core.handle(.requestHeld(held.request), payload: $0, worker: 0, now: simulation.now)
+        }
+        let slot = simulation.core.transfers.slot(handle: held.request.handle)!
+        #expect(simulation.core.transferStatus(limit: 1, now: simulation.now).first?.path.utf8.count == 301)
+        simulation.core.actions = []
+        simulation.core.drive(slot: slot, .ack(attempt: 0), now: simulation.now)
+        #expect(simulation.core.transfers[slot].request != nil)
+        simulation.core.drive(slot: slot, .committed, now: simulation.now)
+        #expect(simulation.core.transfers[slot].request == nil && simulation.core.transfers[slot].psn != nil)
+        let row = simulation.core.transferStatus(limit: 1, now: simulation.now).first
+        #expect(row?.path.utf8.count == 128 && row?.host == "www.example.org" && row?.state == "committed")
     }
 
     @Test func flowsAreListedPageByPageFromAllWorkers() {

@@ -107,7 +107,6 @@ class Chaos(LaboratoryCase):
 class ChaosWithTwoWorkers(Chaos):
     """The same with each flow owned by one of two workers, whichever queue its packets come in by."""
 
-    queues = 2
     workers = 2
 
     def tearDown(self):

@@ -141,10 +141,11 @@ http {{
         return f"""
 name: {name}
 interface: eth0
+user: nobody
 crtp:
   listen: ["{addresses.v4(name)}:{CRTP_PORT}"]
   directors: [{addresses.v4('director')}]
-  key-files: {{ 1: {self.key} }}
+  keys: {{ 1: {self.key} }}
 access-log: {self.path(f'{name}-access.log')}
 log: {{ lines-per-second: 100000 }}
 catalogue:
@@ -167,8 +168,12 @@ catalogue:
 
     def director_configuration(self, workers=1):
         options = "".join(f", {key}: {value}" for key, value in self.worker_options.items())
-        clients = [f"net_af_xdp{index},iface=dc,start_queue={index}" for index in range(workers)]
-        servers = [f"net_af_xdp{index + workers},iface=ds,start_queue={index}" for index in range(workers)]
+        if workers == 1:
+            clients, servers = ["net_af_xdp0,iface=dc"], ["net_af_xdp1,iface=ds"]
+        else:
+            # The kernel spreads a flow over the queues by its hash; batond has another, so half of all is handed over.
+            clients = [f"net_af_packet0,iface=dc,qpairs={workers}"]
+            servers = [f"net_af_packet1,iface=ds,qpairs={workers}"]
         proxies = "\n".join(
             f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}" }}' for name in PROXIES)
         return f"""
@@ -177,6 +182,7 @@ log-lines-per-second: 100000
 ports:
   client: {json.dumps(clients)}
   server: {json.dumps(servers)}
+  queues: {workers}
 workers: {{ count: {workers}, flows: 65536, idle: adaptive{options} }}
 crtp:
   listen: {addresses.v4('director')}:0

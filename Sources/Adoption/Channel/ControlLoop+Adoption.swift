@@ -56,6 +56,7 @@ extension ControlLoop {
                 case .tupleInUse: .tupleInUse
                 case .noRoute: .noRoute
                 case .resource: .resource
+                case .refused: .policy
                 case .system: .internalError
                 }
             _ = ledger.decided(number, reason, now: now)

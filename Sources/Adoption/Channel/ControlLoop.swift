@@ -20,22 +20,28 @@ package final class ControlLoop: @unchecked Sendable {
 
     package struct Services {
         package var catalogue: Catalogue
-        package var adopter: Adopter
+        package var adopter: any Adopting
         package var askCache: (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void
         package var serve: (AdoptedConnection) -> Void
+        /// Nothing can be adopted any more. From now on transfers are refused.
+        package var adopterIsGone: () -> Void
         package init(
-            catalogue: Catalogue, adopter: Adopter,
+            catalogue: Catalogue, adopter: any Adopting,
             askCache: @escaping (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void,
-            serve: @escaping (AdoptedConnection) -> Void
+            serve: @escaping (AdoptedConnection) -> Void, adopterIsGone: @escaping () -> Void
         ) {
             self.catalogue = catalogue
             self.adopter = adopter
             self.askCache = askCache
             self.serve = serve
+            self.adopterIsGone = adopterIsGone
         }
     }
 
     private let notices = Mutex<[Notice]>([])
+    /// Notices whose consequences `unsettled` does not show yet.
+    private let unread = Atomic<Int>(0)
+    private let unsettled = Atomic<Int>(0)
     private let pipe: WakePipe
     package let sockets: [DatagramSocket]
     let settings: ControlChannelSettings
@@ -48,14 +54,18 @@ package final class ControlLoop: @unchecked Sendable {
     var asked: [UInt64: (transfer: Transfer, expires: UInt64)] = [:]
     /// Where each director's datagrams arrive, so that answers leave from there.
     private var homes: [Endpoint: DatagramSocket] = [:]
+    /// The sender of the datagram that is being read, and where it came in: an answer leaves by that way. It becomes a
+    /// home once the sender has proved who it is.
+    private var present: (source: Endpoint, socket: DatagramSocket)?
     var waiting = WaitingSockets()
     private var nextTick: UInt64 = 0
     private var load = HostLoad()
     private var stops = false
 
+    /// `sockets` are those of `settings.listen`.
     package init(
-        settings: ControlChannelSettings, responder: ChannelResponder, ledger: TransferLedger, services: Services,
-        logger: Logger
+        settings: ControlChannelSettings, sockets: [DatagramSocket], responder: ChannelResponder,
+        ledger: TransferLedger, services: Services, logger: Logger
     ) throws(SystemFailure) {
         self.settings = settings
         self.responder = responder
@@ -63,34 +73,53 @@ package final class ControlLoop: @unchecked Sendable {
         self.services = services
         self.logger = logger
         pipe = try WakePipe()
-        var sockets: [DatagramSocket] = []
-        for endpoint in settings.listen { sockets.append(try DatagramSocket(endpoint)) }
         self.sockets = sockets
     }
 
     /// From any thread.
     package func tell(_ notice: Notice) {
         let wasEmpty = notices.withLock { list in
+            unread.add(1, ordering: .relaxed)
             list.append(notice)
             return list.count == 1
         }
         if wasEmpty { pipe.wake() }
     }
 
+    /// From any thread, after `drain` was told: no connection lives here, and nothing is left to be told to a director
+    /// that can be reached.
+    package var isSettled: Bool { unread.load(ordering: .acquiring) == 0 && unsettled.load(ordering: .relaxed) == 0 }
+
+    /// After `run`: a connection that was committed was over so short a time ago that its socket may still live in the
+    /// kernel, with bytes that the client has not acknowledged.
+    package func hasEnded(since time: UInt64) -> Bool { ledger.lastEnd.map { $0 >= time } ?? false }
+
+    /// After `run`.
+    package var homeCount: Int { homes.count }
+
     /// Runs until `stop`. Uncommitted connections are then forgotten, silently.
     package func run() {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while !stops {
-            waiting.poll(pipe: pipe.readingEnd, sockets: sockets, timeoutMilliseconds: timeout())
+            waiting.poll(
+                pipe: pipe.readingEnd, adopter: services.adopter.end, sockets: sockets, timeoutMilliseconds: timeout())
             if waiting.isPipeReady { pipe.drain() }
+            if waiting.isAdopterGone {
+                ledger.isDraining = true
+                services.adopterIsGone()
+            }
+            ledger.announceMore()
             for socket in sockets { receive(socket, &buffer) }
-            for notice in notices.withLock({ list in
+            let taken = notices.withLock { list in
                 defer { list.removeAll() }; return list
-            }) { take(notice) }
+            }
+            for notice in taken { take(notice) }
             for (number, descriptor) in waiting.takeReady() { firstByte(number, descriptor) }
             let now = monotonicMicroseconds()
             if now >= nextTick { tick(now) }
             flush(now)
+            if ledger.isDraining { unsettled.store(ledger.unsettled, ordering: .relaxed) }
+            unread.subtract(taken.count, ordering: .releasing)
         }
         for (_, descriptor) in waiting.removeAll() { services.adopter.forget(descriptor) }
         responder.stop(now: monotonicMicroseconds())
@@ -98,6 +127,7 @@ package final class ControlLoop: @unchecked Sendable {
     }
 
     private func timeout() -> CInt {
+        if ledger.isAnnouncing { return 1 }
         let now = monotonicMicroseconds()
         let deadline = min(nextTick, responder.nextDeadline ?? .max)
         return deadline <= now ? 0 : CInt(min((deadline - now) / 1_000 + 1, 100))
@@ -108,7 +138,8 @@ package final class ControlLoop: @unchecked Sendable {
         for _ in 0..<64 {
             guard let (bytes, source) = socket.receive(into: &buffer) else { return }
             guard settings.directors.contains(where: { $0.contains(source.address) }) else { continue }
-            if homes.count < 1_024 || homes[source] != nil { homes[source] = socket }
+            present = (source, socket)
+            defer { present = nil }
             let now = monotonicMicroseconds()
             responder.receive(bytes, from: source, now: now)
             flush(now)
@@ -146,23 +177,39 @@ package final class ControlLoop: @unchecked Sendable {
         case .transmit(let bytes, let destination): transmit(bytes, to: destination)
         case .up(let peer, _):
             logger.info("channel up", metadata: ["director": "\(peer)"])
+            settle(peer)
             ledger.up(peer)
         case .down(let peer, let reason):
             logger.notice("channel down", metadata: ["director": "\(peer)", "reason": "\(reason.rawValue)"])
-        case .received(let frame, let source): ledger.receive(frame, from: source, now: now)
+            // One that has started anew is up again at once.
+            guard reason != .restarted else { return }
+            homes[peer] = nil
+            ledger.down(peer)
+        case .received(let frame, let source):
+            settle(source)
+            ledger.receive(frame, from: source, now: now)
         case .status: break
         }
     }
 
+    /// The director's answers leave from where its authentic frames come in. As many homes as channels, at most.
+    private func settle(_ director: Endpoint) {
+        if let present, present.source == director { homes[director] = present.socket }
+    }
+
     private func transmit(_ bytes: [UInt8], to destination: Endpoint) {
-        let socket = homes[destination] ?? sockets.first { $0.endpoint.address.isV4 == destination.address.isV4 }
+        let way = present?.source == destination ? present?.socket : homes[destination]
+        let socket = way ?? sockets.first { $0.endpoint.address.isV4 == destination.address.isV4 }
         socket?.send(bytes, to: destination)
     }
 
     private func perform(_ action: TransferLedger.Action, _ now: UInt64) {
         switch action {
         case .send(let frame, let director):
-            if let bytes = responder.send(frame, to: director) { transmit(bytes, to: director) }
+            guard let bytes = responder.send(frame, to: director) else {
+                return ledger.unsent(frame, to: director, now: now)
+            }
+            transmit(bytes, to: director)
         case .consult(let number, let transfer, let expires): consult(number, transfer, expires, now)
         case .forget(let number):
             guard let descriptor = waiting.remove(number) else { return }

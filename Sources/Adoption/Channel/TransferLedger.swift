@@ -16,6 +16,12 @@ package struct TransferLedger {
         package var answers = 16_384
         package var endingRetry: UInt64 = 200_000
         package var endingTries = 10
+        /// While the director's channel is down; its coming up ends the wait.
+        package var unsentRetry: UInt64 = 1_000_000
+        /// Ends that are still to be told.
+        package var endings = 65_536
+        /// FLOW_INFO frames at once.
+        package var announcementBurst = 256
         package init() {}
     }
 
@@ -58,6 +64,12 @@ package struct TransferLedger {
         var expires: UInt64
     }
 
+    struct Announcement {
+        var flows: [(key: FlowKey, transfer: UInt32)]
+        var firstTransaction: UInt32
+        var told = 0
+    }
+
     struct Ending {
         var director: Endpoint
         var frame: Frame
@@ -76,8 +88,13 @@ package struct TransferLedger {
     /// Keys of `answers`, oldest first.
     var answerOrder: [Key] = []
     var endings: [UInt32: Ending] = [:]
+    /// Those whose channel is up.
+    var directors: Set<Endpoint> = []
+    var announcements: [Endpoint: Announcement] = [:]
+    /// When the last connection that had been committed was over.
+    package private(set) var lastEnd: UInt64?
     private var nextNumber: UInt64 = 1
-    private var nextTransaction: UInt32
+    var nextTransaction: UInt32
 
     package init(limits: Limits = Limits(), firstTransaction: UInt32 = 1) {
         self.limits = limits
@@ -88,6 +105,9 @@ package struct TransferLedger {
     package var connections: Int { adoptions.count }
     package private(set) var uncommitted = 0
     package var creditsLeft: Int { max(0, limits.credits - uncommitted) }
+
+    /// Connections that live here, committed or not, and ends that directors who can be reached have not answered.
+    package var unsettled: Int { adoptions.count + endings.values.count { directors.contains($0.director) } }
 
     package func connection(of number: UInt64) -> ConnectionState? { adoptions[number]?.connection }
     package func transaction(of number: UInt64) -> UInt32 { adoptions[number]?.key.transaction ?? 0 }
@@ -217,6 +237,13 @@ package struct TransferLedger {
             .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
             adoption.connection.psn, now)
         counters.ended += 1
+        if adoption.phase == .committed { lastEnd = now }
+        if endings.count >= limits.endings {
+            // The next announcement says as much, by not naming it.
+            let unreachable = endings.first { !directors.contains($0.value.director) } ?? endings.first
+            if let unreachable { endings[unreachable.key] = nil }
+            counters.endingsUnanswered += 1
+        }
         let transaction = nextTransaction
         nextTransaction &+= 1
         let done = Terminate(
@@ -225,38 +252,6 @@ package struct TransferLedger {
         endings[transaction] = Ending(
             director: adoption.key.director, frame: frame, tries: 1, next: now + limits.endingRetry)
         actions.append(.send(frame, to: adoption.key.director))
-    }
-
-    // MARK: Channel
-
-    /// A director has opened a channel: it is told of every connection that lives here by its doing. The director may
-    /// have started anew, so its former answers mean nothing now.
-    package mutating func up(_ director: Endpoint) {
-        answers = answers.filter { $0.key.director.address != director.address }
-        answerOrder.removeAll { $0.director.address == director.address }
-        var count: UInt32 = 0
-        for (number, adoption) in adoptions where adoption.key.director.address == director.address {
-            if adoption.key.director != director { move(number, to: director) }
-            guard adoption.phase == .committed else { continue }
-            let transfer = adoption.key.transaction
-            let message = Message.flowInformation(adoption.connection.key, transfer: transfer)
-            actions.append(.send(Frame(message, transaction: nextTransaction), to: director))
-            nextTransaction &+= 1
-            count += 1
-        }
-        actions.append(.send(Frame(.flowInformationEnd(count: count), transaction: nextTransaction), to: director))
-        nextTransaction &+= 1
-        for transaction in endings.keys where endings[transaction]?.director.address == director.address {
-            endings[transaction]?.director = director
-        }
-    }
-
-    private mutating func move(_ number: UInt64, to director: Endpoint) {
-        guard let key = adoptions[number]?.key else { return }
-        if numbers[key] == number { numbers[key] = nil }
-        let moved = Key(director: director, transaction: key.transaction)
-        adoptions[number]?.key = moved
-        numbers[moved] = number
     }
 
     // MARK: Bookkeeping

@@ -9,6 +9,8 @@ struct WaitingSockets {
     /// The loop's own descriptors stand before these.
     private var own = 0
     private(set) var isPipeReady = false
+    /// No more connections can be adopted. Told once.
+    private(set) var isAdopterGone = false
 
     var count: Int { numbers.count }
 
@@ -37,9 +39,11 @@ struct WaitingSockets {
         return all
     }
 
-    mutating func poll(pipe: CInt, sockets: [DatagramSocket], timeoutMilliseconds: CInt) {
+    /// `adopter` is readable when it has come to its end; nil or -1 for one that does not.
+    mutating func poll(pipe: CInt, adopter: CInt?, sockets: [DatagramSocket], timeoutMilliseconds: CInt) {
         if own == 0 {
-            let first = ([pipe] + sockets.map(\.descriptor)).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            let descriptors = [pipe, adopter ?? -1] + sockets.map(\.descriptor)
+            let first = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             entries.insert(contentsOf: first, at: 0)
             own = first.count
         }
@@ -48,6 +52,9 @@ struct WaitingSockets {
             for index in entries.indices { entries[index].revents = 0 }
         }
         isPipeReady = entries[0].revents != 0
+        isAdopterGone = entries[1].revents != 0
+        // poll(2) passes over negative descriptors: the end is not told again and again.
+        if isAdopterGone { entries[1].fd = -1 }
     }
 
     /// Those on which something has happened. They stay until they are removed.

@@ -24,6 +24,7 @@ extension AgentConfiguration {
         let adoption = file.section("adoption", AdoptionSettings.read)
         let serving = file.section("serving", ServingSettings.read)
         let accessLog = file.optional("access-log", .string)
+        let user = file.optional("user", .user)
         let log = file.section("log", LogSettings.read)
         guard let name, let interface, let channel else { return nil }
         if name.utf8.count > 63 {
@@ -35,6 +36,7 @@ extension AgentConfiguration {
         configuration.adoption = adoption
         configuration.serving = serving
         configuration.accessLog = accessLog
+        configuration.user = user
         configuration.log = log
         return configuration
     }
@@ -42,23 +44,19 @@ extension AgentConfiguration {
     private static func readChannel(_ section: YAMLSection) -> ControlChannelSettings? {
         let listen = section.required("listen", .list(of: .endpoint, minimum: 1))
         let directors = section.required("directors", .list(of: .prefix, minimum: 1))
-        let files = section.dictionary("key-files", keys: .integer(in: UInt8(0)...255), values: .string)
+        let files = section.dictionary("keys", keys: .integer(in: UInt8(0)...255), values: .string)
         if files.isEmpty {
             section.report(
-                "no key: 'key-files' is missing or empty", remedy: "add 'key-files: { 1: /etc/baton/key1 }'",
-                at: section.mark)
+                "no key: 'keys' is missing or empty", remedy: "add 'keys: { 1: /etc/baton/key1 }'", at: section.mark)
         }
         var keys: [UInt8: [UInt8]] = [:]
-        for (id, path) in files {
-            switch readKey(path.value) {
-            case .success(let key): keys[id.value] = key
-            case .failure(let problem): section.report(problem.message, remedy: problem.remedy, at: path.mark)
-            }
-        }
+        for (id, path) in files { keys[id.value] = section.secret(at: path) }
         let current = section.value("current-key", .integer(in: UInt8(0)...255), default: files.first?.key.value ?? 0)
         if !files.isEmpty, !files.contains(where: { $0.key.value == current }) {
+            let known = files.map { String($0.key.value) }.joined(separator: ", ")
             section.report(
-                "'current-key' \(current) is not among 'key-files'", remedy: "name one of them", at: "current-key")
+                "'current-key' is \(current), but 'keys' has no such key", remedy: "name one of \(known)",
+                at: section.has("current-key") ? "current-key" : "keys")
         }
         let protection = section.value(
             "protection", .choice(["sealed": Protection.sealed, "authenticated": .authenticated]), default: .sealed)
@@ -69,36 +67,6 @@ extension AgentConfiguration {
         settings.protection = protection
         settings.keepaliveMicroseconds = keepalive
         return settings
-    }
-
-    private struct KeyProblem: Error {
-        var message: String
-        var remedy: String
-    }
-
-    /// Hexadecimal digits, at least 16 bytes' worth; blanks and line ends are skipped.
-    private static func readKey(_ path: String) -> Result<[UInt8], KeyProblem> {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            return .failure(
-                KeyProblem(
-                    message: "key file \(path) cannot be read",
-                    remedy:
-                        "make one with 'openssl rand -hex 32 > \(path); chmod 600 \(path)', the same on the director"))
-        }
-        let digits = text.filter { !$0.isWhitespace }
-        var key: [UInt8] = []
-        var rest = digits[...]
-        while rest.count >= 2, let byte = UInt8(rest.prefix(2), radix: 16) {
-            key.append(byte)
-            rest = rest.dropFirst(2)
-        }
-        guard rest.isEmpty, key.count >= 16 else {
-            return .failure(
-                KeyProblem(
-                    message: "key file \(path) does not hold at least 32 hexadecimal digits and nothing else",
-                    remedy: "make one with 'openssl rand -hex 32 > \(path)'"))
-        }
-        return .success(key)
     }
 }
 
@@ -178,5 +146,11 @@ extension YAMLKind<UInt32> {
         .text("a mark, such as 0xba700001 or 17") { text in
             text.hasPrefix("0x") ? UInt32(text.dropFirst(2), radix: 16) : UInt32(text)
         }
+    }
+}
+
+extension YAMLKind<String> {
+    static var user: YAMLKind {
+        .text("the name or number of a user that this host has") { Privileges.User($0)?.name }
     }
 }

@@ -15,6 +15,8 @@ public struct AgentConfiguration: Equatable, Sendable {
     public var adoption = AdoptionSettings()
     public var serving = ServingSettings()
     public var accessLog: String?
+    /// Whom the agent becomes once everything is open; nil to stay who it was started as.
+    public var user: String?
     public var log = LogSettings()
 
     public init(name: String, channel: ControlChannelSettings, interface: String, sites: [Site]) {

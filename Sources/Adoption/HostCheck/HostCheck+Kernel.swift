@@ -34,7 +34,7 @@ extension HostCheck {
     private func remedy(for failure: AdoptionFailure, isV4: Bool) -> String {
         switch failure {
         case .system(let failure) where failure.code == EPERM:
-            "run as root or give CAP_NET_ADMIN: systemd AmbientCapabilities=CAP_NET_ADMIN"
+            "run as root or give capabilities: systemd AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE"
         case .noRoute: "bring the loopback interface up: ip link set lo up"
         case .system(let failure) where !isV4 && (failure.code == EADDRNOTAVAIL || failure.code == EAFNOSUPPORT):
             "switch IPv6 on: sysctl net.ipv6.conf.all.disable_ipv6=0; without it only IPv4 is served"

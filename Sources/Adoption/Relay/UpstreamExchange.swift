@@ -168,11 +168,13 @@ final class UpstreamExchange {
 
     func upstreamBecameWritable() { handler.resumeReading() }
 
-    /// The other server has closed. A kept connection may die just as it is used again: a request without a body is
-    /// told once more, to a new one.
+    /// The other server has closed. A kept connection may die just as it is used again: a request without a body
+    /// that does no harm when it is done twice is told once more, to a new one.
     func upstreamEnded() {
         guard !isOver else { return }
-        if !hasResponded, !requestHasBody, !hasRetried, (upstream?.served ?? 0) > 0 {
+        if !hasResponded, !requestHasBody, !hasRetried, (upstream?.served ?? 0) > 0,
+            PlainRequest.isIdempotent(head.method.rawValue)
+        {
             hasRetried = true
             upstream = nil
             handler.upstream = nil

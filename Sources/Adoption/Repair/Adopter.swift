@@ -11,12 +11,15 @@ public enum AdoptionFailure: Error, Equatable, CustomStringConvertible {
     case resource(SystemFailure)
     /// Anything else: a missing privilege or a kernel without TCP_REPAIR.
     case system(SystemFailure)
+    /// The adopting process does not do this, for the reason given.
+    case refused(String)
 
     public var description: String {
         switch self {
         case .tupleInUse: "this host has a socket with these addresses and ports already"
         case .noRoute: "no route to the client"
         case .resource(let failure), .system(let failure): failure.description
+        case .refused(let why): "the adopting process has refused it: \(why)"
         }
     }
 
@@ -29,8 +32,8 @@ public enum AdoptionFailure: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// Makes connections of other hosts this host's own, by TCP_REPAIR, and undoes it. Needs CAP_NET_ADMIN, and is the
-/// only part of an agent that does after start.
+/// Makes connections of other hosts this host's own, by TCP_REPAIR, and undoes it. Needs CAP_NET_ADMIN, and is,
+/// with the guard, the only part of an agent that does: `AdoptingProcess` runs it, away from all that parses.
 ///
 /// An adopted socket is *uncommitted* until the first byte of the request has arrived on it: it has sent nothing, its
 /// mark keeps the kernel from sending SYN, FIN or RST for it whatever happens to this process (rule 7 of a transfer),
@@ -165,7 +168,9 @@ extension Adopter {
     /// The server's clock now, never behind what the client has seen (PAWS), and even: an odd value would switch the
     /// socket to microseconds.
     package func nextTimestamp(_ state: ConnectionState) -> UInt32 {
-        let elapsed = (state.timestampAgeMicroseconds &+ 999) / 1_000
+        // Rounded up; adding first would wrap for the largest ages.
+        let age = state.timestampAgeMicroseconds
+        let elapsed = age / 1_000 &+ (age % 1_000 > 0 ? 1 : 0)
         return (state.serverTimestamp &+ elapsed &+ 1) & ~1
     }
 

@@ -43,11 +43,12 @@ package final class ConnectionServer: Sendable {
             case .success(let channel):
                 self.live.withLock { $0[connection.number] = channel }
                 channel.closeFuture.whenComplete { _ in
-                    self.live.withLock { $0[connection.number] = nil }
                     self.logger.info(
                         "connection over",
                         metadata: ["transfer": "\(connection.transaction)", "bytes": "\(sent.value)"])
+                    // Before it is out of the count: whoever waits for none to be left finds this told.
                     ended(sent.value)
+                    self.live.withLock { $0[connection.number] = nil }
                 }
             case .failure(let error):
                 self.logger.warning(

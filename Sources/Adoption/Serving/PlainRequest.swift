@@ -4,7 +4,12 @@ internal import Wire
 
 /// A request that this agent may answer itself: what else arrives on the connection is the origin's (rule 10, for the
 /// requests after the first, which no director has looked at).
-enum PlainRequest {
+package enum PlainRequest {
+    /// What may be done twice without harm (RFC 9110 section 9.2.2).
+    package static func isIdempotent(_ method: String) -> Bool {
+        ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"].contains(method)
+    }
+
     /// nil for a request that is the origin's.
     static func question(_ head: HTTPRequestHead, origin: Endpoint) -> CatalogueQuestion? {
         guard head.method == .GET || head.method == .HEAD, head.version.major == 1 else { return nil }

@@ -29,6 +29,8 @@ final class RequestHandler: ChannelDuplexHandler {
     var upstream: Upstream?
     private var wantsRead = false
     private var inputIsClosed = false
+    /// Responses whose last part the kernel has not taken yet.
+    private var finishing = 0
     var record = ResponseRecord()
 
     init(_ connection: AdoptedConnection, server: ConnectionServer) {
@@ -90,11 +92,16 @@ final class RequestHandler: ChannelDuplexHandler {
     func finish(_ context: ChannelHandlerContext) {
         log()
         work = .idle
-        let keeps = record.keepsAlive
+        // A drain may have begun since the head said otherwise.
+        let keeps = record.keepsAlive && !server.isDraining
         head = nil
+        finishing += 1
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { _ in
-            if !keeps { self.context?.close(promise: nil) }
+            self.finishing -= 1
+            // A client that has ended its side asks for nothing more.
+            let isLast = self.inputIsClosed && self.head == nil && self.finishing == 0
+            if !keeps || isLast { self.context?.close(promise: nil) }
         }
         context.writeAndFlush(wrapOutboundOut(.end(record.trailers)), promise: promise)
         resumeReading()
@@ -130,8 +137,8 @@ final class RequestHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             inputIsClosed = true
-            // What was asked is still answered.
-            if head == nil { context.close(promise: nil) }
+            // What was asked is still answered, to its last byte.
+            if head == nil, finishing == 0 { context.close(promise: nil) }
             return
         }
         context.fireUserInboundEventTriggered(event)

@@ -12,13 +12,7 @@ package enum Thread {
         }
 
         /// What `top -H` shows, at most 15 bytes.
-        func takeName() {
-            let file = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
-            if file >= 0 {
-                _ = write(file, name, name.utf8.count)
-                close(file)
-            }
-        }
+        func takeName() { name.withCString { _ = processControl(15, UInt(bitPattern: $0)) } }  // PR_SET_NAME
     }
 
     package static func detach(_ name: String, _ body: @escaping @Sendable () -> Void) {

@@ -86,7 +86,9 @@ int shim_port_queue(uint16_t port, uint16_t queue, struct rte_mempool *_Nonnull 
 int shim_port_start(uint16_t port);
 void shim_port_stop(uint16_t port);
 void shim_port_mac(uint16_t port, uint8_t mac[_Nonnull 6]);
+/* Whether a port has a link, by its driver's word and by the kernel's where an interface lies under it. */
 bool shim_port_link_is_up(uint16_t port);
+/* Sets a port's link up or down; 0, or a negative errno: -ENOTSUP from drivers that cannot. */
 int shim_port_set_link(uint16_t port, bool up);
 
 /* Writes up to `capacity` descriptors of this process that a port's receive queue may be waited on by poll(2): AF_XDP

@@ -30,7 +30,6 @@ extension ControlCore {
         proxies[index].consecutiveTimeouts = 0
         proxies[index].restsUntil = 0
         proxies[index].announcementTries = 0
-        proxies[index].announced = []
         awaitAnnouncement(index, now: now)
         if let agent {
             proxies[index].agent = agent
@@ -73,8 +72,10 @@ extension ControlCore {
         case .firstByte: answer(.firstByte, to: frame.transaction, index, now: now)
         case .terminateResponse: answer(.terminateResponse, to: frame.transaction, index, now: now)
         case .terminate(let terminate): terminated(terminate, frame, index, now: now)
-        case .flowInformation(let key, let transfer): announced(key, transfer: transfer, index, now: now)
-        case .flowInformationEnd(let count): announcementEnded(count: count, index, now: now)
+        case .flowInformation(let key, let transfer):
+            announced(key, transfer: transfer, transaction: frame.transaction, index, now: now)
+        case .flowInformationEnd(let count):
+            announcementEnded(count: count, transaction: frame.transaction, index, now: now)
         case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transfer:
             counters.add(.unexpected)
         }

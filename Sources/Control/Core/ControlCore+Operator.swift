@@ -79,7 +79,7 @@ extension ControlCore {
         var rows: [TransferStatus] = []
         for slot in transfers.slotsInUse where rows.count < limit && transfers[slot].machine.outcome == nil {
             let record = transfers[slot]
-            var row = row(record.transaction, record.proxy, "\(record.key)", record.request)
+            var row = row(record.transaction, record.proxy, "\(record.key)", record.request?.summary())
             row.state = record.machine.state.rawValue
             row.tookMicroseconds = now - min(record.startedAt, now)
             rows.append(row)
@@ -94,15 +94,15 @@ extension ControlCore {
         return rows
     }
 
-    private func row(_ transaction: UInt32, _ proxy: Int, _ flow: String, _ request: TransferRequest?) -> TransferStatus
+    private func row(_ transaction: UInt32, _ proxy: Int, _ flow: String, _ request: TransferSummary?) -> TransferStatus
     {
         var row = TransferStatus()
         row.transfer = transaction
         row.flow = flow
         row.proxy = proxies[proxy].configuration.name
         guard let request else { return row }
-        row.host = request.hostText
-        row.path = request.pathText
+        row.host = request.host
+        row.path = request.path
         row.rule = configuration.rules[request.rule].name
         return row
     }

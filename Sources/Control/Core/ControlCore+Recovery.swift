@@ -4,10 +4,14 @@ package import Wire
 
 // Flows that agents have and this director does not know: after a restart (rule 6 of a transfer).
 extension ControlCore {
-    package mutating func announced(_ key: FlowKey, transfer: UInt32, _ index: Int, now: UInt64) {
+    package mutating func announced(
+        _ key: FlowKey, transfer: UInt32, transaction: UInt32, _ index: Int, now: UInt64
+    ) {
         counters.add(.announcedFlows)
         if proxies[index].announcement == .underWay {
-            proxies[index].announced.insert(transfer)
+            if proxies[index].announced.count < InstallTable.capacity {
+                proxies[index].announced[transaction] = transfer
+            }
             proxies[index].announcementDeadline = now + ProxyRecord.announcementPatienceMicroseconds
         }
         // A straggler from before the flow's end must not bring it back.
@@ -23,9 +27,11 @@ extension ControlCore {
         actions.append(.command(.installFlow(key, proxies[index].index, ticket: ticket), worker: owner))
     }
 
-    package mutating func announcementEnded(count: UInt32, _ index: Int, now: UInt64) {
+    package mutating func announcementEnded(count: UInt32, transaction: UInt32, _ index: Int, now: UInt64) {
         guard proxies[index].announcement == .underWay else { return }
-        let received = proxies[index].announced.count
+        // An announcement's transactions are consecutive: its own are the last `count` before its end.
+        let own = proxies[index].announced.filter { transaction &- $0.key &- 1 < count }
+        let received = own.count
         proxies[index].announcementDeadline = nil
         proxies[index].announcement = received >= count ? .complete : .incomplete
         let fields: [(name: String, value: String)] = [
@@ -36,7 +42,8 @@ extension ControlCore {
             log(.warning, "announcement of flows incomplete") { _ in fields }
             announceAgain(index, now: now)
         } else {
-            proxies[index].announced = []
+            proxies[index].announced = [:]
+            endUnannounced(Set(own.values), index, now: now)
             log(.info, "flows announced") { _ in fields }
         }
         if isRecovering, proxies.allSatisfy({ $0.announcement == .complete }) { endRecovery("all flows announced") }
@@ -44,8 +51,30 @@ extension ControlCore {
 
     package mutating func awaitAnnouncement(_ index: Int, now: UInt64) {
         proxies[index].announcement = .underWay
+        proxies[index].announcementStartedAt = now
+        proxies[index].announced = [:]
         proxies[index].announcementDeadline = now + ProxyRecord.announcementPatienceMicroseconds
         proxies[index].announcementTries += 1
+    }
+
+    /// Flows that the agent does not have any more, and whose FLOW_DONE it gave up telling while the channel was down.
+    /// A young flow may be missing because its adoption has not read the request yet.
+    private mutating func endUnannounced(_ announced: Set<UInt32>, _ index: Int, now: UInt64) {
+        let startedAt = proxies[index].announcementStartedAt
+        var ended = 0
+        for slot in Array(transfers.slotsInUse)
+        where transfers[slot].proxy == index && transfers[slot].machine.state == .committed {
+            let age = startedAt - min(transfers[slot].committedAt, startedAt)
+            guard age > ProxyRecord.unannouncedMicroseconds, !announced.contains(transfers[slot].transaction) else {
+                continue
+            }
+            drive(slot: slot, .flowDone, now: now)
+            ended += 1
+        }
+        guard ended > 0 else { return }
+        log(.info, "flows ended unannounced") {
+            [("proxy", $0.proxies[index].configuration.name), ("flows", "\(ended)")]
+        }
     }
 
     /// Some of an announcement was lost, or its end: once more from the start. What is known already stays as it is.

@@ -89,6 +89,7 @@ extension ControlCore {
         }
         let after = transfers[slot].machine.state
         count(slot, from: before, to: after)
+        if after == .committed, before != .committed { transfers[slot].committedAt = now }
         var isUnsent = false
         for action in wanted where !perform(action, slot, now: now) { isUnsent = true }
         wanted.removeAll(keepingCapacity: true)
@@ -174,8 +175,11 @@ extension ControlCore {
         let took = now - min(record.startedAt, now)
         history.append(
             TransferHistory.Entry(
-                transaction: record.transaction, proxy: record.proxy, key: record.key, request: record.request,
-                outcome: outcome, tookMicroseconds: took))
+                transaction: record.transaction, proxy: record.proxy, key: record.key,
+                request: record.request?.summary(limit: TransferHistory.textLimit), outcome: outcome,
+                tookMicroseconds: took))
+        // It is not asked for again: a flow may live for days, and its request with it.
+        transfers[slot].request = nil
         log(.info, outcome.ending == .committed ? "transfer committed" : "transfer to origin") {
             $0.fields(slot) + [("reason", outcome.reason), ("took_us", "\(took)")]
         }

@@ -15,8 +15,11 @@ package struct ProxyRecord: Sendable {
     /// An announcement under way that has not gone on by then is asked for again.
     package var announcementDeadline: UInt64?
     package var announcementTries = 0
-    /// Transfers announced so far, in all tries of an announcement that is not complete.
-    package var announced: Set<UInt32> = []
+    /// When the present try began.
+    package var announcementStartedAt: UInt64 = 0
+    /// Transfers announced in the present try, by the transactions of their FLOW_INFO. What comes late from an earlier
+    /// try has other transactions than those before the end.
+    package var announced: [UInt32: UInt32] = [:]
     /// By the operator.
     package var isDrained = false
     /// Not asked before this: a NACK said when to come again.
@@ -44,6 +47,8 @@ package struct ProxyRecord: Sendable {
     }
 
     package static var announcementPatienceMicroseconds: UInt64 { 300_000 }
+    /// A committed flow that is older and not announced is over. Agents drop what is uncommitted after 120 s.
+    package static var unannouncedMicroseconds: UInt64 { 125_000_000 }
     /// How often one channel is asked for its flows.
     package static var announcementLimit: Int { 16 }
 

@@ -11,9 +11,11 @@ package struct TransferRecord: Sendable {
     package let proxy: Int
     package let handle: FlowHandle
     package let key: FlowKey
-    /// Nil for a flow that an agent announced.
-    package let request: TransferRequest?
+    /// Until it is decided who gets it. Nil for a flow that an agent announced.
+    package var request: TransferRequest?
     package let startedAt: UInt64
+    /// When it became `committed`, once it has.
+    package var committedAt: UInt64
     package var timer: TimingWheel<Int>.Token?
 
     /// PSN, by which TERMINATE must name the transfer as well; nil where it is not known.
@@ -30,6 +32,7 @@ package struct TransferRecord: Sendable {
         self.key = key
         self.request = request
         self.startedAt = startedAt
+        committedAt = startedAt
         psn = request?.transfer.connection.psn
     }
 }
@@ -41,12 +44,21 @@ package struct TransferRequest: Sendable {
     package var path: ByteRange
     package var rule: Int
 
-    package var hostText: String { text(host) }
-    package var pathText: String { text(path) }
-
-    private func text(_ range: ByteRange) -> String {
-        transfer.request.withUnsafeBytes { String(decoding: range.of($0), as: UTF8.self) }
+    /// What is shown of it, each text cut at `limit` bytes.
+    package func summary(limit: Int = .max) -> TransferSummary {
+        TransferSummary(host: text(host, limit), path: text(path, limit), rule: rule)
     }
+
+    private func text(_ range: ByteRange, _ limit: Int) -> String {
+        transfer.request.withUnsafeBytes { String(decoding: range.of($0).prefix(limit), as: UTF8.self) }
+    }
+}
+
+/// What an operator sees of a request.
+package struct TransferSummary: Sendable {
+    package var host: String
+    package var path: String
+    package var rule: Int
 }
 
 /// Every transfer that is not over, by number, by flow, and by place. Bounded by `capacity`.
@@ -109,10 +121,13 @@ package struct TransferHistory: Sendable {
         package var transaction: UInt32
         package var proxy: Int
         package var key: FlowKey
-        package var request: TransferRequest?
+        package var request: TransferSummary?
         package var outcome: TransferOutcome
         package var tookMicroseconds: UInt64
     }
+
+    /// Bytes of a text that are kept.
+    package static var textLimit: Int { 128 }
 
     package let capacity: Int
     private var entries: [Entry] = []

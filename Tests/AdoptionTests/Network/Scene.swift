@@ -18,7 +18,7 @@ final class TestAgent {
 
     static var isBuilt: Bool { !path.isEmpty }
 
-    init(_ namespace: Namespace, keys: KeyRing, catalogue: String = "") throws {
+    init(_ namespace: Namespace, keys: KeyRing, catalogue: String = "", user: String = "nobody") throws {
         directory = NSTemporaryDirectory() + "baton-agent-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: directory + "/www", withIntermediateDirectories: true)
         content = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
@@ -26,12 +26,14 @@ final class TestAgent {
         try "hello\n".write(toFile: directory + "/www/index.html", atomically: false, encoding: .utf8)
         let key = keys.keys[keys.current]!.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         try key.write(toFile: directory + "/key", atomically: false, encoding: .utf8)
+        chmod(directory + "/key", 0o600)
         try """
         name: proxy-1
         interface: proxy0
+        user: \(user)
         crtp:
           listen: ["127.0.0.1:7270"]
-          key-files: { \(keys.current): \(directory)/key }
+          keys: { \(keys.current): \(directory)/key }
           directors: [127.0.0.1]
         catalogue:
           - origins: ["10.77.0.80:80", "[fd77::80]:80"]
@@ -56,6 +58,14 @@ final class TestAgent {
     var log: String { (try? String(contentsOfFile: directory + "/log", encoding: .utf8)) ?? "" }
     var accessLog: String { (try? String(contentsOfFile: directory + "/access.log", encoding: .utf8)) ?? "" }
 
+    /// The process that keeps the capability: the only child of the serving process.
+    var adoptingProcess: pid_t? {
+        let children = "/proc/\(process.processIdentifier)/task/\(process.processIdentifier)/children"
+        let text = (try? String(contentsOfFile: children, encoding: .utf8)) ?? ""
+        return text.split(separator: " ").first.flatMap { pid_t($0) }
+    }
+
+    /// SIGKILL to the serving process.
     func kill() {
         Glibc.kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()

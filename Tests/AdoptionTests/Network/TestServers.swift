@@ -50,7 +50,10 @@ final class TestOrigin: @unchecked Sendable {
                 // "/close" is answered without a length, as old servers do.
                 let framing = target == "/close" ? "" : "Content-Length: \(body.utf8.count)\r\n"
                 let text = "HTTP/1.1 200 OK\r\n\(framing)\r\n" + (head.hasPrefix("HEAD") ? "" : body)
-                _ = send(descriptor, text, text.utf8.count, CInt(MSG_NOSIGNAL))
+                // Asked as a cache (absolute form), "/lost" is there for HEAD and gone for GET.
+                let isLost = target.hasPrefix("http:") && target.hasSuffix("/lost") && !head.hasPrefix("HEAD")
+                let answer = isLost ? "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n" : text
+                _ = send(descriptor, answer, answer.utf8.count, CInt(MSG_NOSIGNAL))
                 if target == "/close" {
                     Glibc.close(descriptor)
                     return
@@ -121,5 +124,56 @@ final class TestClient: @unchecked Sendable {
             guard count > 0 else { return nil }
             received += buffer[..<count]
         }
+    }
+}
+
+/// A server on a UNIX socket that answers one connection's request, and keeps what it was sent.
+final class OneAnswerServer: @unchecked Sendable {
+    private let listener: CInt
+    private let path: String
+    private let done = OneTimeSignal()
+    private var bytes: [UInt8] = []
+
+    init(_ path: String) throws {
+        self.path = path
+        listener = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        // The agent is another user.
+        guard bound == 0, chmod(path, 0o666) == 0, listen(listener, 4) == 0 else { throw SystemFailure("listening") }
+        Adoption.Thread.detach("unix") { self.serve() }
+    }
+
+    /// All that came before the answer. Waits for it.
+    var received: [UInt8] {
+        done.wait()
+        return bytes
+    }
+
+    func close() {
+        shutdown(listener, CInt(SHUT_RDWR))
+        Glibc.close(listener)
+        unlink(path)
+    }
+
+    private func serve() {
+        defer { done.raise() }
+        let accepted = accept(listener, nil, nil)
+        guard accepted >= 0 else { return }
+        defer { Glibc.close(accepted) }
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while !bytes.dropFirst(16).suffix(4).elementsEqual([13, 10, 13, 10]) {
+            let count = recv(accepted, &buffer, buffer.count, 0)
+            guard count > 0 else { return }
+            bytes += buffer[..<count]
+        }
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhere\n"
+        _ = send(accepted, answer, answer.utf8.count, CInt(MSG_NOSIGNAL))
     }
 }

@@ -1,0 +1,133 @@
+import Glibc
+public import Logging
+internal import Wire
+
+/// The part of an agent that keeps capabilities (CAP_NET_ADMIN, and CAP_NET_BIND_SERVICE for low ports), a process of
+/// its own: installs the guard, makes sockets of connections, undoes and commits them. It reads nothing but fixed-size
+/// requests, of a process that it does not trust: it adopts only connections of the origins that it was started for,
+/// with the marks that it was started with, and only so many at once.
+///
+/// It holds on to each socket until it is committed. When the serving process is gone, whatever the reason, it forgets
+/// what is left without a packet, leaves the guard's rules in place, and ends.
+public struct AdoptingProcess {
+    public let settings: AdoptingSettings
+    private let channel: DescriptorChannel
+    private let logger: Logger
+    private let adopter: Adopter
+    private var uncommitted: [UInt32: CInt] = [:]
+    private var nextHandle: UInt32 = 1
+
+    /// `descriptor` is the channel to the process that has started this one.
+    public init(_ settings: AdoptingSettings, descriptor: CInt, logger: Logger) {
+        self.settings = settings
+        self.logger = logger
+        channel = DescriptorChannel(descriptor: descriptor)
+        adopter = Adopter(
+            uncommittedMark: settings.guardRules.uncommittedMark, committedMark: settings.committedMark,
+            mtu: settings.mtu)
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    }
+
+    /// Runs until the other process has finished or is gone. Gives the exit status.
+    public mutating func run() -> Int32 {
+        AdoptingProcess.ignoreSignals()
+        do {
+            try prepare()
+            try channel.send(AdopterReply.done(handle: 0).encoded)
+        } catch {
+            logger.critical("cannot start: \(error)")
+            try? channel.send(AdopterReply.failed(.refused("see the line before")).encoded)
+            return 1
+        }
+        defer { forgetAll() }
+        while let (message, _) = try? channel.receive(AdopterRequest.bytes), !message.isEmpty {
+            guard let request = AdopterRequest(message) else {
+                logger.critical("the serving process has sent what is no request: ending")
+                return 1
+            }
+            guard answer(request) else { return 0 }
+        }
+        return 0
+    }
+
+    /// SIGTERM to the whole group is the serving process's to answer: it drains, and needs this process meanwhile.
+    private static func ignoreSignals() {
+        for number in [SIGTERM, SIGINT, SIGHUP, SIGPIPE] { signal(number, SIG_IGN) }
+    }
+
+    private func prepare() throws {
+        raiseDescriptorLimit()
+        var user: Privileges.User?
+        if let name = settings.user {
+            user = Privileges.User(name)
+            if user == nil { throw AdoptionFailure.refused("there is no user \(name)") }
+        }
+        let hasLowPort = settings.guardRules.services.contains { $0.port < 1_024 }
+        try Privileges.reduce(
+            to: hasLowPort ? [.networkAdministration, .lowPorts] : .networkAdministration, user: user)
+        if settings.installsGuard { _ = try Guard.install(settings.guardRules) }
+    }
+
+    /// false after the last request.
+    private mutating func answer(_ request: AdopterRequest) -> Bool {
+        do throws(AdoptionFailure) {
+            switch request {
+            case .adopt(let state): try adopt(state)
+            case .commit(let handle):
+                let descriptor = try take(handle)
+                defer { close(descriptor) }
+                do { try adopter.commit(descriptor) } catch { throw .system(error) }
+                try reply(.done(handle: 0))
+            case .forget(let handle):
+                adopter.forget(try take(handle))
+                try reply(.done(handle: 0))
+            case .finish:
+                forgetAll()
+                if settings.installsGuard { Guard.remove(settings.guardRules) }
+                try reply(.done(handle: 0))
+                return false
+            }
+        } catch {
+            if case .refused(let why) = error { logger.warning("request refused", metadata: ["reason": "\(why)"]) }
+            try? channel.send(AdopterReply.failed(error).encoded)
+        }
+        return true
+    }
+
+    private mutating func adopt(_ state: ConnectionState) throws(AdoptionFailure) {
+        let origin = Endpoint(state.key.server, port: state.key.serverPort)
+        guard settings.guardRules.services.contains(where: { $0.contains(origin) }) else {
+            throw .refused("\(origin) is no configured origin")
+        }
+        guard uncommitted.count < settings.uncommittedLimit else { throw .refused("too many uncommitted sockets") }
+        let descriptor = try adopter.adopt(state)
+        let handle = freeHandle()
+        uncommitted[handle] = descriptor
+        try reply(.done(handle: handle), passing: descriptor)
+    }
+
+    /// Nobody but the serving process can be at fault when this fails; the loop's next receive finds it gone.
+    private func reply(_ reply: AdopterReply, passing descriptor: CInt? = nil) throws(AdoptionFailure) {
+        do throws(SystemFailure) { try channel.send(reply.encoded, passing: descriptor) } catch {
+            throw .system(error)
+        }
+    }
+
+    private mutating func take(_ handle: UInt32) throws(AdoptionFailure) -> CInt {
+        guard let descriptor = uncommitted.removeValue(forKey: handle) else {
+            throw .refused("there is no uncommitted socket \(handle)")
+        }
+        return descriptor
+    }
+
+    private mutating func freeHandle() -> UInt32 {
+        while uncommitted[nextHandle] != nil || nextHandle == 0 { nextHandle &+= 1 }
+        defer { nextHandle &+= 1 }
+        return nextHandle
+    }
+
+    private mutating func forgetAll() {
+        for descriptor in uncommitted.values { adopter.forget(descriptor) }
+        uncommitted.removeAll()
+    }
+}

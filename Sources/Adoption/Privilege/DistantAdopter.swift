@@ -1,0 +1,114 @@
+import Glibc
+import Synchronization
+package import Wire
+
+/// An adopter in another process, asked over a channel: one request, one answer. Each costs a round trip between two
+/// processes, some microseconds (docs/decisions/0003-adoption-by-repair.md).
+package final class DistantAdopter: Adopting {
+    private struct State {
+        /// What the other process calls the uncommitted sockets, by their descriptors here.
+        var handles: [CInt: UInt32] = [:]
+        var isLost = false
+    }
+
+    private let channel: DescriptorChannel
+    private let process: pid_t
+    private let state = Mutex(State())
+
+    package init(_ channel: DescriptorChannel, process: pid_t) {
+        self.channel = channel
+        self.process = process
+    }
+
+    deinit { close(channel.descriptor) }
+
+    package var end: CInt? { channel.descriptor }
+
+    package func adopt(_ connection: ConnectionState) throws(AdoptionFailure) -> CInt {
+        try state.withLock { state throws(AdoptionFailure) in
+            let (handle, passed) = try ask(.adopt(connection), &state)
+            guard let passed else { throw .system(SystemFailure("taking the socket over", code: EBADF)) }
+            state.handles[passed] = handle
+            return passed
+        }
+    }
+
+    package func commit(_ descriptor: CInt) throws(SystemFailure) {
+        try state.withLock { state throws(SystemFailure) in
+            guard let handle = state.handles.removeValue(forKey: descriptor) else { return }
+            do throws(AdoptionFailure) { _ = try ask(.commit(handle), &state) } catch {
+                if case .system(let failure) = error { throw failure }
+                throw SystemFailure("\(error)", code: EINVAL)
+            }
+        }
+    }
+
+    /// First there, which makes it silent, then here.
+    package func forget(_ descriptor: CInt) {
+        state.withLock { state in
+            if let handle = state.handles.removeValue(forKey: descriptor) { _ = try? ask(.forget(handle), &state) }
+        }
+        close(descriptor)
+    }
+
+    /// Everything undone, the guard's rules taken away, and the other process ended.
+    /// - Parameter keepsRules: it ends as it does when this process dies, and leaves the packet filter as it is.
+    package func finish(keepsRules: Bool = false) {
+        state.withLock { state in
+            if !keepsRules {
+                if !state.isLost { try? channel.limitWaiting(seconds: 30) }
+                _ = try? ask(.finish, &state)
+            }
+            state.isLost = true
+        }
+        var status: CInt = 0
+        // It ends by itself as soon as the channel does.
+        shutdown(channel.descriptor, CInt(SHUT_RDWR))
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+    }
+
+    /// Waits until the other process is ready.
+    package func waitUntilReady() throws(AdoptionFailure) {
+        try state.withLock { state throws(AdoptionFailure) in
+            do throws(SystemFailure) { try channel.limitWaiting(seconds: 30) } catch { throw .system(error) }
+            _ = try answer(&state)
+            do throws(SystemFailure) { try channel.limitWaiting(seconds: 2) } catch { throw .system(error) }
+        }
+    }
+
+    private func ask(
+        _ request: AdopterRequest, _ state: inout State
+    ) throws(AdoptionFailure) -> (handle: UInt32, passed: CInt?) {
+        guard !state.isLost else { throw DistantAdopter.lost(EPIPE) }
+        do throws(SystemFailure) { try channel.send(request.encoded) } catch {
+            throw lose(&state, error.code)
+        }
+        return try answer(&state)
+    }
+
+    /// An answer that does not come, or cannot be read, ends it: the next one would be taken for this one.
+    private func answer(_ state: inout State) throws(AdoptionFailure) -> (handle: UInt32, passed: CInt?) {
+        let received: (message: [UInt8], passed: CInt?)
+        do throws(SystemFailure) {
+            received = try channel.receive(AdopterReply.bytes, takesDescriptor: true)
+        } catch {
+            throw lose(&state, error.code)
+        }
+        let reply = AdopterReply(received.message)
+        if case .done(let handle) = reply { return (handle, received.passed) }
+        if let passed = received.passed { close(passed) }
+        if case .failed(let failure) = reply { throw failure }
+        throw lose(&state, EPIPE)
+    }
+
+    /// The control loop looks at the channel: it is to see the end there in any case.
+    private func lose(_ state: inout State, _ code: CInt) -> AdoptionFailure {
+        state.isLost = true
+        shutdown(channel.descriptor, CInt(SHUT_RDWR))
+        return DistantAdopter.lost(code)
+    }
+
+    private static func lost(_ code: CInt) -> AdoptionFailure {
+        .system(SystemFailure("asking the adopting process", code: code))
+    }
+}
