@@ -13,7 +13,7 @@ import Wire
             listen: [Endpoint("127.0.0.1:47270")!], keys: keys, directors: [AddressPrefix("127.0.0.0/8")!])
         let catalogue = try Catalogue([])
         let loop = try ControlLoop(
-            settings: settings,
+            settings: settings, sockets: [DatagramSocket(settings.listen[0])],
             responder: ChannelResponder(
                 keys: keys,
                 description: AgentDescription(
@@ -21,7 +21,7 @@ import Wire
             ledger: TransferLedger(),
             services: ControlLoop.Services(
                 catalogue: catalogue, adopter: Adopter(uncommittedMark: 1), askCache: { _, _, _, _ in },
-                serve: { _ in }), logger: Logger(label: "test"))
+                serve: { _ in }, adopterIsGone: {}), logger: Logger(label: "test"))
         let director = try DatagramSocket(Endpoint("127.0.0.1:47271")!)
         let stranger = try DatagramSocket(Endpoint("127.0.0.1:47272")!)
         defer { for socket in [director, stranger] + loop.sockets { close(socket.descriptor) } }

@@ -4,13 +4,12 @@ package import Wire
 // Channels that come and go: whose the connections are, what is announced, and ends that could not be told.
 extension TransferLedger {
     /// A director has opened a channel: it is told of every connection that lives here by its doing. The director may
-    /// have started anew, so its former answers mean nothing now.
+    /// have started anew, so its former answers mean nothing now. An address is one director: a killed one comes back by
+    /// another port long before its old channel counts as silent, and must hear of its connections at once (rule 6).
     package mutating func up(_ director: Endpoint) {
+        let isDirectors = { (endpoint: Endpoint) in endpoint.address == director.address }
+        directors = directors.filter { !isDirectors($0) }
         directors.insert(director)
-        let directors = directors
-        let isDirectors = { (endpoint: Endpoint) in
-            endpoint == director || endpoint.address == director.address && !directors.contains(endpoint)
-        }
         answers = answers.filter { !isDirectors($0.key.director) }
         answerOrder.removeAll { isDirectors($0.director) }
         inherit(director)
