@@ -25,7 +25,7 @@ import Wire
         #expect(scene.spoken.first?.sequence == scene.director.connection?.pan.value)
     }
 
-    @Test(arguments: families) func aCancelledAdoptionLeavesNoTrace(isV4: Bool) throws {
+    @Test(arguments: families) func invariant10ACancelledAdoptionLeavesNoTrace(isV4: Bool) throws {
         let scene = try Scene(isV4: isV4)
         defer { scene.remove() }
         let client = try scene.holdRequest("/big.bin")

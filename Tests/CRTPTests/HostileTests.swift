@@ -4,7 +4,7 @@ import Wire
 
 /// Invariant 7: what is not authenticated, or has come before, changes nothing and costs its sender more.
 @Suite struct HostileTests {
-    @Test func aReplayedFrameIsCountedOnly() {
+    @Test func invariant7AReplayedFrameIsCountedOnly() {
         var pair = Pair()
         pair.start()
         let frame = pair.initiator.send(Frame(.firstByte, transaction: 1))!
@@ -26,7 +26,7 @@ import Wire
         #expect(pair.initiator.actions.isEmpty)
     }
 
-    @Test func noAnswerIsLargerThanItsQuestion() {
+    @Test func invariant7NoAnswerIsLargerThanItsQuestion() {
         var pair = Pair()
         pair.initiator.start(now: pair.now)
         var question = pair.initiator.actions.compactMap(\.bytes)
@@ -53,7 +53,7 @@ import Wire
         #expect(initiator.actions.compactMap(\.bytes).map(\.count) == [256])
     }
 
-    @Test func anINITWithoutCookieLeavesNothing() {
+    @Test func invariant7AnINITWithoutCookieLeavesNothing() {
         var pair = Pair()
         pair.initiator.start(now: pair.now)
         let initiate = pair.initiator.actions.compactMap(\.bytes)[0]

@@ -4,7 +4,7 @@ import Wire
 
 extension WorkerTests {
     @Test(arguments: [false, true], [UInt16?.none, 7])
-    func transferOfOneSegment(v6: Bool, vlan: UInt16?) throws {
+    func invariant8TransferInEitherFamilyTaggedOrNot(v6: Bool, vlan: UInt16?) throws {
         let lab = Lab()
         let connection = Connection(lab, isn: 0xFFFF_FFF0)  // PSN wraps while the request is sent
         connection.v6 = v6

@@ -51,7 +51,11 @@ class Laboratory:
         for name in PROXIES:
             if name in self.services.processes:
                 self.services.processes.pop(name).stop()
-            self.services.start_agent(name)
+            log = self.services.path(f"{name}.log")
+            before = os.path.getsize(log)
+            agent = self.services.start_agent(name)
+            # The director may still take the dead agent for alive: the new one says when they have met.
+            wait_until(f"the director has met the new {name}", lambda: "channel up" in text_from(log, before), 20, agent)
         self.wait_for_proxies()
 
     def wait_for_proxies(self, names=PROXIES):
@@ -146,6 +150,12 @@ class Laboratory:
                         continue
                     events.append(((when - wall) * 1000, program, rest))
         return sorted(events)
+
+
+def text_from(path, offset):
+    with open(path, errors="replace") as file:
+        file.seek(offset)
+        return file.read()
 
 
 def resolve(address=None):

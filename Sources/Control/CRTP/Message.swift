@@ -210,7 +210,7 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
     public static var smtp: Capabilities { .init(rawValue: 128) }
 }
 
-/// KEEPALIVE: names the selection algorithm, so that the answer carries what it needs (seed 1, column 9).
+/// KEEPALIVE: names the selection algorithm, so that the answer carries what it needs (US 9,338,192, column 9).
 public struct Keepalive: Equatable, Sendable {
     public var algorithm: SelectionAlgorithm
     public init(algorithm: SelectionAlgorithm) { self.algorithm = algorithm }

@@ -1,5 +1,5 @@
 /// How long a proxy takes to answer a TRANSFER, and how long the director waits for it:
-/// TO = SRTT + max(G, K x RTTVAR) (RFC 6298 section 2; seed 1, column 10), within a floor and a ceiling.
+/// TO = SRTT + max(G, K x RTTVAR) (RFC 6298 section 2; US 9,338,192, column 10), within a floor and a ceiling.
 ///
 /// Samples run from TRANSFER to its ACK or NACK, late ones too: the echoed attempt number says which copy was answered,
 /// so Karn's ambiguity (RFC 6298 section 3) does not arise. KEEPALIVE contains no decision and therefore only seeds.

@@ -1,6 +1,6 @@
 package import CRTP
 
-/// Chooses a proxy (seed 1, columns 9 and 10). The one place that knows how: an algorithm is a case of
+/// Chooses a proxy (US 9,338,192, columns 9 and 10). The one place that knows how: an algorithm is a case of
 /// `SelectionAlgorithm` and a function here. Each is one pass over the rule's proxies and allocates nothing.
 package func selectProxy(
     by algorithm: SelectionAlgorithm, among candidates: [Int], of proxies: inout [ProxyRecord], needs: Capabilities,
