@@ -11,7 +11,7 @@ SWIFT := swift
 BUILD := $(SWIFT) build -c release
 
 # build: dpdk-dev … pkg-config; run: dpdk … iproute2; test: nginx-light … binutils
-PACKAGES := dpdk dpdk-dev libnuma-dev pkg-config build-essential \
+PACKAGES := dpdk dpdk-dev libdpdk-dev libnuma-dev pkg-config build-essential \
 	iproute2 nftables ethtool procps curl openssl python3 \
 	nginx-light tcpdump spin binutils
 
