@@ -81,16 +81,17 @@ extension Worker {
     /// Resets the origin's half in the client's name, with exactly the number that the origin expects (RFC 5961
     /// section 3.2 ignores any other).
     mutating func resetOriginOf(_ flow: Flow, now: UInt64) {
-        let key = flow.pointee.key
+        let key = flows.key(of: flow).key
+        let prelude = flows.prelude(flow)
         sendReset(
             Reset(
                 source: key.client, destination: key.server, sourcePort: key.clientPort,
                 destinationPort: key.serverPort,
-                sourceMAC: flow.pointee.clientMAC, destinationMAC: flow.pointee.originMAC, vlan: key.vlan,
-                sequence: flow.pointee.psn, timeToLive: flow.pointee.timeToLive),
+                sourceMAC: prelude.pointee.clientMAC, destinationMAC: prelude.pointee.originMAC, vlan: key.vlan,
+                sequence: prelude.pointee.psn, timeToLive: prelude.pointee.timeToLive),
             counter: .originResetsSent)
-        if flow.pointee.resetsSent == 0 { flow.pointee.firstReset = now }
-        flow.pointee.resetsSent &+= 1
+        if prelude.pointee.resetsSent == 0 { prelude.pointee.firstReset = now }
+        prelude.pointee.resetsSent &+= 1
     }
 
     /// Answers a late packet of the origin with the reset that it would have got from a client that knows nothing.

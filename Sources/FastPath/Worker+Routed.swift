@@ -10,7 +10,7 @@ extension Worker {
     }
 
     mutating func clientRouted(_ packet: Packet, _ flow: Flow) {
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         let flags = packet.tcp.flags
         if flags.contains(.rst) {
             guard packet.tcp.sequence == flow.pointee.clientNext, packet.hasValidChecksum else { return }
@@ -23,7 +23,7 @@ extension Worker {
     }
 
     mutating func serverRouted(_ packet: Packet, _ flow: Flow) {
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         let tcp = packet.tcp
         guard packet.sourceMAC == proxies[Int(flow.pointee.proxy.value)].mac else { return }
         let end = end(of: packet)

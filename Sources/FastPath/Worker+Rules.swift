@@ -44,8 +44,10 @@ extension Worker {
     }
 
     /// True while a proxy may have a connection without an entry (rule 6). What a route gives to the origin, none has.
-    func isWithheld(_ key: FlowKey) -> Bool {
-        recoveryEnds != 0 && matchesCandidate(key) && route(of: key)?.value != ProxyIndex.none.value
+    func isWithheld(_ packed: PackedFlowKey) -> Bool {
+        guard recoveryEnds != 0 else { return false }
+        let key = packed.key
+        return matchesCandidate(key) && route(of: key)?.value != ProxyIndex.none.value
     }
 
     private func matches(_ rule: UnsafePointer<CandidateRule>, _ key: FlowKey) -> Bool {
@@ -72,7 +74,7 @@ extension Worker {
         return found
     }
 
-    func wantsOnlySMTP(_ flow: Flow) -> Bool { applications(flow.pointee.rules) == .smtp }
+    func wantsOnlySMTP(_ flow: Flow) -> Bool { applications(flows.prelude(flow).pointee.rules) == .smtp }
 
     /// A set's first rule says whether the SYN/ACK can be seen.
     func isAsymmetric(_ rules: UInt64) -> Bool { configuration.candidates[rules.trailingZeroBitCount].isAsymmetric }
@@ -103,5 +105,5 @@ extension Worker {
         return false
     }
 
-    func wantsHold(_ flow: Flow) -> Bool { holds(flow.pointee.rules) }
+    func wantsHold(_ flow: Flow) -> Bool { holds(flows.prelude(flow).pointee.rules) }
 }

@@ -19,14 +19,14 @@ extension Worker {
         var budget = 32
         while collecting.first != noFlow, budget > 0 {
             let flow = flows.at(collecting.first)
-            guard now &- flow.pointee.holdStarted >= configuration.incompleteHead else { break }
+            guard now &- flows.prelude(flow).pointee.holdStarted >= configuration.incompleteHead else { break }
             counters.add(.requestsIncomplete)
             releaseToOrigin(flow, now: now)
             budget &-= 1
         }
         while asked.first != noFlow, budget > 0 {
             let flow = flows.at(asked.first)
-            let isLate = now &- flow.pointee.holdStarted >= configuration.backstop
+            let isLate = now &- flows.prelude(flow).pointee.holdStarted >= configuration.backstop
             guard isLate || !isControlAlive else { break }
             abort(flow, isControlAlive ? .backstop : .controlDead, now: now)
             budget &-= 1
@@ -35,14 +35,13 @@ extension Worker {
 
     /// An entry's time has come, unless it was used meanwhile.
     private mutating func expire(_ flow: Flow, now: UInt64) {
-        if flow.pointee.resetsSent > 0, repeatReset(flow, now: now) { return }
+        if flow.pointee.marks.contains(.asymmetric), repeatReset(flow, now: now) { return }
         let limit = timeLimit(flow)
         let isTold = isEndTold(flow)
-        if flow.pointee.state == .held || now &- flow.pointee.lastSeen < limit {
-            flow.pointee.deadline =
-                isTold ? max(flow.pointee.lastSeen &+ limit, now &+ 1) : now &+ configuration.hertz / 10
-            timers.arm(flow, in: flows)
-            return
+        let seen = lastSeen(flow, now: now)
+        if flow.pointee.state == .held || now &- seen < limit {
+            let deadline = isTold ? max(seen &+ limit, now &+ 1) : now &+ configuration.hertz / 10
+            return timers.arm(flow, deadline: deadline, in: flows)
         }
         if flow.pointee.state == .committed {
             flow.pointee.end = .idle
@@ -50,8 +49,7 @@ extension Worker {
         }
         guard isEndTold(flow) else {
             // Still no room: the entry stays until it has been told.
-            flow.pointee.deadline = now &+ configuration.hertz / 10
-            return timers.arm(flow, in: flows)
+            return timers.arm(flow, deadline: now &+ configuration.hertz / 10, in: flows)
         }
         counters.add(.flowsExpired)
         removeFlow(flow)
@@ -79,37 +77,45 @@ extension Worker {
         }
         if now >= due {
             resetOriginOf(flow, now: now)
+            if nextReset(flow) == nil { flows.dropPrelude(flow) }
         }
-        flow.pointee.deadline = nextReset(flow) ?? now &+ timeLimit(flow)
-        timers.arm(flow, in: flows)
+        timers.arm(flow, deadline: nextReset(flow) ?? now &+ timeLimit(flow), in: flows)
         return true
     }
 
     /// When an asymmetric flow's reset is to be sent again; nil when it is not.
     func nextReset(_ flow: Flow) -> UInt64? {
-        guard flow.pointee.marks.contains(.asymmetric) else { return nil }
-        switch flow.pointee.resetsSent {
-        case 1: return flow.pointee.firstReset &+ configuration.hertz / 5
-        case 2: return flow.pointee.firstReset &+ configuration.hertz
-        case 3: return flow.pointee.firstReset &+ configuration.hertz &* 3
+        guard flow.pointee.marks.isSuperset(of: [.asymmetric, .hasPrelude]) else { return nil }
+        let prelude = flows.prelude(flow)
+        switch prelude.pointee.resetsSent {
+        case 1: return prelude.pointee.firstReset &+ configuration.hertz / 5
+        case 2: return prelude.pointee.firstReset &+ configuration.hertz
+        case 3: return prelude.pointee.firstReset &+ configuration.hertz &* 3
         default: return nil
         }
     }
 
+    /// A packet of the flow passes.
+    @inline(__always)
+    func touch(_ flow: Flow) { flow.pointee.lastSeen = tick }
+
+    /// TSC of a flow's last packet, exact to a tick of the wheel and never too early.
+    func lastSeen(_ flow: Flow, now: UInt64) -> UInt64 { timers.time(ofTick: flow.pointee.lastSeen, now: now) }
+
     /// A new time limit, from now on.
     mutating func rearm(_ flow: Flow, now: UInt64, limit: UInt64) {
         timers.disarm(flow, in: flows)
-        flow.pointee.deadline = nextReset(flow) ?? now &+ limit
-        timers.arm(flow, in: flows)
+        timers.arm(flow, deadline: nextReset(flow) ?? now &+ limit, in: flows)
     }
 
     /// The end of a committed flow: its entry stays as a tombstone for the origin's late packets.
     mutating func close(_ flow: Flow, _ end: FlowEnd, now: UInt64) {
         setState(flow, .closed)
-        flow.pointee.lastSeen = now
+        touch(flow)
         flow.pointee.end = end
         // Nobody will ask for the origin's reset any more: the tombstone answers for it.
         flow.pointee.marks.remove(.resetPending)
+        if nextReset(flow) == nil { flows.dropPrelude(flow) }
         rearm(flow, now: now, limit: configuration.closed)
         counters.add(.flowsClosed)
         tellEnd(flow)

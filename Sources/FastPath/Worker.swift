@@ -26,18 +26,22 @@ public struct Worker: ~Copyable {
     var isControlAlive = true
     /// TSC until which mid-stream packets without an entry are withheld; 0 when that is over.
     var recoveryEnds: UInt64
-    /// The next entry to report of a `listFlows`, and how many more.
-    var listCursor: UInt32 = 0
+    /// This turn's time as entries keep it.
+    var tick: UInt32 = 0
+    /// The next place to report of a `listFlows`, and how many more.
+    var listCursor = 0
     var listRemaining = 0
     var isListing = false
-    /// The next entry to consider when a flow that must have one finds the table full.
-    var evictionCursor: UInt32 = 0
+    /// The next place to consider when a flow that must have one finds the table full.
+    var evictionCursor = 0
 
     public init(configuration: WorkerConfiguration, links: WorkerLinks, now: UInt64, hertz: UInt64) {
         self.configuration = CompiledConfiguration(configuration, hertz: hertz)
         self.links = links
         counters = links.counters
-        flows = FlowTable(capacity: configuration.flowCapacity)
+        flows = FlowTable(
+            FlowTable.Size(ipv4: configuration.flowCapacity, ipv6: configuration.flowCapacityIPv6),
+            hashSeed: configuration.hashSeed, socket: links.socket)
         timers = FlowTimers(now: now, hertz: hertz)
         clientSide = Side(links.clientQueue, .transmittedToClients)
         serverSide = Side(links.serverQueue, .transmittedToServers)
@@ -53,6 +57,7 @@ public struct Worker: ~Copyable {
     /// One turn. Returns how many packets and commands it found; 0 means that there was nothing to do.
     public mutating func poll(now: UInt64) -> Int {
         links.heartbeat.beat(now: now)
+        tick = timers.tick(at: now)
         // The control core's clock reading may be a little later than this turn's.
         isControlAlive = Int64(bitPattern: now &- links.controlHeartbeat.lastBeat) < Int64(configuration.heartbeat)
         var found = takeCommands(now: now)
@@ -71,6 +76,7 @@ public struct Worker: ~Copyable {
         counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(count))
         parse(count, fromClient: fromClient)
         let own = sortOut(count, fromClient: fromClient)
+        probe(own)
         act(own, fromClient: fromClient, now: now)
         return count
     }
@@ -86,6 +92,7 @@ public struct Worker: ~Copyable {
                 burst.packets[0] = OpaquePointer(bitPattern: handed.packet)
                 counters.add(.receivedHandedOver)
                 parse(1, fromClient: handed.fromClient)
+                probe(1)
                 act(1, fromClient: handed.fromClient, now: now)
                 taken &+= 1
             }
@@ -103,14 +110,23 @@ public struct Worker: ~Copyable {
             let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
             let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
             burst.layouts[index] = layout
-            if layout.kind == .tcp || layout.kind == .icmpError {
-                let key =
-                    layout.kind == .tcp
-                    ? layout.key(bytes, fromClient: fromClient) : layout.quotedKey(bytes, fromClient: fromClient)
+            if layout.belongsToFlow {
+                let key = layout.key(bytes, fromClient: fromClient)
                 burst.keys[index] = key
                 let hash = flowHash(of: key, seed: configuration.hashSeed)
                 burst.hashes[index] = hash
-                flows.prefetch(hash)
+                flows.prefetch(hash, isV6: layout.isV6)
+            }
+            index &+= 1
+        }
+    }
+
+    /// Reads each packet's bucket; asks the memory for its flow's entry.
+    mutating func probe(_ count: Int) {
+        var index = 0
+        while index < count {
+            if burst.layouts[index].belongsToFlow {
+                burst.probes[index] = flows.probe(burst.hashes[index], isV6: burst.layouts[index].isV6)
             }
             index &+= 1
         }
@@ -122,9 +138,8 @@ public struct Worker: ~Copyable {
         var kept = 0
         var index = 0
         while index < count {
-            let kind = burst.layouts[index].kind
             let owner =
-                kind == .tcp || kind == .icmpError
+                burst.layouts[index].belongsToFlow
                 ? flowOwner(ofHash: burst.hashes[index], workerCount: configuration.workerCount)
                 : configuration.workerIndex
             if owner == configuration.workerIndex {
@@ -161,13 +176,15 @@ public struct Worker: ~Copyable {
             case .tcp:
                 let key = burst.keys[index]
                 let hash = burst.hashes[index]
-                let flow = flows.find(key, hash: hash)
+                let flow = flows.resolve(key, hash: hash, probed: burst.probes[index])
                 if fromClient {
                     handleClient(packet, flow, key, hash)
                 } else {
                     handleServer(packet, flow, key)
                 }
-            case .icmpError: handleError(packet, flows.find(burst.keys[index], hash: burst.hashes[index]))
+            case .icmpError:
+                handleError(
+                    packet, flows.resolve(burst.keys[index], hash: burst.hashes[index], probed: burst.probes[index]))
             case .fragment:
                 counters.add(.passedFragment)
                 pass(packet)
@@ -203,8 +220,10 @@ struct Burst {
     static var size: Int { 32 }
     let packets: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Burst.size)
     let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
-    let keys: UnsafeMutablePointer<FlowKey> = .allocate(capacity: Burst.size)
+    let keys: UnsafeMutablePointer<PackedFlowKey> = .allocate(capacity: Burst.size)
     let hashes: UnsafeMutablePointer<UInt64> = .allocate(capacity: Burst.size)
+    /// What `FlowTable.probe` said.
+    let probes: UnsafeMutablePointer<UInt32> = .allocate(capacity: Burst.size)
 
     @inline(__always)
     func move(_ source: Int, to target: Int) {
