@@ -96,7 +96,8 @@ struct FlowStore<Layout: EntryLayout>: ~Copyable {
         self.capacity = capacity
         buckets = FlowBuckets(flows: capacity, in: memory.take(FlowBuckets.byteCount(flows: capacity)))
         places = memory.take(capacity * Layout.stride)
-        links = memory.take(capacity * MemoryLayout<FlowLinks>.stride).bindMemory(to: FlowLinks.self, capacity: capacity)
+        links = memory.take(capacity * MemoryLayout<FlowLinks>.stride).bindMemory(
+            to: FlowLinks.self, capacity: capacity)
     }
 
     @inline(__always)

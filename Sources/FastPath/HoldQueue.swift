@@ -20,7 +20,9 @@ package struct HoldQueue: BitwiseCopyable {
     package mutating func insertByStart(_ flow: Flow, in table: borrowing FlowTable) {
         var before = last
         var steps = 0
-        while before != noFlow, steps < 64, table.prelude(table.at(before)).pointee.holdStarted > table.prelude(flow).pointee.holdStarted {
+        while before != noFlow, steps < 64,
+            table.prelude(table.at(before)).pointee.holdStarted > table.prelude(flow).pointee.holdStarted
+        {
             before = table.prelude(table.at(before)).pointee.holdPrevious
             steps &+= 1
         }

@@ -120,7 +120,8 @@ extension Worker {
     }
 
     /// A new entry; passes the packet and returns nil when the table is full.
-    mutating func makeFlow(_ key: PackedFlowKey, _ hash: UInt64, _ packet: Packet, _ state: FlowState, limit: UInt64) -> Flow?
+    mutating func makeFlow(_ key: PackedFlowKey, _ hash: UInt64, _ packet: Packet, _ state: FlowState, limit: UInt64)
+        -> Flow?
     {
         guard let flow = note(key, hash, state, limit: limit, now: packet.now) else {
             pass(packet)

@@ -98,7 +98,8 @@ extension Worker {
         while looked < 64 {
             evictionCursor = positions.contains(evictionCursor &+ 1) ? evictionCursor &+ 1 : positions.lowerBound
             looked &+= 1
-            guard let flow = flows.flow(atPosition: evictionCursor), flow.pointee.state == .opening || flow.pointee.state == .origin,
+            guard let flow = flows.flow(atPosition: evictionCursor),
+                flow.pointee.state == .opening || flow.pointee.state == .origin,
                 !flow.pointee.marks.contains(.endUntold)
             else { continue }
             counters.add(.flowsEvicted)

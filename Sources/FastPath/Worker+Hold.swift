@@ -70,10 +70,14 @@ extension Worker {
         guard offset >= 0, Int(offset) &+ Int(length) <= holdBound(flow) else {
             return outgrown(packet, flow, .requestsTooLong)
         }
-        if length > 0 ? flows.prelude(flow).pointee.hold.covers(tcp.sequence, length: length) : flows.prelude(flow).pointee.hold.holdsFinal {
+        if length > 0
+            ? flows.prelude(flow).pointee.hold.covers(tcp.sequence, length: length)
+            : flows.prelude(flow).pointee.hold.holdsFinal
+        {
             return repeated(packet, flow)
         }
-        guard flows.prelude(flow).pointee.hold.count < configuration.heldPacketsPerFlow, heldPackets < configuration.heldPacketLimit
+        guard flows.prelude(flow).pointee.hold.count < configuration.heldPacketsPerFlow,
+            heldPackets < configuration.heldPacketLimit
         else { return outgrown(packet, flow, .holdsRefusedBound) }
         take(packet, flow, isFinal: isFinal)
         if !flow.pointee.marks.contains(.asked) { readHead(flow, now: packet.now) }
@@ -81,7 +85,8 @@ extension Worker {
 
     mutating func take(_ packet: Packet, _ flow: Flow, isFinal: Bool) {
         let tcp = packet.tcp
-        flows.prelude(flow).pointee.hold.insert(packet.mbuf, sequence: tcp.sequence, layout: packet.layout, isFinal: isFinal)
+        flows.prelude(flow).pointee.hold.insert(
+            packet.mbuf, sequence: tcp.sequence, layout: packet.layout, isFinal: isFinal)
         heldPackets &+= 1
         counters.add(.taken)
         updateGauges()
@@ -237,7 +242,9 @@ extension Worker {
             // Both of them were told so.
             if configuration.maximumSegment != 0 { segment = min(segment, configuration.maximumSegment) }
         }
-        return max(Int(flows.prelude(flow).pointee.hold.longestPacket), Int(segment) &+ (flow.pointee.marks.contains(.isV6) ? 60 : 40))
+        return max(
+            Int(flows.prelude(flow).pointee.hold.longestPacket),
+            Int(segment) &+ (flow.pointee.marks.contains(.isV6) ? 60 : 40))
     }
 
     /// ABORTED: the held packets go to the origin, in order.

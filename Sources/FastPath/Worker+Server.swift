@@ -34,7 +34,9 @@ extension Worker {
         let flags = tcp.flags
         touch(flow)
         if flags.has([.syn, .ack]) {
-            if packet.hasValidChecksum, tcp.acknowledgement == flows.prelude(flow).pointee.psn { learnHandshake(packet, flow) }
+            if packet.hasValidChecksum, tcp.acknowledgement == flows.prelude(flow).pointee.psn {
+                learnHandshake(packet, flow)
+            }
             return pass(packet)
         }
         if speaks(packet) {
@@ -55,12 +57,14 @@ extension Worker {
     func isExact(_ packet: Packet, _ flow: Flow) -> Bool {
         let tcp = packet.tcp
         guard flow.pointee.marks.contains(.handshakeKnown) else {
-            return tcp.flags.lacks(.rst) || tcp.flags.contains(.ack) && tcp.acknowledgement == flows.prelude(flow).pointee.psn
+            return tcp.flags.lacks(.rst)
+                || tcp.flags.contains(.ack) && tcp.acknowledgement == flows.prelude(flow).pointee.psn
         }
         let offset = tcp.sequence.distance(from: flow.pointee.serverNext)
         if tcp.flags.contains(.rst) { return offset == 0 }
         let length = Int32(packet.layout.payloadLength) &+ (tcp.flags.contains(.fin) ? 1 : 0)
-        return offset &+ length > 0 && offset < Int32(truncatingIfNeeded: max(flows.prelude(flow).pointee.clientWindow, 65_535))
+        return offset &+ length > 0
+            && offset < Int32(truncatingIfNeeded: max(flows.prelude(flow).pointee.clientWindow, 65_535))
     }
 
     /// SYN/ACK: what the connection agreed on (RFC 7323, RFC 2018).
