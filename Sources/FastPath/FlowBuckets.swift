@@ -60,17 +60,31 @@ struct FlowBuckets: ~Copyable {
     @inline(__always)
     func prefetch(_ hash: UInt64) { shim_prefetch(buckets + Int(first(hash))) }
 
-    /// The flow that a lookup will most likely find; `noFlow` when there is certainly none; `uncertain` when only
-    /// `matches` can tell.
+    /// The flow that a lookup will most likely find, by its first bucket; `noFlow` when there is certainly none; `away`
+    /// when it may be in the other bucket, which the memory is asked for.
     @inline(__always)
     func firstMatch(_ hash: UInt64) -> UInt32 {
-        let bucket = buckets + Int(first(hash))
-        let hits = shim_equal_tags(bucket, tag(hash))
+        let tag = tag(hash)
+        let first = first(hash)
+        let bucket = buckets + Int(first)
+        let hits = shim_equal_tags(bucket, tag)
         if hits != 0 { return flow(bucket, Int(hits.trailingZeroBitCount)) }
-        return bucket.pointee.away == 0 ? noFlow : FlowBuckets.uncertain
+        guard bucket.pointee.away != 0 else { return noFlow }
+        shim_prefetch(buckets + Int(other(first, tag)))
+        return FlowBuckets.away
     }
 
-    static var uncertain: UInt32 { 0xFFFF_FFFE }
+    /// The same for the other bucket, after `firstMatch` said `away`.
+    @inline(__always)
+    func secondMatch(_ hash: UInt64) -> UInt32 {
+        let tag = tag(hash)
+        let bucket = buckets + Int(other(first(hash), tag))
+        let hits = shim_equal_tags(bucket, tag)
+        return hits == 0 ? noFlow : flow(bucket, Int(hits.trailingZeroBitCount))
+    }
+
+    /// Neither a flow nor `noFlow`.
+    static var away: UInt32 { 0xFFFF_FFFE }
 
     @inline(__always)
     private func flow(_ bucket: UnsafeMutablePointer<Bucket>, _ slot: Int) -> UInt32 {

@@ -19,7 +19,7 @@ package struct FlowEntry: BitwiseCopyable {
     /// the origin has, `clientNext` stays the client's ISN + 1: it tells an old SYN from a new one.
     package var clientNext = SequenceNumber(0)
     package var serverNext = SequenceNumber(0)
-    /// The wheel's tick at which the last packet passed (`FlowTimers.tick`).
+    /// The wheel's tick at which the last packet passed (`FlowTimers.tick`). Of a free place: the next free one.
     package var lastSeen: UInt32 = 0
     package var state: FlowState = .opening
     package var proxy: ProxyIndex = .none
@@ -74,7 +74,7 @@ package typealias Flow = UnsafeMutablePointer<FlowEntry>
 
 /// What only time and control need of a flow, beside its entry.
 package struct FlowLinks: BitwiseCopyable {
-    /// Neighbours in the wheel's slot (`FlowTimers`); of a free place, `next` is the next free one.
+    /// Neighbours in the wheel's slot (`FlowTimers`).
     package var next: UInt32 = noFlow
     package var previous: UInt32 = noFlow
     /// Counts the connections that have had this place.

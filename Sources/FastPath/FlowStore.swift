@@ -116,12 +116,11 @@ struct FlowStore<Layout: EntryLayout>: ~Copyable {
     @inline(__always)
     func key(of flow: Flow) -> PackedFlowKey { Layout.key(at: UnsafeRawPointer(flow) - Layout.keySize) }
 
-    // MARK: find, in three stages for a burst
+    // MARK: find, in stages for a burst (`FlowTable`)
 
     @inline(__always)
     func prefetch(_ hash: UInt64) { buckets.prefetch(hash) }
 
-    /// Asks the memory for the entry that `resolve` will most likely look at, and returns its index.
     @inline(__always)
     func probe(_ hash: UInt64) -> UInt32 {
         let index = buckets.firstMatch(hash)
@@ -131,8 +130,15 @@ struct FlowStore<Layout: EntryLayout>: ~Copyable {
     }
 
     @inline(__always)
+    func probeAway(_ hash: UInt64) -> UInt32 {
+        let index = buckets.secondMatch(hash)
+        shim_prefetch(place(index))
+        return index
+    }
+
+    @inline(__always)
     func resolve(_ key: PackedFlowKey, hash: UInt64, probed index: UInt32) -> Flow? {
-        if index < FlowBuckets.uncertain, Layout.matches(place(index), key) { return at(index) }
+        if index < FlowBuckets.away, Layout.matches(place(index), key) { return at(index) }
         return index == noFlow ? nil : find(key, hash: hash)
     }
 
@@ -147,11 +153,10 @@ struct FlowStore<Layout: EntryLayout>: ~Copyable {
         let isRecycled = firstFree != noFlow
         let index = isRecycled ? firstFree : firstFresh
         guard isRecycled || Int(firstFresh) < capacity, buckets.insert(hash, index) else { return nil }
-        let links = links + Int(index)
-        if isRecycled { firstFree = links.pointee.next } else { firstFresh &+= 1 }
-        links.pointee = FlowLinks(generation: links.pointee.generation &+ 1)
-        Layout.write(key, to: place(index))
         let flow = at(index)
+        if isRecycled { firstFree = flow.pointee.lastSeen } else { firstFresh &+= 1 }
+        links[Int(index)] = FlowLinks(generation: links[Int(index)].generation &+ 1)
+        Layout.write(key, to: place(index))
         flow.initialize(to: FlowEntry(vlan: key.vlan))
         flow.pointee.marks = key.isV6 ? [.live, .isV6] : .live
         count &+= 1
@@ -162,7 +167,7 @@ struct FlowStore<Layout: EntryLayout>: ~Copyable {
         let index = index(of: flow)
         buckets.remove(hash, index)
         flow.pointee.marks = []
-        links[Int(index)].next = firstFree
+        flow.pointee.lastSeen = firstFree
         firstFree = index
         count &-= 1
     }

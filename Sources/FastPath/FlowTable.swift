@@ -112,17 +112,25 @@ package struct FlowTable: ~Copyable {
         flow.pointee.marks.contains(.isV6) ? v6.key(of: flow) : v4.key(of: flow)
     }
 
-    // MARK: find, in three stages for a burst
+    // MARK: find, in stages for a burst
 
-    /// Stage 1, as soon as a packet's hash is known: asks the memory for its bucket.
+    /// Stage 1, as soon as a packet's hash is known: asks the memory for its first bucket.
     @inline(__always)
     package func prefetch(_ hash: UInt64, isV6: Bool) { isV6 ? v6.prefetch(hash) : v4.prefetch(hash) }
 
-    /// Stage 2, when the buckets have come: asks for the entry. The result is for `resolve`.
+    /// Stage 2, when the buckets have come: asks for the entry, and says which; or for the second bucket, and says
+    /// `isAway`.
     @inline(__always)
     package func probe(_ hash: UInt64, isV6: Bool) -> UInt32 { isV6 ? v6.probe(hash) : v4.probe(hash) }
 
-    /// Stage 3, when the entries have come.
+    @inline(__always)
+    package func isAway(_ probed: UInt32) -> Bool { probed == FlowBuckets.away }
+
+    /// Stage 3, for the few that are away: asks for the entry, and says which.
+    @inline(__always)
+    package func probeAway(_ hash: UInt64, isV6: Bool) -> UInt32 { isV6 ? v6.probeAway(hash) : v4.probeAway(hash) }
+
+    /// Stage 4, when the entries have come.
     @inline(__always)
     package func resolve(_ key: PackedFlowKey, hash: UInt64, probed: UInt32) -> Flow? {
         key.isV6 ? v6.resolve(key, hash: hash, probed: probed) : v4.resolve(key, hash: hash, probed: probed)
@@ -142,8 +150,12 @@ package struct FlowTable: ~Copyable {
     }
 
     package mutating func remove(_ flow: Flow) {
+        remove(flow, hash: flowHash(of: key(of: flow), seed: hashSeed))
+    }
+
+    /// The same where the hash is known.
+    package mutating func remove(_ flow: Flow, hash: UInt64) {
         dropPrelude(flow)
-        let hash = flowHash(of: key(of: flow), seed: hashSeed)
         if flow.pointee.marks.contains(.isV6) { v6.remove(flow, hash: hash) } else { v4.remove(flow, hash: hash) }
     }
 

@@ -121,14 +121,24 @@ public struct Worker: ~Copyable {
         }
     }
 
-    /// Reads each packet's bucket; asks the memory for its flow's entry.
+    /// Reads each packet's bucket, or both; asks the memory for its flow's entry.
     mutating func probe(_ count: Int) {
+        var awayCount = 0
         var index = 0
         while index < count {
             if burst.layouts[index].belongsToFlow {
-                burst.probes[index] = flows.probe(burst.hashes[index], isV6: burst.layouts[index].isV6)
+                let probed = flows.probe(burst.hashes[index], isV6: burst.layouts[index].isV6)
+                burst.probes[index] = probed
+                burst.away[awayCount] = UInt8(truncatingIfNeeded: index)
+                awayCount &+= flows.isAway(probed) ? 1 : 0
             }
             index &+= 1
+        }
+        var next = 0
+        while next < awayCount {
+            let index = Int(burst.away[next])
+            burst.probes[index] = flows.probeAway(burst.hashes[index], isV6: burst.layouts[index].isV6)
+            next &+= 1
         }
     }
 
@@ -222,8 +232,9 @@ struct Burst {
     let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
     let keys: UnsafeMutablePointer<PackedFlowKey> = .allocate(capacity: Burst.size)
     let hashes: UnsafeMutablePointer<UInt64> = .allocate(capacity: Burst.size)
-    /// What `FlowTable.probe` said.
+    /// What `FlowTable.probe` said; the packets of which it said `isAway`.
     let probes: UnsafeMutablePointer<UInt32> = .allocate(capacity: Burst.size)
+    let away: UnsafeMutablePointer<UInt8> = .allocate(capacity: Burst.size)
 
     @inline(__always)
     func move(_ source: Int, to target: Int) {
