@@ -6,7 +6,7 @@ import CDPDKShim
 /// had to go elsewhere, so that one line answers every lookup but theirs, misses included. When both are full, one of
 /// their flows moves to its other bucket (partial-key cuckoo hashing: the tag alone leads from either bucket to the
 /// other); the search for one that can is bounded, and at 95 % load it practically never fails.
-struct FlowBuckets: ~Copyable {
+struct FlowBuckets: BitwiseCopyable {
     private let buckets: UnsafeMutablePointer<Bucket>
     private let count: UInt32
 
@@ -116,13 +116,19 @@ struct FlowBuckets: ~Copyable {
     // MARK: change
 
     /// Notes that a flow has a place. False when neither bucket, nor any within reach, has room: nothing has changed.
-    mutating func insert(_ hash: UInt64, _ flow: UInt32) -> Bool {
+    @inline(__always)
+    func insert(_ hash: UInt64, _ flow: UInt32) -> Bool {
         let tag = tag(hash)
         let first = first(hash)
         if let slot = freeSlot(first) {
             set(first, slot, tag, flow, isGuest: false)
             return true
         }
+        return insertElsewhere(first, tag, flow)
+    }
+
+    @inline(never)
+    private func insertElsewhere(_ first: UInt32, _ tag: UInt16, _ flow: UInt32) -> Bool {
         let second = other(first, tag)
         if second != first, let slot = freeSlot(second) {
             setAway(second, slot, tag, flow, from: first)
@@ -153,7 +159,8 @@ struct FlowBuckets: ~Copyable {
     }
 
     /// Forgets a flow. O(1).
-    mutating func remove(_ hash: UInt64, _ flow: UInt32) {
+    @inline(__always)
+    func remove(_ hash: UInt64, _ flow: UInt32) {
         let tag = tag(hash)
         let first = first(hash)
         if let slot = slot(of: flow, tag, in: first) { return clear(first, slot) }
@@ -201,7 +208,7 @@ struct FlowBuckets: ~Copyable {
     /// A free slot in a full bucket, made by moving one of its flows to its other bucket, where `depth` > 1 lets one of
     /// that bucket's flows move first. Looks at 8^depth buckets at most. A bucket of the way there is never entered
     /// again, which for three steps means: neither the bucket itself nor the one before it.
-    private mutating func makeRoom(_ index: UInt32, depth: Int, sparing spared: UInt32) -> Int? {
+    private func makeRoom(_ index: UInt32, depth: Int, sparing spared: UInt32) -> Int? {
         var slot = 0
         while slot < 8 {
             let target = other(index, tag(index, slot))
@@ -221,7 +228,7 @@ struct FlowBuckets: ~Copyable {
     }
 
     /// A flow moves to its other bucket: a guest comes home, another one leaves it.
-    private mutating func move(_ source: UInt32, _ slot: Int, to target: UInt32, _ free: Int) {
+    private func move(_ source: UInt32, _ slot: Int, to target: UInt32, _ free: Int) {
         let wasGuest = buckets[Int(source)].guests & 1 &<< UInt8(truncatingIfNeeded: slot) != 0
         set(target, free, tag(source, slot), flow(buckets + Int(source), slot), isGuest: !wasGuest)
         if wasGuest { buckets[Int(target)].away &-= 1 } else { buckets[Int(source)].away &+= 1 }

@@ -7,7 +7,7 @@ protocol EntryLayout {
     static var stride: Int { get }
     /// Bytes of key before the entry.
     static var keySize: Int { get }
-    static func matches(_ place: UnsafeRawPointer, _ key: PackedFlowKey) -> Bool
+    static func matches(_ place: UnsafeRawPointer, _ key: UnsafePointer<PackedFlowKey>) -> Bool
     static func write(_ key: PackedFlowKey, to place: UnsafeMutableRawPointer)
     static func key(at place: UnsafeRawPointer) -> PackedFlowKey
 }
@@ -20,9 +20,9 @@ enum IPv4Layout: EntryLayout {
     static var keySize: Int { 12 }
 
     @inline(__always)
-    static func matches(_ place: UnsafeRawPointer, _ key: PackedFlowKey) -> Bool {
-        let addresses = place.load(as: UInt64.self) ^ key.addresses
-        let ports = (place.load(fromByteOffset: 8, as: UInt64.self) ^ key.ports) & lastWordMask
+    static func matches(_ place: UnsafeRawPointer, _ key: UnsafePointer<PackedFlowKey>) -> Bool {
+        let addresses = place.load(as: UInt64.self) ^ key.pointee.addresses
+        let ports = (place.load(fromByteOffset: 8, as: UInt64.self) ^ key.pointee.ports) & lastWordMask
         return addresses | ports == 0
     }
 
@@ -44,14 +44,14 @@ enum IPv6Layout: EntryLayout {
     static var keySize: Int { 36 }
 
     @inline(__always)
-    static func matches(_ place: UnsafeRawPointer, _ key: PackedFlowKey) -> Bool {
+    static func matches(_ place: UnsafeRawPointer, _ key: UnsafePointer<PackedFlowKey>) -> Bool {
         let client =
-            (place.load(as: UInt64.self) ^ key.addresses)
-            | (place.load(fromByteOffset: 8, as: UInt64.self) ^ key.clientLow)
+            (place.load(as: UInt64.self) ^ key.pointee.addresses)
+            | (place.load(fromByteOffset: 8, as: UInt64.self) ^ key.pointee.clientLow)
         let server =
-            (place.load(fromByteOffset: 16, as: UInt64.self) ^ key.serverHigh)
-            | (place.load(fromByteOffset: 24, as: UInt64.self) ^ key.serverLow)
-        let ports = (place.load(fromByteOffset: 32, as: UInt64.self) ^ key.ports) & lastWordMask
+            (place.load(fromByteOffset: 16, as: UInt64.self) ^ key.pointee.serverHigh)
+            | (place.load(fromByteOffset: 24, as: UInt64.self) ^ key.pointee.serverLow)
+        let ports = (place.load(fromByteOffset: 32, as: UInt64.self) ^ key.pointee.ports) & lastWordMask
         return client | server | ports == 0
     }
 
@@ -73,50 +73,20 @@ enum IPv6Layout: EntryLayout {
     }
 }
 
-/// The flows of one address family: buckets that lead to places, the places with key and entry, and the links beside
-/// them. Nothing moves, nothing is allocated after `init`.
-struct FlowStore<Layout: EntryLayout>: ~Copyable {
-    let capacity: Int
-    private(set) var count = 0
-    private var buckets: FlowBuckets
-    private let places: UnsafeMutableRawPointer
-    let links: UnsafeMutablePointer<FlowLinks>
-    private var firstFree = noFlow
-    /// Places from here on have never been used.
-    private var firstFresh: UInt32 = 0
-
-    /// Cost of `capacity` flows, in bytes.
-    static func byteCount(capacity: Int) -> Int {
-        FlowBuckets.byteCount(flows: capacity) + capacity * (Layout.stride + MemoryLayout<FlowLinks>.stride)
-    }
-
-    init(capacity: Int, memory: TableMemory) {
-        precondition(Layout.keySize + MemoryLayout<FlowEntry>.size <= Layout.stride, "key and entry share a place")
-        precondition(MemoryLayout<FlowEntry>.offset(of: \.vlan) == 0, "the VLAN ends the key")
-        self.capacity = capacity
-        buckets = FlowBuckets(flows: capacity, in: memory.take(FlowBuckets.byteCount(flows: capacity)))
-        places = memory.take(capacity * Layout.stride)
-        links = memory.take(capacity * MemoryLayout<FlowLinks>.stride).bindMemory(
-            to: FlowLinks.self, capacity: capacity)
-    }
+/// What finding needs of a store: copied into registers for the length of a burst.
+struct FlowFinder<Layout: EntryLayout>: BitwiseCopyable {
+    let buckets: FlowBuckets
+    let places: UnsafeMutableRawPointer
 
     @inline(__always)
-    private func place(_ index: UInt32) -> UnsafeMutableRawPointer { places + Int(index) &* Layout.stride }
+    func place(_ index: UInt32) -> UnsafeMutableRawPointer { places + Int(index) &* Layout.stride }
 
     @inline(__always)
     func at(_ index: UInt32) -> Flow {
         (place(index) + Layout.keySize).assumingMemoryBound(to: FlowEntry.self)
     }
 
-    @inline(__always)
-    func index(of flow: Flow) -> UInt32 {
-        UInt32(truncatingIfNeeded: (UnsafeRawPointer(flow) - UnsafeRawPointer(places)) / Layout.stride)
-    }
-
-    @inline(__always)
-    func key(of flow: Flow) -> PackedFlowKey { Layout.key(at: UnsafeRawPointer(flow) - Layout.keySize) }
-
-    // MARK: find, in stages for a burst (`FlowTable`)
+    // The stages of a burst's lookup (`FlowTable+Burst.swift`).
 
     @inline(__always)
     func prefetch(_ hash: UInt64) { buckets.prefetch(hash) }
@@ -137,35 +107,78 @@ struct FlowStore<Layout: EntryLayout>: ~Copyable {
     }
 
     @inline(__always)
-    func resolve(_ key: PackedFlowKey, hash: UInt64, probed index: UInt32) -> Flow? {
+    func resolve(_ key: UnsafePointer<PackedFlowKey>, hash: UInt64, probed index: UInt32) -> Flow? {
         if index < FlowBuckets.away, Layout.matches(place(index), key) { return at(index) }
         return index == noFlow ? nil : find(key, hash: hash)
     }
 
-    func find(_ key: PackedFlowKey, hash: UInt64) -> Flow? {
+    @inline(never)
+    func find(_ key: UnsafePointer<PackedFlowKey>, hash: UInt64) -> Flow? {
         let index = buckets.find(hash) { Layout.matches(place($0), key) }
         return index == noFlow ? nil : at(index)
     }
+}
+
+/// The flows of one address family: buckets that lead to places, the places with key and entry, and the links beside
+/// them. Nothing moves, nothing is allocated after `init`.
+struct FlowStore<Layout: EntryLayout>: ~Copyable {
+    let capacity: Int
+    private(set) var count = 0
+    let finder: FlowFinder<Layout>
+    let links: UnsafeMutablePointer<FlowLinks>
+    private var firstFree = noFlow
+    /// Places from here on have never been used.
+    private var firstFresh: UInt32 = 0
+
+    /// Cost of `capacity` flows, in bytes.
+    static func byteCount(capacity: Int) -> Int {
+        FlowBuckets.byteCount(flows: capacity) + capacity * (Layout.stride + MemoryLayout<FlowLinks>.stride)
+    }
+
+    init(capacity: Int, memory: TableMemory) {
+        precondition(Layout.keySize + MemoryLayout<FlowEntry>.size <= Layout.stride, "key and entry share a place")
+        precondition(MemoryLayout<FlowEntry>.offset(of: \.vlan) == 0, "the VLAN ends the key")
+        self.capacity = capacity
+        finder = FlowFinder(
+            buckets: FlowBuckets(flows: capacity, in: memory.take(FlowBuckets.byteCount(flows: capacity))),
+            places: memory.take(capacity * Layout.stride))
+        links = memory.take(capacity * MemoryLayout<FlowLinks>.stride).bindMemory(
+            to: FlowLinks.self, capacity: capacity)
+    }
+
+    @inline(__always)
+    func at(_ index: UInt32) -> Flow { finder.at(index) }
+
+    @inline(__always)
+    func index(of flow: Flow) -> UInt32 {
+        // Unsigned, so that the division is a shift.
+        UInt32(truncatingIfNeeded: (UInt(bitPattern: flow) &- UInt(bitPattern: finder.places)) / UInt(Layout.stride))
+    }
+
+    @inline(__always)
+    func key(of flow: Flow) -> PackedFlowKey { Layout.key(at: UnsafeRawPointer(flow) - Layout.keySize) }
 
     // MARK: change
 
+    @inline(__always)
     mutating func insert(_ key: PackedFlowKey, hash: UInt64) -> Flow? {
         let isRecycled = firstFree != noFlow
         let index = isRecycled ? firstFree : firstFresh
-        guard isRecycled || Int(firstFresh) < capacity, buckets.insert(hash, index) else { return nil }
+        guard isRecycled || Int(firstFresh) < capacity, finder.buckets.insert(hash, index) else { return nil }
         let flow = at(index)
         if isRecycled { firstFree = flow.pointee.lastSeen } else { firstFresh &+= 1 }
         links[Int(index)] = FlowLinks(generation: links[Int(index)].generation &+ 1)
-        Layout.write(key, to: place(index))
+        Layout.write(key, to: finder.place(index))
         flow.initialize(to: FlowEntry(vlan: key.vlan))
         flow.pointee.marks = key.isV6 ? [.live, .isV6] : .live
         count &+= 1
         return flow
     }
 
+    @inline(__always)
     mutating func remove(_ flow: Flow, hash: UInt64) {
         let index = index(of: flow)
-        buckets.remove(hash, index)
+        finder.buckets.remove(hash, index)
         flow.pointee.marks = []
         flow.pointee.lastSeen = firstFree
         firstFree = index

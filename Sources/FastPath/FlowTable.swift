@@ -11,11 +11,14 @@ import Wire
 /// At the capacity stated an IPv4 flow costs 32 bytes of key and entry, 16 of links, 8.4 of buckets (a bucket of 64 bytes
 /// for 7.6 flows) and 6.4 for its share of the preludes (one for 20 flows): 62.8; an IPv6 flow costs 94.8.
 package struct FlowTable: ~Copyable {
-    private var v4: FlowStore<IPv4Layout>
-    private var v6: FlowStore<IPv6Layout>
+    var v4: FlowStore<IPv4Layout>
+    var v6: FlowStore<IPv6Layout>
+    var burst = LookupBurst()
+    /// Inserts and removes so far.
+    private(set) var changes: UInt64 = 0
     private let preludes: UnsafeMutablePointer<Prelude>
     private var firstFreePrelude: UInt32 = 0
-    private let hashSeed: UInt64
+    let hashSeed: UInt64
     package let size: Size
 
     /// What a table has room for.
@@ -79,6 +82,7 @@ package struct FlowTable: ~Copyable {
     package func links(of flow: Flow) -> UnsafeMutablePointer<FlowLinks> { links(index(of: flow)) }
 
     /// The flow that a handle names, unless it has ended.
+    @inline(__always)
     package func live(_ handle: FlowHandle) -> Flow? {
         let isV6 = handle.index & FlowTable.familyBit != 0
         guard Int(handle.index & ~FlowTable.familyBit) < (isV6 ? v6.capacity : v4.capacity) else { return nil }
@@ -93,6 +97,7 @@ package struct FlowTable: ~Copyable {
     package var positions: Int { v4.capacity &+ v6.capacity }
 
     /// The flow at a place; nil when it is free.
+    @inline(__always)
     package func flow(atPosition position: Int) -> Flow? {
         let flow =
             position < v4.capacity
@@ -102,43 +107,30 @@ package struct FlowTable: ~Copyable {
     }
 
     /// The places of one family.
+    @inline(__always)
     package func positions(isV6: Bool) -> Range<Int> {
         isV6 ? v4.capacity..<positions : 0..<v4.capacity
     }
 
+    @inline(__always)
     package func isFull(isV6: Bool) -> Bool { isV6 ? v6.count == v6.capacity : v4.count == v4.capacity }
 
+    @inline(__always)
     package func key(of flow: Flow) -> PackedFlowKey {
         flow.pointee.marks.contains(.isV6) ? v6.key(of: flow) : v4.key(of: flow)
     }
 
-    // MARK: find, in stages for a burst
+    // MARK: find
 
-    /// Stage 1, as soon as a packet's hash is known: asks the memory for its first bucket.
+    /// One flow; `FlowTable+Burst.swift` finds those of a burst.
     @inline(__always)
-    package func prefetch(_ hash: UInt64, isV6: Bool) { isV6 ? v6.prefetch(hash) : v4.prefetch(hash) }
-
-    /// Stage 2, when the buckets have come: asks for the entry, and says which; or for the second bucket, and says
-    /// `isAway`.
-    @inline(__always)
-    package func probe(_ hash: UInt64, isV6: Bool) -> UInt32 { isV6 ? v6.probe(hash) : v4.probe(hash) }
-
-    @inline(__always)
-    package func isAway(_ probed: UInt32) -> Bool { probed == FlowBuckets.away }
-
-    /// Stage 3, for the few that are away: asks for the entry, and says which.
-    @inline(__always)
-    package func probeAway(_ hash: UInt64, isV6: Bool) -> UInt32 { isV6 ? v6.probeAway(hash) : v4.probeAway(hash) }
-
-    /// Stage 4, when the entries have come.
-    @inline(__always)
-    package func resolve(_ key: PackedFlowKey, hash: UInt64, probed: UInt32) -> Flow? {
-        key.isV6 ? v6.resolve(key, hash: hash, probed: probed) : v4.resolve(key, hash: hash, probed: probed)
+    package func find(_ key: PackedFlowKey, hash: UInt64) -> Flow? {
+        withUnsafePointer(to: key) { find($0, hash: hash) }
     }
 
-    /// All stages for one packet.
-    package func find(_ key: PackedFlowKey, hash: UInt64) -> Flow? {
-        key.isV6 ? v6.find(key, hash: hash) : v4.find(key, hash: hash)
+    @inline(__always)
+    func find(_ key: UnsafePointer<PackedFlowKey>, hash: UInt64) -> Flow? {
+        key.pointee.isV6 ? v6.finder.find(key, hash: hash) : v4.finder.find(key, hash: hash)
     }
 
     // MARK: change
@@ -146,7 +138,8 @@ package struct FlowTable: ~Copyable {
     /// A new entry for a key that is not in the table, its generation one more than its place's last flow had; nil when
     /// there is no room.
     package mutating func insert(_ key: PackedFlowKey, hash: UInt64) -> Flow? {
-        key.isV6 ? v6.insert(key, hash: hash) : v4.insert(key, hash: hash)
+        changes &+= 1
+        return key.isV6 ? v6.insert(key, hash: hash) : v4.insert(key, hash: hash)
     }
 
     package mutating func remove(_ flow: Flow) {
@@ -155,6 +148,7 @@ package struct FlowTable: ~Copyable {
 
     /// The same where the hash is known.
     package mutating func remove(_ flow: Flow, hash: UInt64) {
+        changes &+= 1
         dropPrelude(flow)
         if flow.pointee.marks.contains(.isV6) { v6.remove(flow, hash: hash) } else { v4.remove(flow, hash: hash) }
     }
@@ -179,6 +173,7 @@ package struct FlowTable: ~Copyable {
     }
 
     /// The flow's fate is decided. Does nothing when it has no prelude.
+    @inline(__always)
     package mutating func dropPrelude(_ flow: Flow) {
         guard flow.pointee.marks.contains(.hasPrelude) else { return }
         flow.pointee.marks.remove(.hasPrelude)
@@ -189,11 +184,13 @@ package struct FlowTable: ~Copyable {
 }
 
 /// Where tables get their memory: hugepages of the worker's NUMA node, as far as there are any.
-struct TableMemory {
+package struct TableMemory {
     let socket: Int
 
+    package init(socket: Int) { self.socket = socket }
+
     /// Zeroed, aligned to cache lines, never freed.
-    func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
+    package func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
         var isHuge = false
         guard let memory = shim_table_memory(byteCount, Int32(socket), &isHuge) else {
             fatalError("no memory for a flow table of \(byteCount) bytes: lower `workers: flows`")

@@ -40,7 +40,7 @@ package struct FlowTimers: ~Copyable {
     private static var unarmed: UInt32 { noFlow }
 
     /// Puts an entry where its deadline is. It must not be in the wheel.
-    package mutating func arm(_ flow: Flow, deadline: UInt64, in table: borrowing FlowTable) {
+    package mutating func arm(_ flow: Flow, deadline: UInt64, in table: inout FlowTable) {
         let due = max(deadline >> shift, current) &+ 1
         let slot = UInt32(truncatingIfNeeded: min(due, current &+ slotMask) & slotMask)
         let index = table.index(of: flow)
@@ -52,7 +52,7 @@ package struct FlowTimers: ~Copyable {
         slots[Int(slot)] = index
     }
 
-    package mutating func disarm(_ flow: Flow, in table: borrowing FlowTable) {
+    package mutating func disarm(_ flow: Flow, in table: inout FlowTable) {
         let links = table.links(of: flow)
         let next = links.pointee.next
         let previous = links.pointee.previous
@@ -67,13 +67,13 @@ package struct FlowTimers: ~Copyable {
     }
 
     /// Takes the next entry to be looked at out of the wheel; nil when there is none up to `now` within `steps` slots.
-    package mutating func next(now: UInt64, steps: inout Int, in table: borrowing FlowTable) -> Flow? {
+    package mutating func next(now: UInt64, steps: inout Int, in table: inout FlowTable) -> Flow? {
         let target = now >> shift
         while current <= target, steps > 0 {
             let head = slots[Int(current & slotMask)]
             if head != noFlow {
                 let flow = table.at(head)
-                disarm(flow, in: table)
+                disarm(flow, in: &table)
                 return flow
             }
             if current == target { return nil }

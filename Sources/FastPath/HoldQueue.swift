@@ -7,7 +7,7 @@ package struct HoldQueue: BitwiseCopyable {
 
     package init() {}
 
-    package mutating func append(_ flow: Flow, in table: borrowing FlowTable) {
+    package mutating func append(_ flow: Flow, in table: inout FlowTable) {
         let index = table.index(of: flow)
         table.prelude(flow).pointee.holdPrevious = last
         table.prelude(flow).pointee.holdNext = noFlow
@@ -17,7 +17,7 @@ package struct HoldQueue: BitwiseCopyable {
     }
 
     /// Appends, but before those that began to be held later: a head that took long to come whole has waited already.
-    package mutating func insertByStart(_ flow: Flow, in table: borrowing FlowTable) {
+    package mutating func insertByStart(_ flow: Flow, in table: inout FlowTable) {
         var before = last
         var steps = 0
         while before != noFlow, steps < 64,
@@ -26,7 +26,7 @@ package struct HoldQueue: BitwiseCopyable {
             before = table.prelude(table.at(before)).pointee.holdPrevious
             steps &+= 1
         }
-        guard before != last else { return append(flow, in: table) }
+        guard before != last else { return append(flow, in: &table) }
         let index = table.index(of: flow)
         let after = before == noFlow ? first : table.prelude(table.at(before)).pointee.holdNext
         table.prelude(flow).pointee.holdPrevious = before
@@ -36,7 +36,7 @@ package struct HoldQueue: BitwiseCopyable {
         count &+= 1
     }
 
-    package mutating func remove(_ flow: Flow, in table: borrowing FlowTable) {
+    package mutating func remove(_ flow: Flow, in table: inout FlowTable) {
         let next = table.prelude(flow).pointee.holdNext
         let previous = table.prelude(flow).pointee.holdPrevious
         if next != noFlow { table.prelude(table.at(next)).pointee.holdPrevious = previous } else { last = previous }

@@ -139,12 +139,12 @@ extension Worker {
         counters.add(.flowsCreated)
         setState(flow, state)
         touch(flow)
-        timers.arm(flow, deadline: now &+ limit, in: flows)
+        timers.arm(flow, deadline: now &+ limit, in: &flows)
         updateGauges()
         return flow
     }
 
-    func noteSYN(_ packet: Packet, _ flow: Flow, _ options: TCPOptions) {
+    mutating func noteSYN(_ packet: Packet, _ flow: Flow, _ options: TCPOptions) {
         let tcp = packet.tcp
         let prelude = flows.prelude(flow)
         prelude.pointee.psn = tcp.sequence + 1
@@ -247,7 +247,7 @@ extension Worker {
     }
 
     /// The SYN/ACK goes another way: the client's own ACK tells what it said.
-    func learnAsymmetric(_ packet: Packet, _ flow: Flow) {
+    mutating func learnAsymmetric(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
         let prelude = flows.prelude(flow)
         guard !flow.pointee.marks.contains(.handshakeKnown), tcp.flags.contains(.ack), tcp.flags.lacks([.syn, .rst]),
@@ -260,7 +260,7 @@ extension Worker {
     }
 
     /// What each of the client's segments tells of it, before a transfer.
-    func noteClient(_ packet: Packet, _ flow: Flow) {
+    mutating func noteClient(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
         touch(flow)
         guard tcp.flags.contains(.ack), tcp.flags.lacks([.syn, .rst]) else { return }

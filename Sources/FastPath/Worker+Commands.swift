@@ -86,7 +86,7 @@ extension Worker {
         flow.pointee.proxy = proxy
         flow.pointee.marks.insert(.announced)
         touch(flow)
-        timers.arm(flow, deadline: now &+ configuration.committedIdle, in: flows)
+        timers.arm(flow, deadline: now &+ configuration.committedIdle, in: &flows)
         updateGauges()
         _ = push(.flowInstalled(handle(flow), ticket: ticket))
     }
@@ -107,7 +107,7 @@ extension Worker {
         }
     }
 
-    private func refuse(_ ticket: UInt32) { _ = push(.flowRefused(ticket: ticket)) }
+    private mutating func refuse(_ ticket: UInt32) { _ = push(.flowRefused(ticket: ticket)) }
 
     /// A few entries each turn, so that a long list does not hold packets up.
     private mutating func listFlows(now: UInt64) {

@@ -23,7 +23,7 @@ extension Worker {
         guard wantsHold(flow) else { return observe(packet, flow) }
         setState(flow, .held)
         flows.prelude(flow).pointee.holdStarted = packet.now
-        collecting.append(flow, in: flows)
+        collecting.append(flow, in: &flows)
         counters.add(.holdsStarted)
         clientHeld(packet, flow)
     }
@@ -153,17 +153,17 @@ extension Worker {
             return releaseToOrigin(flow, now: now)
         }
         flow.pointee.marks.insert(.asked)
-        collecting.remove(flow, in: flows)
-        asked.insertByStart(flow, in: flows)
+        collecting.remove(flow, in: &flows)
+        asked.insertByStart(flow, in: &flows)
     }
 
     /// Applications to look for: SMTP's client speaks after the greeting, all others before the server does.
-    func wanted(_ flow: Flow) -> Application {
+    mutating func wanted(_ flow: Flow) -> Application {
         let all = applications(flows.prelude(flow).pointee.rules)
         return flow.pointee.marks.contains(.greeted) ? all.intersection(.smtp) : all.subtracting(.smtp)
     }
 
-    func question(
+    mutating func question(
         _ flow: Flow, _ request: RecognisedRequest, _ rules: UInt64, byteCount: Int, now: UInt64
     ) -> HeldRequest {
         let prelude = flows.prelude(flow)
@@ -214,7 +214,7 @@ extension Worker {
             return abort(flow, .bound, now: now)
         }
         setState(flow, .committed)
-        asked.remove(flow, in: flows)
+        asked.remove(flow, in: &flows)
         flow.pointee.marks.remove(.asked)
         flow.pointee.proxy = proxy
         touch(flow)
@@ -234,7 +234,7 @@ extension Worker {
     }
 
     /// Bytes of IP of the longest packet that the client may send: one that is held, or a whole segment.
-    func longestPacket(_ flow: Flow) -> Int {
+    mutating func longestPacket(_ flow: Flow) -> Int {
         let options = flows.prelude(flow).pointee.options
         var segment = options.clientMSS
         if options.serverMSS != 0 {
@@ -288,10 +288,10 @@ extension Worker {
     mutating func leaveQueues(_ flow: Flow) {
         guard flow.pointee.state == .held else { return }
         if flow.pointee.marks.contains(.asked) {
-            asked.remove(flow, in: flows)
+            asked.remove(flow, in: &flows)
             flow.pointee.marks.remove(.asked)
         } else {
-            collecting.remove(flow, in: flows)
+            collecting.remove(flow, in: &flows)
         }
     }
 
@@ -316,7 +316,7 @@ extension Worker {
         updateGauges()
     }
 
-    func handle(_ flow: Flow) -> FlowHandle {
+    mutating func handle(_ flow: Flow) -> FlowHandle {
         FlowHandle(
             worker: UInt8(truncatingIfNeeded: configuration.workerIndex), index: flows.index(of: flow),
             generation: flows.links(of: flow).pointee.generation)
@@ -324,16 +324,16 @@ extension Worker {
 
     /// The outcome of an asked hold: `hasRoomForEvents` kept its place free. To be called after the hold has left
     /// `asked`.
-    func report(_ event: WorkerEvent) {
+    mutating func report(_ event: WorkerEvent) {
         if !links.events.push(event) { counters.add(.eventRingFull) }
         ringControl()
     }
 
     /// True when `count` events fit besides the outcomes of all asked holds.
-    func hasRoomForEvents(_ count: Int) -> Bool { links.events.hasRoom(for: asked.count &+ count) }
+    mutating func hasRoomForEvents(_ count: Int) -> Bool { links.events.hasRoom(for: asked.count &+ count) }
 
     /// Any other event; false, and counted, when only the outcomes' places are left.
-    func push(_ event: WorkerEvent, payload: UnsafeRawBufferPointer = .init(start: nil, count: 0)) -> Bool {
+    mutating func push(_ event: WorkerEvent, payload: UnsafeRawBufferPointer = .init(start: nil, count: 0)) -> Bool {
         guard hasRoomForEvents(1), links.events.push(event, payload: payload) else {
             counters.add(.eventRingFull)
             return false
@@ -342,7 +342,7 @@ extension Worker {
         return true
     }
 
-    func ringControl() {
+    mutating func ringControl() {
         if links.controlDoorbell.isSleeperWaiting { shim_signal(links.controlDoorbell.descriptor) }
     }
 }

@@ -5,7 +5,7 @@ import Wire
 /// ended flow still takes its last packets to the proxy, and leaves when there have been none for a closed flow's
 /// lifetime; so a forged end does no harm to a connection that goes on.
 extension Worker {
-    func hasEnded(_ flow: Flow) -> Bool {
+    mutating func hasEnded(_ flow: Flow) -> Bool {
         flow.pointee.marks.contains(.clientFinished) && flow.pointee.marks.contains(.serverFinished)
     }
 
@@ -43,7 +43,7 @@ extension Worker {
         }
     }
 
-    private func end(of packet: Packet) -> SequenceNumber {
+    private mutating func end(of packet: Packet) -> SequenceNumber {
         packet.tcp.sequence + UInt32(packet.layout.payloadLength) + (packet.tcp.flags.contains(.fin) ? 1 : 0)
     }
 

@@ -47,14 +47,14 @@ extension Worker {
         pass(packet)
     }
 
-    func speaks(_ packet: Packet) -> Bool {
+    mutating func speaks(_ packet: Packet) -> Bool {
         let flags = packet.tcp.flags
         return packet.layout.payloadLength > 0 || flags.contains(.fin) || flags.contains(.rst)
     }
 
     /// Rule 3: a server's RST with the very number that the client expects (of a refused SYN: its acknowledgement),
     /// payload or FIN that is new to the client and within its window. Nothing else changes a flow.
-    func isExact(_ packet: Packet, _ flow: Flow) -> Bool {
+    mutating func isExact(_ packet: Packet, _ flow: Flow) -> Bool {
         let tcp = packet.tcp
         guard flow.pointee.marks.contains(.handshakeKnown) else {
             return tcp.flags.lacks(.rst)
@@ -113,7 +113,7 @@ extension Worker {
     }
 
     /// What a server's segment tells before a transfer.
-    func noteServer(_ packet: Packet, _ flow: Flow) {
+    mutating func noteServer(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
         guard tcp.flags.contains(.ack), tcp.flags.lacks([.syn, .rst]) else { return }
         let prelude = flows.prelude(flow)
@@ -163,7 +163,7 @@ extension Worker {
     }
 
     /// True for the address of a proxy, whichever.
-    func isProxy(_ address: MACAddress) -> Bool {
+    mutating func isProxy(_ address: MACAddress) -> Bool {
         var index = 0
         while index < 255 {
             if proxies[index].mac == address { return true }

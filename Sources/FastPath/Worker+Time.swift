@@ -9,7 +9,7 @@ extension Worker {
         if recoveryEnds != 0, now >= recoveryEnds { recoveryEnds = 0 }
         expireHolds(now: now)
         var steps = 64
-        while let flow = timers.next(now: now, steps: &steps, in: flows) {
+        while let flow = timers.next(now: now, steps: &steps, in: &flows) {
             expire(flow, now: now)
             steps &-= 1
         }
@@ -41,7 +41,7 @@ extension Worker {
         let seen = lastSeen(flow, now: now)
         if flow.pointee.state == .held || now &- seen < limit {
             let deadline = isTold ? max(seen &+ limit, now &+ 1) : now &+ configuration.hertz / 10
-            return timers.arm(flow, deadline: deadline, in: flows)
+            return timers.arm(flow, deadline: deadline, in: &flows)
         }
         if flow.pointee.state == .committed {
             flow.pointee.end = .idle
@@ -49,13 +49,13 @@ extension Worker {
         }
         guard isEndTold(flow) else {
             // Still no room: the entry stays until it has been told.
-            return timers.arm(flow, deadline: now &+ configuration.hertz / 10, in: flows)
+            return timers.arm(flow, deadline: now &+ configuration.hertz / 10, in: &flows)
         }
         counters.add(.flowsExpired)
         removeFlow(flow)
     }
 
-    func timeLimit(_ flow: Flow) -> UInt64 {
+    mutating func timeLimit(_ flow: Flow) -> UInt64 {
         switch flow.pointee.state {
         case .opening: flow.pointee.marks.contains(.handshakeKnown) ? configuration.idle : configuration.synOnly
         case .held: configuration.idle
@@ -79,12 +79,12 @@ extension Worker {
             resetOriginOf(flow, now: now)
             if nextReset(flow) == nil { flows.dropPrelude(flow) }
         }
-        timers.arm(flow, deadline: nextReset(flow) ?? now &+ timeLimit(flow), in: flows)
+        timers.arm(flow, deadline: nextReset(flow) ?? now &+ timeLimit(flow), in: &flows)
         return true
     }
 
     /// When an asymmetric flow's reset is to be sent again; nil when it is not.
-    func nextReset(_ flow: Flow) -> UInt64? {
+    mutating func nextReset(_ flow: Flow) -> UInt64? {
         guard flow.pointee.marks.isSuperset(of: [.asymmetric, .hasPrelude]) else { return nil }
         let prelude = flows.prelude(flow)
         switch prelude.pointee.resetsSent {
@@ -100,12 +100,12 @@ extension Worker {
     func touch(_ flow: Flow) { flow.pointee.lastSeen = tick }
 
     /// TSC of a flow's last packet, exact to a tick of the wheel and never too early.
-    func lastSeen(_ flow: Flow, now: UInt64) -> UInt64 { timers.time(ofTick: flow.pointee.lastSeen, now: now) }
+    mutating func lastSeen(_ flow: Flow, now: UInt64) -> UInt64 { timers.time(ofTick: flow.pointee.lastSeen, now: now) }
 
     /// A new time limit, from now on.
     mutating func rearm(_ flow: Flow, now: UInt64, limit: UInt64) {
-        timers.disarm(flow, in: flows)
-        timers.arm(flow, deadline: nextReset(flow) ?? now &+ limit, in: flows)
+        timers.disarm(flow, in: &flows)
+        timers.arm(flow, deadline: nextReset(flow) ?? now &+ limit, in: &flows)
     }
 
     /// The end of a committed flow: its entry stays as a tombstone for the origin's late packets.
@@ -123,7 +123,7 @@ extension Worker {
     }
 
     /// Tells the control core of a flow's end; without room in the ring, later.
-    func tellEnd(_ flow: Flow) {
+    mutating func tellEnd(_ flow: Flow) {
         if push(.flowEnded(handle(flow), flow.pointee.end)) {
             flow.pointee.marks.remove(.endUntold)
         } else {
@@ -132,14 +132,14 @@ extension Worker {
     }
 
     /// False while an end waits for room in the ring; such an entry must not be removed. Tries once more.
-    func isEndTold(_ flow: Flow) -> Bool {
+    mutating func isEndTold(_ flow: Flow) -> Bool {
         if flow.pointee.marks.contains(.endUntold) { tellEnd(flow) }
         return !flow.pointee.marks.contains(.endUntold)
     }
 
     mutating func removeFlow(_ flow: Flow) {
         count(flow.pointee.state, -1)
-        timers.disarm(flow, in: flows)
+        timers.disarm(flow, in: &flows)
         flows.remove(flow)
         updateGauges()
     }
@@ -158,7 +158,7 @@ extension Worker {
         if state == .closed { counters[.closedFlows] &+= UInt64(bitPattern: Int64(change)) }
     }
 
-    func updateGauges() {
+    mutating func updateGauges() {
         counters[.flows] = UInt64(flows.count)
         counters[.heldFlows] = UInt64(collecting.count &+ asked.count)
         counters[.heldPackets] = UInt64(heldPackets)

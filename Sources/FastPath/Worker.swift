@@ -76,7 +76,7 @@ public struct Worker: ~Copyable {
         counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(count))
         parse(count, fromClient: fromClient)
         let own = sortOut(count, fromClient: fromClient)
-        probe(own)
+        flows.finish(own, flows.burst.keys)
         act(own, fromClient: fromClient, now: now)
         return count
     }
@@ -92,7 +92,7 @@ public struct Worker: ~Copyable {
                 burst.packets[0] = OpaquePointer(bitPattern: handed.packet)
                 counters.add(.receivedHandedOver)
                 parse(1, fromClient: handed.fromClient)
-                probe(1)
+                flows.finish(1, flows.burst.keys)
                 act(1, fromClient: handed.fromClient, now: now)
                 taken &+= 1
             }
@@ -111,34 +111,13 @@ public struct Worker: ~Copyable {
             let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
             burst.layouts[index] = layout
             if layout.belongsToFlow {
-                let key = layout.key(bytes, fromClient: fromClient)
-                burst.keys[index] = key
-                let hash = flowHash(of: key, seed: configuration.hashSeed)
-                burst.hashes[index] = hash
-                flows.prefetch(hash, isV6: layout.isV6)
+                let key = flows.burst.keys + index
+                key.pointee = layout.key(bytes, fromClient: fromClient)
+                flows.begin(index, key)
+            } else {
+                flows.skip(index)
             }
             index &+= 1
-        }
-    }
-
-    /// Reads each packet's bucket, or both; asks the memory for its flow's entry.
-    mutating func probe(_ count: Int) {
-        var awayCount = 0
-        var index = 0
-        while index < count {
-            if burst.layouts[index].belongsToFlow {
-                let probed = flows.probe(burst.hashes[index], isV6: burst.layouts[index].isV6)
-                burst.probes[index] = probed
-                burst.away[awayCount] = UInt8(truncatingIfNeeded: index)
-                awayCount &+= flows.isAway(probed) ? 1 : 0
-            }
-            index &+= 1
-        }
-        var next = 0
-        while next < awayCount {
-            let index = Int(burst.away[next])
-            burst.probes[index] = flows.probeAway(burst.hashes[index], isV6: burst.layouts[index].isV6)
-            next &+= 1
         }
     }
 
@@ -150,10 +129,11 @@ public struct Worker: ~Copyable {
         while index < count {
             let owner =
                 burst.layouts[index].belongsToFlow
-                ? flowOwner(ofHash: burst.hashes[index], workerCount: configuration.workerCount)
+                ? flowOwner(ofHash: flows.burst.hashes[index], workerCount: configuration.workerCount)
                 : configuration.workerIndex
             if owner == configuration.workerIndex {
                 burst.move(index, to: kept)
+                flows.move(index, to: kept)
                 kept &+= 1
             } else {
                 handOver(burst.packets[index]!, to: owner, fromClient: fromClient)
@@ -165,7 +145,7 @@ public struct Worker: ~Copyable {
 
     /// Out of line: a symmetric hash in the port makes it rare, and a test looks for it in the object code.
     @inline(never)
-    func handOver(_ packet: OpaquePointer, to owner: Int, fromClient: Bool) {
+    mutating func handOver(_ packet: OpaquePointer, to owner: Int, fromClient: Bool) {
         let handed = HandedOver(packet: UInt(bitPattern: packet), fromClient: fromClient)
         if links.handOverOut[owner].push(handed) {
             counters.add(.handedOver)
@@ -184,17 +164,12 @@ public struct Worker: ~Copyable {
                 mbuf: burst.packets[index]!, layout: burst.layouts[index], fromClient: fromClient, now: now)
             switch packet.layout.kind {
             case .tcp:
-                let key = burst.keys[index]
-                let hash = burst.hashes[index]
-                let flow = flows.resolve(key, hash: hash, probed: burst.probes[index])
                 if fromClient {
-                    handleClient(packet, flow, key, hash)
+                    handleClient(packet, flows.found(index), flows.burst.keys[index], flows.burst.hashes[index])
                 } else {
-                    handleServer(packet, flow, key)
+                    handleServer(packet, flows.found(index), flows.burst.keys[index])
                 }
-            case .icmpError:
-                handleError(
-                    packet, flows.resolve(burst.keys[index], hash: burst.hashes[index], probed: burst.probes[index]))
+            case .icmpError: handleError(packet, flows.found(index))
             case .fragment:
                 counters.add(.passedFragment)
                 pass(packet)
@@ -225,23 +200,16 @@ struct Packet {
     }
 }
 
-/// What the stages hand on to each other: parallel arrays, filled anew by each burst.
+/// What the stages hand on to each other, filled anew by each burst: parallel arrays, and `FlowTable`'s own beside them.
 struct Burst {
-    static var size: Int { 32 }
+    static var size: Int { LookupBurst.size }
     let packets: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Burst.size)
     let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
-    let keys: UnsafeMutablePointer<PackedFlowKey> = .allocate(capacity: Burst.size)
-    let hashes: UnsafeMutablePointer<UInt64> = .allocate(capacity: Burst.size)
-    /// What `FlowTable.probe` said; the packets of which it said `isAway`.
-    let probes: UnsafeMutablePointer<UInt32> = .allocate(capacity: Burst.size)
-    let away: UnsafeMutablePointer<UInt8> = .allocate(capacity: Burst.size)
 
     @inline(__always)
     func move(_ source: Int, to target: Int) {
         guard source != target else { return }
         packets[target] = packets[source]
         layouts[target] = layouts[source]
-        keys[target] = keys[source]
-        hashes[target] = hashes[source]
     }
 }

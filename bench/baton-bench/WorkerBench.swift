@@ -28,6 +28,7 @@ final class WorkerBench {
         rule.lastPort = 80
         configuration.candidates = [rule]
         configuration.flowCapacity = flowCapacity
+        configuration.flowCapacityIPv6 = flowCapacity
         configuration.recoveryMicroseconds = 0
         configuration.hashSeed = 0x5EED_0000_BA70_0001
         configuration.idle = .spin
