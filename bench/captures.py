@@ -46,14 +46,19 @@ def _sum16(data):
 
 
 class Template:
-    """A client's acknowledgement with payload, whose addresses, ports and checksums are still to be filled in."""
+    """A client's acknowledgement with payload, or its first SYN, whose addresses, ports and checksums are still to be
+    filled in."""
 
-    def __init__(self, size, ipv6):
+    def __init__(self, size, ipv6, opens=False):
         ethernet = GATEWAY_MAC + CLIENT_MAC + (b"\x86\xdd" if ipv6 else b"\x08\x00")
         network = 40 if ipv6 else 20
         length = max(size - FRAME_CHECK_SEQUENCE, 14 + network + 20)
-        payload = b"x" * (length - 14 - network - 20)
-        tcp = struct.pack("!HHIIBBHHH", 0, 80, 1_000_000, 2_000_000, 5 << 4, 0x10, 8192, 0, 0) + payload
+        if opens:
+            # Of options a largest segment; what is missing in the frame is padding, not payload.
+            tcp = struct.pack("!HHIIBBHHHBBH", 0, 80, 1_000_000, 0, 6 << 4, 0x02, 8192, 0, 0, 2, 4, 1460)
+        else:
+            payload = b"x" * (length - 14 - network - 20)
+            tcp = struct.pack("!HHIIBBHHH", 0, 80, 1_000_000, 2_000_000, 5 << 4, 0x10, 8192, 0, 0) + payload
         self.ipv6 = ipv6
         if ipv6:
             fixed = bytes.fromhex("20010db800010000") + bytes(8) + bytes.fromhex("20010db800020000") + bytes(8)
@@ -61,7 +66,7 @@ class Template:
         else:
             fixed = bytes([10, 0, 0, 0, 198, 18, 0, 0])
             header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, 6, 0) + fixed
-        self.frame = bytearray(ethernet + header + tcp)
+        self.frame = bytearray((ethernet + header + tcp).ljust(length, b"\0"))
         self.transport = 14 + network
         self.header_sum = _sum16(header)
         odd = b"\0" if len(tcp) % 2 else b""
@@ -90,15 +95,17 @@ class Template:
         return frame
 
 
-def capture(directory, flows, size="64", ipv6=False):
-    """The path of a capture with one packet of each of `flows` connections; written when it is not there yet."""
-    path = os.path.join(directory, f"flows-{flows}-{'ipv6' if ipv6 else 'ipv4'}-{size}.pcap")
+def capture(directory, flows, size="64", ipv6=False, first=0, opens=False):
+    """The path of a capture with one packet of each of `flows` connections from number `first` on, first SYNs if it
+    `opens` them; written when it is not there yet."""
+    kind = f"{'syn-' if opens else ''}{'ipv6' if ipv6 else 'ipv4'}-{size}"
+    path = os.path.join(directory, f"flows-{f'{first}+' if first else ''}{flows}-{kind}.pcap")
     if os.path.exists(path):
         return path
     os.makedirs(directory, exist_ok=True)
-    order = list(range(flows))
+    order = list(range(first, first + flows))
     random.Random(SEED).shuffle(order)
-    templates = [Template(length, ipv6) for length in frame_sizes(size)]
+    templates = [Template(length, ipv6, opens) for length in frame_sizes(size)]
     records = [struct.pack("<IIII", 0, 0, len(one.frame), len(one.frame)) for one in templates]
     with open(path + ".tmp", "wb", buffering=1 << 20) as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))

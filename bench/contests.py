@@ -43,6 +43,7 @@ class Programme:
             yield self._forwarding(mode)
         for name in ("1k", "100k"):
             yield self._transferred(name)
+        yield self._synflood("1m")
         for ipv6 in (False, True):
             for name in COUNTS:
                 yield self._table(name, ipv6)
@@ -76,6 +77,21 @@ class Programme:
             },
             {"flows": flows, "frame": 64, "burst": 32},
             _port_bytes(flows),
+        )
+
+    def _synflood(self, name):
+        flows = COUNTS[name]
+
+        def flood():
+            return captures.capture(self._directory, flows, first=flows, opens=True)
+
+        peer = f"baton transferred-{name}"
+        return Contest(
+            [Figure("synflood", "Mpps", "mpps", peer)],
+            lambda: self._baton.synflood(flood(), flows, flows),
+            {peer: lambda: self._baton.transferred(captures.capture(self._directory, flows), flows)},
+            {"flows": flows, "newFlows": flows, "frame": 64, "burst": 32},
+            _port_bytes(flows) + flows * 64,
         )
 
     def _table(self, name, ipv6):

@@ -30,13 +30,17 @@ func printLine(_ value: some Encodable) throws {
 enum Measurement {
     /// - Parameters:
     ///   - received: reads the loop's own count of packets; plain memory that the loop writes.
+    ///   - packets: so many have come before the clock starts.
     ///   - beat: called every few milliseconds, as a living control core would.
     /// - Returns: a report without counters.
     static func take(
-        _ options: PortOptions, received: () -> UInt64, beat: () -> Void = {}
+        _ options: PortOptions, after packets: Int = 0, received: () -> UInt64, beat: () -> Void = {}
     ) -> Report {
         let hertz = Environment.timestampHertz
+        let patience = Environment.timestamp &+ 60 * hertz
+        let wanted = received() &+ UInt64(packets)
         idle(options.warmUp, hertz, beat)
+        while received() < wanted, Environment.timestamp < patience { idle(0.01, hertz, beat) }
         let startTime = Environment.timestamp
         let startCount = received()
         idle(options.seconds, hertz, beat)

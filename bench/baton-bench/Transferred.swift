@@ -1,8 +1,5 @@
 import ArgumentParser
 import FastPath
-import Foundation
-import InterCore
-import Wire
 
 /// A real worker: every packet of the capture is parsed, found in the flow table, rewritten for the proxy, counted.
 struct Transferred: ParsableCommand {
@@ -16,14 +13,8 @@ struct Transferred: ParsableCommand {
 
     func run() throws {
         try ports.startEnvironment()
-        let pair = try PortPair(ports)
-        let bench = try WorkerBench(pair, flowCapacity: flows)
-        try bench.install((0..<flows).lazy.filter { $0 % 100 < hit }.map { flowKey(number: $0, isIPv6: isIPv6) })
-        try bench.launch()
-        var report = Measurement.take(
-            ports, received: { bench.counters[.receivedFromClients] }, beat: { bench.beat() })
-        try bench.stop()
-        report.counters = bench.report
-        try report.print()
+        let bench = try WorkerBench(try PortPair(ports), flows: flows, isIPv6: isIPv6)
+        try bench.install((0..<flows).lazy.filter { $0 % 100 < hit })
+        try bench.measure(ports, after: flows).print()
     }
 }
