@@ -17,18 +17,18 @@ class Baton:
         self._seconds = seconds
         self._warm_up = warm_up
 
-    def forward(self, mode, capture, packets, burst=32):
+    def forward(self, mode, traffic, burst=32):
         """The plain loop: `io` or `macswap`."""
-        report = self._run_on_ports(mode, capture, packets, "--burst", burst)
+        report = self._run_on_ports(mode, traffic, "--burst", burst)
         counters = report["counters"]
         if counters["transmitted"] != counters["received"]:
             raise BatonFailed(f"{mode}: not everything was transmitted: {counters}")
         return report
 
-    def transferred(self, capture, flows, ipv6=False):
+    def transferred(self, traffic, flows, ipv6=False):
         """A worker all of whose packets belong to transferred flows, by its own counters."""
         report = self._run_on_ports(
-            "transferred", capture, flows, "--flows", flows, *(["--ipv6"] if ipv6 else [])
+            "transferred", traffic, "--flows", flows, *(["--ipv6"] if ipv6 else [])
         )
         counters = report["counters"]
         self._check_nothing_is_lost("transferred", counters)
@@ -36,10 +36,10 @@ class Baton:
             raise BatonFailed(f"transferred: not every packet hit: {counters}")
         return report
 
-    def synflood(self, capture, packets, flows, ipv6=False):
+    def synflood(self, traffic, flows, ipv6=False):
         """A worker with a full table, all of whose packets would open a connection."""
         report = self._run_on_ports(
-            "synflood", capture, packets, "--flows", flows, *(["--ipv6"] if ipv6 else [])
+            "synflood", traffic, "--flows", flows, *(["--ipv6"] if ipv6 else [])
         )
         counters = report["counters"]
         self._check_nothing_is_lost("synflood", counters)
@@ -55,18 +55,21 @@ class Baton:
     def table(self, keys, ipv6=False):
         """Clocks for each find, insert and delete."""
         return self._run(
-            "table", "--flows", keys, "--seconds", self._seconds, *(["--ipv6"] if ipv6 else []), lcores=ports.alone()
+            {}, "table", "--flows", keys, "--seconds", self._seconds, *(["--ipv6"] if ipv6 else []),
+            lcores=ports.alone(),
         )
 
-    def _run_on_ports(self, command, capture, packets, *arguments):
+    def _run_on_ports(self, command, traffic, *arguments):
         return self._run(
-            command, "--capture", os.path.abspath(capture), "--packets", packets, "--seconds", self._seconds,
-            "--warm-up", self._warm_up, *arguments,
+            traffic.environment, command, "--capture", traffic.capture, "--packets", traffic.packets, "--seconds",
+            self._seconds, "--warm-up", self._warm_up, *arguments,
         )
 
-    def _run(self, *arguments, **environment):
+    def _run(self, variables, *arguments, **environment):
         command = [self._program, *map(str, arguments), "--", *ports.environment("bench-baton", **environment)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=600, env={**os.environ, **variables}
+        )
         if result.returncode != 0:
             raise BatonFailed(f"{' '.join(command)}: exit {result.returncode}\n{result.stdout}{result.stderr}")
         return json.loads(result.stdout.splitlines()[-1])

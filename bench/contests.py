@@ -2,17 +2,28 @@
 
 from collections import namedtuple
 
-import captures
-import ports
-
-#: A figure that a contest yields: the row's name, its unit, the key in what both sides return, the peer.
-Figure = namedtuple("Figure", "row unit key peer")
+#: A figure that a contest yields: the row's name, its unit, the key in what both sides return, the peer, and the ratio
+#: that is the goal, if there is one.
+Figure = namedtuple("Figure", "row unit key peer goal", defaults=[None])
 
 #: Sizes of tables and numbers of flows, as rows are named.
 COUNTS = {"1k": 1_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
 
 #: Units in which less is better.
 COSTS = {"clocks", "bytes"}
+
+#: Clocks that a packet of a transferred flow may cost with a million flows, the port's own cost included: about a third
+#: of the graph of VPP's load balancer.
+CLOCKS_PER_PACKET = 120
+#: Bytes that a flow may cost, all of the table counted.
+BYTES_PER_FLOW = {False: 64, True: 128}
+
+SWAP, EXACT, PREFIX, HASH, LIMIT, TWIN = (
+    "testpmd 5tswap", "l3fwd exact match", "l3fwd LPM", "rte_hash", "limit", "baton IPv4",
+)
+
+#: What l3fwd's two tables take with room for 4 million and for 16 million flows each, about.
+L3FWD_BYTES = {False: 640 << 20, True: 2560 << 20}
 
 
 class Contest:
@@ -33,84 +44,90 @@ class Contest:
 class Programme:
     """Every contest of `make bench`, in order."""
 
-    def __init__(self, baton, peers, directory):
+    def __init__(self, baton, peers, sources):
         self._baton = baton
         self._peers = peers
-        self._directory = directory
+        self._sources = sources
 
     def contests(self):
         for mode in ("io", "macswap"):
             yield self._forwarding(mode)
-        for name in ("1k", "100k"):
-            yield self._transferred(name)
+        for name in ("1k", "100k", "1m"):
+            yield self._transferred(name, self._sources.captured)
+        for name in ("1k", "100k", "1m"):
+            yield self._transferred(name, self._sources.written, suffix="-written")
+        yield self._transferred("10m", self._sources.written)
         yield self._synflood("1m")
         for ipv6 in (False, True):
             for name in COUNTS:
                 yield self._table(name, ipv6)
 
     def _forwarding(self, mode, flows=1_000):
-        def capture():
-            return captures.capture(self._directory, flows)
-
+        traffic = self._sources.captured(flows)
         peer = f"testpmd {mode}"
         return Contest(
-            [Figure(f"forward-{mode}", "Mpps", "mpps", peer)],
-            lambda: self._baton.forward(mode, capture(), flows),
-            {peer: lambda: self._peers.testpmd(mode, capture(), flows)},
-            {"flows": flows, "frame": 64, "burst": 32},
-            _port_bytes(flows),
+            [Figure(f"forward-{mode}", "Mpps", "mpps", peer, 1.0)],
+            lambda: self._baton.forward(mode, traffic),
+            {peer: lambda: self._peers.testpmd(mode, traffic)},
+            {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name},
+            traffic.hugepage_bytes,
         )
 
-    def _transferred(self, name):
+    def _transferred(self, name, source, suffix=""):
         flows = COUNTS[name]
-
-        def capture():
-            return captures.capture(self._directory, flows)
-
-        row = f"transferred-{name}"
+        traffic = source(flows)
+        row = f"transferred-{name}{suffix}"
+        is_goal = name == "100k" and not suffix
+        figures = [
+            Figure(row, "Mpps", "mpps", SWAP, 0.8 if is_goal else None),
+            Figure(row, "Mpps", "mpps", EXACT, 1.2 if is_goal else None),
+        ]
+        peers = {
+            SWAP: lambda: self._peers.testpmd("5tswap", traffic),
+            EXACT: lambda: self._peers.l3fwd("em", traffic, flows),
+        }
+        if name == "1m":
+            figures.append(Figure(row, "clocks", "clocksPerPacket", LIMIT, 1.0))
+            peers[LIMIT] = lambda: {"clocksPerPacket": CLOCKS_PER_PACKET}
+        if name == "10m":
+            few = source(COUNTS["1k"])
+            figures.append(Figure(row, "Mpps", "mpps", "baton transferred-1k"))
+            peers["baton transferred-1k"] = lambda: self._baton.transferred(few, COUNTS["1k"])
+        # What the source and the ports cost by themselves.
+        figures.append(Figure(row, "clocks", "clocksPerPacket", "source alone"))
+        peers["source alone"] = lambda: self._baton.forward("io", traffic)
         return Contest(
-            [Figure(row, "Mpps", "mpps", "testpmd 5tswap"), Figure(row, "Mpps", "mpps", "l3fwd exact match")],
-            lambda: self._baton.transferred(capture(), flows),
-            {
-                "testpmd 5tswap": lambda: self._peers.testpmd("5tswap", capture(), flows),
-                "l3fwd exact match": lambda: self._peers.l3fwd("em", capture(), flows),
-            },
-            {"flows": flows, "frame": 64, "burst": 32},
-            _port_bytes(flows),
+            figures, lambda: self._baton.transferred(traffic, flows), peers,
+            {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name},
+            traffic.hugepage_bytes + max(L3FWD_BYTES[name == "10m"], flows * 80),
         )
 
     def _synflood(self, name):
         flows = COUNTS[name]
-
-        def flood():
-            return captures.capture(self._directory, flows, first=flows, opens=True)
-
+        flood = self._sources.captured(flows, first=flows, opens=True)
+        traffic = self._sources.captured(flows)
         peer = f"baton transferred-{name}"
         return Contest(
-            [Figure("synflood", "Mpps", "mpps", peer)],
-            lambda: self._baton.synflood(flood(), flows, flows),
-            {peer: lambda: self._baton.transferred(captures.capture(self._directory, flows), flows)},
-            {"flows": flows, "newFlows": flows, "frame": 64, "burst": 32},
-            _port_bytes(flows) + flows * 64,
+            [Figure("synflood", "Mpps", "mpps", peer, 0.5)],
+            lambda: self._baton.synflood(flood, flows),
+            {peer: lambda: self._baton.transferred(traffic, flows)},
+            {"flows": flows, "newFlows": flows, "frame": 64, "burst": 32, "source": flood.name},
+            traffic.hugepage_bytes + flows * 80,
         )
 
     def _table(self, name, ipv6):
         keys = COUNTS[name]
         suffix = f"{name}-ipv6" if ipv6 else name
-        peer = "rte_hash"
+        goal = None if ipv6 else 1.3
         return Contest(
             [
-                Figure(f"table-{suffix}", "clocks", "find", peer),
-                Figure(f"table-insert-{suffix}", "clocks", "insert", peer),
-                Figure(f"table-delete-{suffix}", "clocks", "delete", peer),
+                Figure(f"table-{suffix}", "clocks", "find", HASH, goal),
+                Figure(f"table-insert-{suffix}", "clocks", "insert", HASH, goal),
+                Figure(f"table-delete-{suffix}", "clocks", "delete", HASH, goal),
             ],
             lambda: self._baton.table(keys, ipv6),
-            {peer: lambda: self._peers.rte_hash(keys, ipv6)},
+            {HASH: lambda: self._peers.rte_hash(keys, ipv6)},
             {"keys": keys, "ipv6": ipv6, "burst": 32},
             # Both programs' keys, twice, and the larger of the two tables.
             keys * (160 if ipv6 else 96) + keys * 160,
         )
-
-
-def _port_bytes(packets):
-    return (packets + ports.SPARE_PACKETS) * ports.BYTES_PER_PACKET

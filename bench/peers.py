@@ -14,6 +14,16 @@ from telemetry import Telemetry
 HERE = os.path.dirname(os.path.abspath(__file__))
 #: The sources of package dpdk-doc.
 EXAMPLES = "/usr/share/dpdk/examples"
+#: Flows that l3fwd's tables have room for as they come, and when there are more.
+L3FWD_ENTRIES = 4 << 20
+L3FWD_MOST_ENTRIES = 16 << 20
+L3FWD_CHANGES = (
+    ("main.c", ".offloads = RTE_ETH_RX_OFFLOAD_CHECKSUM,", ".offloads = 0,"),
+    ("main.c", "(unsigned)8192)", '(unsigned)atoi(getenv("BENCH_PACKETS")))'),
+    ("l3fwd.h", "(1024*1024*4)", f"({L3FWD_MOST_ENTRIES})"),
+    ("l3fwd_em.c", ".entries = L3FWD_HASH_ENTRIES,", '.entries = (unsigned)atoi(getenv("BENCH_ENTRIES")),'),
+    ("l3fwd_em.c", 'printf("EM: Adding route', 'if (0) printf("EM: Adding route'),
+)
 
 
 class PeerFailed(Exception):
@@ -89,28 +99,32 @@ class Peers:
 
     # testpmd
 
-    def testpmd(self, mode, capture, packets, burst=32):
+    def testpmd(self, mode, traffic, burst=32):
         """testpmd in one of its forwarding modes, on one forwarding core."""
         prefix = "bench-testpmd"
-        command = ["dpdk-testpmd", *ports.environment(prefix), *ports.devices(capture), "--"]
+        command = ["dpdk-testpmd", *ports.environment(prefix), *ports.devices(traffic.capture), "--"]
         command += ["--auto-start", "--nb-cores=1", f"--forward-mode={mode}", f"--burst={burst}", "--no-flush-rx"]
-        command += [f"--total-num-mbufs={packets + ports.SPARE_PACKETS}"]
+        command += [f"--total-num-mbufs={traffic.packets + ports.SPARE_PACKETS}"]
         log = os.path.join(self._directory, f"testpmd-{mode}.log")
-        return Forwarding(command, prefix, log).measure(self._seconds, self._warm_up)
+        return Forwarding(command, prefix, log, traffic.environment).measure(self._seconds, self._warm_up)
 
     # l3fwd
 
-    def l3fwd(self, lookup, capture, flows, ipv6=False):
+    def l3fwd(self, lookup, traffic, flows, ipv6=False):
         """l3fwd with a rule for each flow (`em`) or for the servers' network (`lpm`)."""
         prefix = "bench-l3fwd"
         program = os.path.join(self._directory, "l3fwd", "l3fwd")
         rules4, rules6 = (self._rules(lookup, flows if ipv6 == is6 else 0, is6) for is6 in (False, True))
-        command = [program, *ports.environment(prefix, ports.alone()), *ports.devices(capture), "--"]
+        command = [program, *ports.environment(prefix, ports.alone()), *ports.devices(traffic.capture), "--"]
         command += ["-p", "0x3", "-P", "--lookup", lookup, "--parse-ptype", "--no-numa"]
         cpu = ports.MEASURED_CPU
         command += ["--config", f"(0,0,{cpu}),(1,0,{cpu})", f"--rule_ipv4={rules4}", f"--rule_ipv6={rules6}"]
         log = os.path.join(self._directory, f"l3fwd-{lookup}.log")
-        environment = {"BENCH_PACKETS": str(flows + ports.SPARE_PACKETS)}
+        environment = {
+            **traffic.environment,
+            "BENCH_PACKETS": str(traffic.packets + ports.SPARE_PACKETS),
+            "BENCH_ENTRIES": str(L3FWD_ENTRIES if flows < L3FWD_ENTRIES // 2 else L3FWD_MOST_ENTRIES),
+        }
         return Forwarding(command, prefix, log, environment).measure(self._seconds, self._warm_up)
 
     def _rules(self, lookup, flows, ipv6):
@@ -129,25 +143,22 @@ class Peers:
         return path
 
     def build_l3fwd(self):
-        """Builds l3fwd from the examples with two changes: vdevs offer no checksum offload, and the pool must hold the
-        capture."""
+        """Builds l3fwd from the examples with a few changes: vdevs offer no checksum offload, the pool must hold the
+        capture, the tables may hold more flows than they were made for, and not every rule is printed."""
         directory = os.path.join(self._directory, "l3fwd")
-        if os.path.exists(os.path.join(directory, "l3fwd")):
+        program = os.path.join(directory, "l3fwd")
+        if os.path.exists(program) and os.path.getmtime(program) > os.path.getmtime(__file__):
             return
         shutil.rmtree(directory, ignore_errors=True)
         shutil.copytree(os.path.join(EXAMPLES, "l3fwd"), directory)
-        main = os.path.join(directory, "main.c")
-        with open(main) as file:
-            text = file.read()
-        for old, new in (
-            (".offloads = RTE_ETH_RX_OFFLOAD_CHECKSUM,", ".offloads = 0,"),
-            ("(unsigned)8192)", '(unsigned)atoi(getenv("BENCH_PACKETS")))'),
-        ):
+        for name, old, new in L3FWD_CHANGES:
+            path = os.path.join(directory, name)
+            with open(path) as file:
+                text = file.read()
             if old not in text:
-                raise PeerFailed(f"this l3fwd is another one: no '{old}' in {main}")
-            text = text.replace(old, new)
-        with open(main, "w") as file:
-            file.write(text)
+                raise PeerFailed(f"this l3fwd is another one: no '{old}' in {path}")
+            with open(path, "w") as file:
+                file.write(text.replace(old, new))
         sources = subprocess.run(
             ["make", "-s", "--eval", "bench-sources:\n\t@echo $(SRCS-y)", "bench-sources"],
             cwd=directory, check=True, capture_output=True, text=True,

@@ -23,9 +23,15 @@ def row(contest, figure, rounds):
         "peer": figure.peer,
         "peerValue": round(median(theirs), 3),
         "ratio": round(median(ratios), 3),
+        **goal(figure, median(ratios)),
         "spread": {"baton": spread(ours), "peer": spread(theirs), "ratio": spread(ratios)},
         "conditions": {**contest.conditions, "rounds": len(rounds), **details(rounds)},
     }
+
+
+def goal(figure, ratio):
+    """The ratio that is wanted and whether it is reached; nothing for a row that has no goal."""
+    return {} if figure.goal is None else {"goal": figure.goal, "met": ratio >= figure.goal}
 
 
 def spread(values):

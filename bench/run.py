@@ -18,6 +18,7 @@ import results
 from baton import Baton, BatonFailed
 from contests import Programme
 from peers import PeerFailed, Peers
+from sources import Sources
 
 DIRECTORY = os.path.join(machine.ROOT, ".build", "bench")
 PROGRAM = os.path.join(machine.ROOT, ".build", "release", "baton-bench")
@@ -62,12 +63,14 @@ def main():
     os.makedirs(DIRECTORY, exist_ok=True)
     warm_up = min(0.5, options.seconds)
     peers = Peers(DIRECTORY, options.seconds, warm_up)
-    programme = Programme(Baton(PROGRAM, options.seconds, warm_up), peers, DIRECTORY)
+    sources = Sources(DIRECTORY)
+    programme = Programme(Baton(PROGRAM, options.seconds, warm_up), peers, sources)
     names = [name for name in options.rows.split(",") if name]
     contests = chosen(programme.contests(), names)
     if options.list:
         print("\n".join(sorted({row for contest in contests for row in contest.rows})))
         return 0
+    sources.build()
     peers.build_l3fwd()
     peers.build_rte_hash()
     started = time.monotonic()
