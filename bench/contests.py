@@ -25,6 +25,9 @@ SWAP, EXACT, PREFIX, HASH, LIMIT, TWIN = (
 #: What l3fwd's two tables take with room for 4 million and for 16 million flows each, about.
 L3FWD_BYTES = {False: 640 << 20, True: 2560 << 20}
 
+#: Of the larger of both programs' tables and its keys, for each key; IPv4 and IPv6.
+TABLE_BYTES = {False: 256, True: 320}
+
 
 class Contest:
     """`baton` and every value of `peers` are functions without arguments that measure once and return a dictionary."""
@@ -52,15 +55,16 @@ class Programme:
     def contests(self):
         for mode in ("io", "macswap"):
             yield self._forwarding(mode)
-        for name in ("1k", "100k", "1m"):
-            yield self._transferred(name, self._sources.captured)
-        for name in ("1k", "100k", "1m"):
-            yield self._transferred(name, self._sources.written, suffix="-written")
+        for source, suffix in ((self._sources.captured, ""), (self._sources.written, "-written")):
+            for name in ("1k", "100k", "1m"):
+                yield self._transferred(name, source, suffix)
+                yield self._transferred_ipv6(name, source, suffix)
         yield self._transferred("10m", self._sources.written)
+        yield self._transferred_ipv6("10m", self._sources.written)
         yield self._synflood("1m")
-        for ipv6 in (False, True):
-            for name in COUNTS:
-                yield self._table(name, ipv6)
+        for name in COUNTS:
+            yield self._table(name)
+            yield self._table_ipv6(name)
 
     def _forwarding(self, mode, flows=1_000):
         traffic = self._sources.captured(flows)
@@ -74,6 +78,7 @@ class Programme:
         )
 
     def _transferred(self, name, source, suffix=""):
+        """A whole worker, IPv4."""
         flows = COUNTS[name]
         traffic = source(flows)
         row = f"transferred-{name}{suffix}"
@@ -86,6 +91,9 @@ class Programme:
             SWAP: lambda: self._peers.testpmd("5tswap", traffic),
             EXACT: lambda: self._peers.l3fwd("em", traffic, flows),
         }
+        if traffic.name == "captured":
+            figures.append(Figure(row, "Mpps", "mpps", PREFIX))
+            peers[PREFIX] = lambda: self._peers.l3fwd("lpm", traffic, flows)
         if name == "1m":
             figures.append(Figure(row, "clocks", "clocksPerPacket", LIMIT, 1.0))
             peers[LIMIT] = lambda: {"clocksPerPacket": CLOCKS_PER_PACKET}
@@ -102,6 +110,24 @@ class Programme:
             traffic.hugepage_bytes + max(L3FWD_BYTES[name == "10m"], flows * 80),
         )
 
+    def _transferred_ipv6(self, name, source, suffix=""):
+        """The same for IPv6, and how it compares with IPv4."""
+        flows = COUNTS[name]
+        traffic, twin = source(flows, ipv6=True), source(flows)
+        return Contest(
+            [
+                Figure(f"transferred-{name}{suffix}-ipv6", "Mpps", "mpps", EXACT),
+                Figure(f"ipv6-transferred-{name}{suffix}", "Mpps", "mpps", TWIN, 0.8),
+            ],
+            lambda: self._baton.transferred(traffic, flows, ipv6=True),
+            {
+                EXACT: lambda: self._peers.l3fwd("em", traffic, flows, ipv6=True),
+                TWIN: lambda: self._baton.transferred(twin, flows),
+            },
+            {"flows": flows, "ipv6": True, "frame": 64, "burst": 32, "source": traffic.name},
+            traffic.hugepage_bytes + max(L3FWD_BYTES[name == "10m"], flows * 112),
+        )
+
     def _synflood(self, name):
         flows = COUNTS[name]
         flood = self._sources.captured(flows, first=flows, opens=True)
@@ -115,19 +141,48 @@ class Programme:
             traffic.hugepage_bytes + flows * 80,
         )
 
-    def _table(self, name, ipv6):
+    def _table(self, name):
+        """The flow table by itself, IPv4."""
         keys = COUNTS[name]
-        suffix = f"{name}-ipv6" if ipv6 else name
-        goal = None if ipv6 else 1.3
+        figures = self._table_figures(f"table{{}}-{name}", HASH, 1.3)
         return Contest(
-            [
-                Figure(f"table-{suffix}", "clocks", "find", HASH, goal),
-                Figure(f"table-insert-{suffix}", "clocks", "insert", HASH, goal),
-                Figure(f"table-delete-{suffix}", "clocks", "delete", HASH, goal),
-            ],
-            lambda: self._baton.table(keys, ipv6),
-            {HASH: lambda: self._peers.rte_hash(keys, ipv6)},
-            {"keys": keys, "ipv6": ipv6, "burst": 32},
-            # Both programs' keys, twice, and the larger of the two tables.
-            keys * (160 if ipv6 else 96) + keys * 160,
+            figures + self._memory_figures(name, False),
+            lambda: self._baton.table(keys),
+            {HASH: lambda: self._peers.rte_hash(keys), **self._memory_limit(False)},
+            {"keys": keys, "burst": 32},
+            keys * TABLE_BYTES[False],
         )
+
+    def _table_ipv6(self, name):
+        """The same for IPv6, and how it compares with IPv4."""
+        keys = COUNTS[name]
+        figures = self._table_figures(f"table{{}}-{name}-ipv6", HASH)
+        figures += self._table_figures(f"ipv6-table{{}}-{name}", TWIN, 0.8)
+        return Contest(
+            figures + self._memory_figures(name, True),
+            lambda: self._baton.table(keys, ipv6=True),
+            {
+                HASH: lambda: self._peers.rte_hash(keys, ipv6=True),
+                TWIN: lambda: self._baton.table(keys),
+                **self._memory_limit(True),
+            },
+            {"keys": keys, "ipv6": True, "burst": 32},
+            keys * TABLE_BYTES[True],
+        )
+
+    @staticmethod
+    def _table_figures(row, peer, goal=None):
+        keys = {"": "find", "-insert": "insert", "-delete": "delete"}
+        return [Figure(row.format(what), "clocks", key, peer, goal) for what, key in keys.items()]
+
+    @staticmethod
+    def _memory_figures(name, ipv6):
+        """The largest table's bytes for each flow, against the limit and the peer."""
+        if name != "10m":
+            return []
+        row = "memory-per-flow-ipv6" if ipv6 else "memory-per-flow"
+        return [Figure(row, "bytes", "bytesPerKey", LIMIT, 1.0), Figure(row, "bytes", "bytesPerKey", HASH)]
+
+    @staticmethod
+    def _memory_limit(ipv6):
+        return {LIMIT: lambda: {"bytesPerKey": BYTES_PER_FLOW[ipv6]}}

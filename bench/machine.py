@@ -8,8 +8,8 @@ import subprocess
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPTS = os.path.join(ROOT, "hugepages")
 PAGE = 2 << 20
-#: What EAL, its rings and the drivers want besides, bytes.
-BASE = 256 << 20
+#: What EAL, its rings and the drivers want besides, bytes; and some for others who begin in the meantime.
+BASE = 768 << 20
 
 
 class Hugepages:

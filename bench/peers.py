@@ -119,6 +119,9 @@ class Peers:
         command += ["-p", "0x3", "-P", "--lookup", lookup, "--parse-ptype", "--no-numa"]
         cpu = ports.MEASURED_CPU
         command += ["--config", f"(0,0,{cpu}),(1,0,{cpu})", f"--rule_ipv4={rules4}", f"--rule_ipv6={rules6}"]
+        if ipv6 and lookup == "em":
+            # It fills the exact-match table of one family only.
+            command.append("--ipv6")
         log = os.path.join(self._directory, f"l3fwd-{lookup}.log")
         environment = {
             **traffic.environment,

@@ -31,6 +31,8 @@ struct TableReport: Encodable {
     var find: Double
     var insert: Double
     var delete: Double
+    /// All of the table, at the capacity stated.
+    var bytesPerKey: Double
 
     func print() throws { try printLine(self) }
 }
@@ -103,7 +105,7 @@ struct TableBench: ~Copyable {
         bestRemove = min(bestRemove, try removeAll())
         return TableReport(
             keys: count, found: found, lookups: lookups, find: samples[samples.count / 2], insert: bestInsert,
-            delete: bestRemove)
+            delete: bestRemove, bytesPerKey: Double(table.size.byteCount) / Double(count))
     }
 
     @inline(never)
