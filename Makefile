@@ -53,6 +53,7 @@ test-endtoend: build
 bench: PACKAGES += dpdk-doc
 bench: setup
 	$(BUILD) --product baton-bench
+	@if grep -q '"baton-bench-transfers"' Package.swift; then $(BUILD) --product baton-bench-transfers; fi
 	python3 bench/run.py $(if $(QUICK),--quick) $(if $(ROWS),--rows $(ROWS))
 
 clean:

@@ -11,9 +11,16 @@ class BatonFailed(Exception):
     pass
 
 
+class NotBuilt(Exception):
+    pass
+
+
 class Baton:
-    def __init__(self, program, seconds, warm_up):
-        self._program = program
+    """`directory` is where the programs lie."""
+
+    def __init__(self, directory, seconds, warm_up):
+        self._directory = directory
+        self._program = os.path.join(directory, "baton-bench")
         self._seconds = seconds
         self._warm_up = warm_up
 
@@ -59,6 +66,18 @@ class Baton:
             lcores=ports.alone(),
         )
 
+    def transfers(self, stage):
+        """Transfers a second of one control core: alone (`control`), or with a worker and packets around it (`whole`),
+        which also says how long requests are held."""
+        program = os.path.join(self._directory, "baton-bench-transfers")
+        if not os.path.exists(program):
+            raise NotBuilt(f"{program} is not built")
+        # The control core's CPU is the measured one.
+        report = self._json([program, stage, "--seconds", str(self._seconds), "--lcores", ports.reversed_pair()])
+        if report.get("lost") or not report.get("sealed"):
+            raise BatonFailed(f"transfers: {report.get("lost")} packets are lost, sealed: {report.get("sealed")}")
+        return report
+
     def _run_on_ports(self, command, traffic, *arguments):
         return self._run(
             traffic.environment, command, "--capture", traffic.capture, "--packets", traffic.packets, "--seconds",
@@ -67,9 +86,13 @@ class Baton:
 
     def _run(self, variables, *arguments, **environment):
         command = [self._program, *map(str, arguments), "--", *ports.environment("bench-baton", **environment)]
+        return self._json(command, variables)
+
+    @staticmethod
+    def _json(command, variables=None):
         result = subprocess.run(
-            command, capture_output=True, text=True, timeout=600, env={**os.environ, **variables}
+            command, capture_output=True, text=True, timeout=600, env={**os.environ, **(variables or {})}
         )
-        if result.returncode != 0:
+        if result.returncode != 0 or not result.stdout.strip():
             raise BatonFailed(f"{' '.join(command)}: exit {result.returncode}\n{result.stdout}{result.stderr}")
         return json.loads(result.stdout.splitlines()[-1])

@@ -25,6 +25,11 @@ SWAP, EXACT, PREFIX, HASH, LIMIT, TWIN = (
 #: What l3fwd's two tables take with room for 4 million and for 16 million flows each, about.
 L3FWD_BYTES = {False: 640 << 20, True: 2560 << 20}
 
+#: Transfers that one control core is to do.
+TRANSFERS_PER_SECOND = 500_000
+#: Hugepages of their program.
+TRANSFERS_BYTES = 512 << 20
+
 #: Of the larger of both programs' tables and its keys, for each key; IPv4 and IPv6.
 TABLE_BYTES = {False: 256, True: 320}
 
@@ -32,12 +37,14 @@ TABLE_BYTES = {False: 256, True: 320}
 class Contest:
     """`baton` and every value of `peers` are functions without arguments that measure once and return a dictionary."""
 
-    def __init__(self, figures, baton, peers, conditions, hugepage_bytes):
+    def __init__(self, figures, baton, peers, conditions, hugepage_bytes, notes=()):
         self.figures = figures
         self.baton = baton
         self.peers = peers
         self.conditions = conditions
         self.hugepage_bytes = hugepage_bytes
+        #: Of what Baton returns besides, the keys that go into the conditions.
+        self.notes = notes
 
     @property
     def rows(self):
@@ -65,6 +72,8 @@ class Programme:
         for name in COUNTS:
             yield self._table(name)
             yield self._table_ipv6(name)
+        yield self._transfers("control", "transfers")
+        yield self._transfers("whole", "transfers-whole")
 
     def _forwarding(self, mode, flows=1_000):
         traffic = self._sources.captured(flows)
@@ -186,3 +195,15 @@ class Programme:
     @staticmethod
     def _memory_limit(ipv6):
         return {LIMIT: lambda: {"bytesPerKey": BYTES_PER_FLOW[ipv6]}}
+
+    def _transfers(self, stage, row):
+        """Transfers of one control core, sealed frames included."""
+        peer = f"goal {TRANSFERS_PER_SECOND}"
+        return Contest(
+            [Figure(row, "transfers/s", "transfersPerSecond", peer, 1.0 if stage == "control" else None)],
+            lambda: self._baton.transfers(stage),
+            {peer: lambda: {"transfersPerSecond": TRANSFERS_PER_SECOND}},
+            {"stage": stage},
+            TRANSFERS_BYTES,
+            notes=("clocksPerTransfer", "holdMicroseconds", "parts", "lost"),
+        )

@@ -29,3 +29,8 @@ def environment(prefix, lcores=f"0@0,1@{MEASURED_CPU}"):
 def alone():
     """A program's only lcore is the measured one."""
     return f"{MEASURED_CPU}@{MEASURED_CPU}"
+
+
+def reversed_pair():
+    """The first lcore on the measured CPU, the second on the other."""
+    return f"0@{MEASURED_CPU},1@{1 - MEASURED_CPU}"

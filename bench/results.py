@@ -25,7 +25,7 @@ def row(contest, figure, rounds):
         "ratio": round(median(ratios), 3),
         **goal(figure, median(ratios)),
         "spread": {"baton": spread(ours), "peer": spread(theirs), "ratio": spread(ratios)},
-        "conditions": {**contest.conditions, "rounds": len(rounds), **details(rounds)},
+        "conditions": {**contest.conditions, "rounds": len(rounds), **details(contest, figure, rounds)},
     }
 
 
@@ -39,15 +39,14 @@ def spread(values):
     return round((max(values) - min(values)) / median(values), 3)
 
 
-def details(rounds):
-    """What Baton says of itself besides."""
-    first = rounds[0]["baton"]
-    if "clocksPerPacket" not in first:
-        return {}
-    return {
-        "clocksPerPacket": round(median(one["baton"]["clocksPerPacket"] for one in rounds), 1),
-        "hertz": first["hertz"],
-    }
+def details(contest, figure, rounds):
+    """What Baton says of itself besides, in the round whose figure is the median (of an even number: the one below)."""
+    ours = sorted((one["baton"] for one in rounds), key=lambda one: one[figure.key])
+    middle = ours[(len(ours) - 1) // 2]
+    notes = {key: middle[key] for key in (*contest.notes, "hertz") if middle.get(key) is not None}
+    if "clocksPerPacket" in middle:
+        notes["clocksPerPacket"] = round(median(one["clocksPerPacket"] for one in ours), 1)
+    return notes
 
 
 def table(rows):

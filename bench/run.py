@@ -15,13 +15,13 @@ import time
 import machine
 import ports
 import results
-from baton import Baton, BatonFailed
+from baton import Baton, BatonFailed, NotBuilt
 from contests import Programme
 from peers import PeerFailed, Peers
 from sources import Sources
 
 DIRECTORY = os.path.join(machine.ROOT, ".build", "bench")
-PROGRAM = os.path.join(machine.ROOT, ".build", "release", "baton-bench")
+PROGRAMS = os.path.join(machine.ROOT, ".build", "release")
 
 
 def parse_arguments():
@@ -64,7 +64,7 @@ def main():
     warm_up = min(0.5, options.seconds)
     peers = Peers(DIRECTORY, options.seconds, warm_up)
     sources = Sources(DIRECTORY)
-    programme = Programme(Baton(PROGRAM, options.seconds, warm_up), peers, sources)
+    programme = Programme(Baton(PROGRAMS, options.seconds, warm_up), peers, sources)
     names = [name for name in options.rows.split(",") if name]
     contests = chosen(programme.contests(), names)
     if options.list:
@@ -80,6 +80,9 @@ def main():
         for contest in contests:
             try:
                 rounds = measure(contest, options.rounds)
+            except NotBuilt as error:
+                print(f"bench: {', '.join(sorted(contest.rows))}: {error}", flush=True)
+                continue
             except (BatonFailed, PeerFailed) as error:
                 failures.append(f"{', '.join(sorted(contest.rows))}: {error}")
                 print(f"bench: {failures[-1]}", file=sys.stderr, flush=True)
