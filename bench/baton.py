@@ -75,7 +75,7 @@ class Baton:
         # The control core's CPU is the measured one.
         report = self._json([program, stage, "--seconds", str(self._seconds), "--lcores", ports.reversed_pair()])
         if report.get("lost") or not report.get("sealed"):
-            raise BatonFailed(f"transfers: {report.get("lost")} packets are lost, sealed: {report.get("sealed")}")
+            raise BatonFailed(f"transfers: packets are lost, or frames not sealed: {report}")
         return report
 
     def _run_on_ports(self, command, traffic, *arguments):

@@ -51,17 +51,18 @@ def details(contest, figure, rounds):
 
 def table(rows):
     """The rows for people."""
-    head = ("row", "unit", "Baton", "peer", "", "ratio", "spread")
+    head = ("row", "unit", "Baton", "peer", "", "ratio", "goal", "", "spread")
     lines = [head]
     for one in rows:
         lines.append(
             (
                 one["name"], one["unit"], f"{one['baton']:.1f}", f"{one['peerValue']:.1f}", one["peer"],
-                f"{one['ratio']:.2f}", f"±{one['spread']['ratio'] * 50:.0f} %",
+                f"{one['ratio']:.2f}", f"{one['goal']:.1f}" if "goal" in one else "",
+                {True: "met", False: "missed"}.get(one.get("met"), ""), f"±{one['spread']['ratio'] * 50:.0f} %",
             )
         )
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    right = {2, 3, 5, 6}
+    right = {2, 3, 5, 6, 8}
     return "\n".join(
         "  ".join(
             word.rjust(width) if column in right else word.ljust(width)

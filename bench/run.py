@@ -3,7 +3,8 @@
 
     run.py [--rounds N] [--seconds S] [--quick] [--rows ROW,...] [--list]
 
-Writes .build/bench.json and ends with one line of JSON (`bench: {...}`).
+Writes .build/bench.json, .build/bench-machine.json and .build/bench.svg, and ends with one line of JSON
+(`bench: {...}`): `ok` says that every program ran and every check of correctness passed; figures do not touch it.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import time
 
 import machine
+import plot
 import ports
 import results
 from baton import Baton, BatonFailed, NotBuilt
@@ -88,15 +90,30 @@ def main():
                 print(f"bench: {failures[-1]}", file=sys.stderr, flush=True)
                 continue
             rows += [results.row(contest, figure, rounds) for figure in contest.figures]
-    with open(os.path.join(machine.ROOT, ".build", "bench.json"), "w") as file:
-        json.dump(rows, file, indent=1)
-    with open(os.path.join(machine.ROOT, ".build", "bench-machine.json"), "w") as file:
-        json.dump(described, file, indent=1)
+    return report(rows, failures, described, time.monotonic() - started)
+
+
+def report(rows, failures, described, seconds):
+    """Writes the files and prints the tables. Returns the exit status: a figure never makes it other than 0."""
+    write("bench.json", json.dumps(rows, indent=1))
+    write("bench-machine.json", json.dumps(described, indent=1))
+    drawing = plot.svg(rows, f"{described['cpu']}, DPDK {described['dpdk']}")
+    if drawing is not None:
+        write("bench.svg", drawing)
     print(f"\n{described['cpu']}, Linux {described['kernel']}, DPDK {described['dpdk']}, {described['swift']}\n")
     print(results.table(rows))
-    summary = {"ok": not failures, "rows": len(rows), "failed": failures, "seconds": round(time.monotonic() - started)}
-    print("bench: " + json.dumps(summary))
+    for failure in failures:
+        print(f"failed: {failure}")
+    goals = [{key: one.get(key) for key in ("name", "unit", "peer", "ratio", "goal", "met")} for one in rows]
+    met = [one["met"] for one in goals if one["met"] is not None]
+    print(f"\n{sum(met)} of {len(met)} goals met")
+    print("bench: " + json.dumps({"ok": not failures, "seconds": round(seconds), "failed": failures, "rows": goals}))
     return 0 if not failures else 1
+
+
+def write(name, text):
+    with open(os.path.join(machine.ROOT, ".build", name), "w") as file:
+        file.write(text)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ static inline void write_packet(struct rte_mbuf *packet, uint32_t number) {
     struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(packet, struct rte_ether_hdr *);
     if (ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) {
         struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(ethernet + 1);
-        uint32_t client = rte_cpu_to_be_32(0x0A000000 | flow.client), server = rte_cpu_to_be_32(0xC6120000 | flow.server);
+        uint32_t client = rte_cpu_to_be_32(0x0A000000 | flow.client);
+        uint32_t server = rte_cpu_to_be_32(0xC6120000 | flow.server);
         uint64_t sum = changed(ip->src_addr, client) + changed(ip->dst_addr, server);
         ip->src_addr = client;
         ip->dst_addr = server;
