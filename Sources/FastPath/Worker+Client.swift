@@ -311,21 +311,18 @@ extension Worker {
             flow.pointee.clientNext = end
             flow.pointee.serverNext = tcp.acknowledgement
         }
-        let acknowledged = tcp.acknowledgement.distance(from: flow.pointee.serverNext)
+        advance(flow, end: end, acknowledged: tcp.acknowledgement)
+    }
+
+    @inline(__always)
+    func advance(_ flow: Flow, end: SequenceNumber, acknowledged: SequenceNumber) {
+        let heard = acknowledged.distance(from: flow.pointee.serverNext)
         let sent = end.distance(from: flow.pointee.clientNext)
-        let serverStep = longestStep(windowScale: flow.pointee.clientWindowScale)
-        let clientStep = longestStep(windowScale: flow.pointee.serverWindowScale)
-        guard acknowledged >= -serverStep, acknowledged <= serverStep, sent >= -clientStep, sent <= clientStep else {
+        guard heard.magnitude <= flow.pointee.longestServerStep, sent.magnitude <= flow.pointee.longestClientStep else {
             return
         }
         if sent > 0 { flow.pointee.clientNext = end }
-        if acknowledged > 0 { flow.pointee.serverNext = tcp.acknowledgement }
-    }
-
-    /// How far a sender may get in one step, in bytes: the receiver's largest window, 1 MiB at least and 16 MiB at most.
-    @inline(__always)
-    func longestStep(windowScale: UInt8) -> Int32 {
-        max(1_048_576, min(65_535 &<< Int32(min(windowScale, 14)), 16_777_216))
+        if heard > 0 { flow.pointee.serverNext = acknowledged }
     }
 
     /// The client's last words belong to the proxy that served it, if one did. An agent says that a flow is done when
