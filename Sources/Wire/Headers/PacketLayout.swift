@@ -4,7 +4,7 @@
 ///     Ethernet (14) | 802.1Q (4, optional) | IPv4 or IPv6 with extension headers | TCP or ICMP | payload
 ///
 /// Offsets count from the frame's first byte.
-public struct PacketLayout: Sendable, BitwiseCopyable {
+public struct PacketLayout: Equatable, Sendable, BitwiseCopyable {
     public enum Kind: UInt8, Sendable, BitwiseCopyable {
         // The two that belong to a flow come first.
         /// A whole TCP segment.
