@@ -341,9 +341,13 @@ extension Worker {
         guard flags.contains(.rst) || flags.contains(.fin), flow.pointee.state == .origin else { return }
         guard packet.hasValidChecksum else { return }
         if flags.contains(.fin) {
+            guard !hasEnded(flow) else { return }
             flow.pointee.marks.insert(packet.fromClient ? .clientFinished : .serverFinished)
-            guard flow.pointee.marks.contains(.clientFinished), flow.pointee.marks.contains(.serverFinished) else {
-                return
+            guard hasEnded(flow) else { return }
+            if let route = route(of: flow.pointee.key), route.value != ProxyIndex.none.value {
+                // The route's proxy was down. Without the entry the last acknowledgements would go there.
+                counters.add(.flowsClosed)
+                return rearm(flow, now: packet.now, limit: configuration.closed)
             }
         }
         guard isEndTold(flow) else { return }
