@@ -59,7 +59,7 @@ class Laboratory:
         self.wait_for_proxies()
 
     def wait_for_proxies(self, names=PROXIES):
-        wait_until("the proxies are up again", lambda: self.services._director_ready(names), 20,
+        wait_until("the proxies are up again", lambda: self.services.is_director_ready(names), 20,
                    self.services.processes["director"])
 
     # MARK: playing
