@@ -144,7 +144,6 @@ public final class Agent: Sendable {
     /// Refuses transfers, lets connections end, at most for the configured time or until `isImpatient`, and takes
     /// back what was installed.
     public func stop(isImpatient: () -> Bool = { false }) {
-        logger.notice("draining", metadata: ["connections": "\(server.count)"])
         loop.tell(.drain)
         server.isDraining = true
         let deadline = monotonicMicroseconds() + configuration.serving.drainMicroseconds
