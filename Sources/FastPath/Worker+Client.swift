@@ -177,6 +177,9 @@ extension Worker {
             .origin where packet.tcp.sequence + 1 == flow.pointee.psn:
             // An old duplicate: nothing begins anew.
             pass(packet)
+        case .closed where packet.tcp.sequence + 1 == flow.pointee.psn:
+            // The same, after the agent's FLOW_DONE: the proxy's kernel may still be sending.
+            closedByClient(packet, flow)
         case .routed where !hasEnded(flow):
             toProxy(packet, flow)
         case .opening, .held, .origin, .routed, .closed:
