@@ -89,9 +89,9 @@ extension Worker {
 
     /// True, and counted, for a proxy that says it is in another VLAN than the connection. It gets none of it: its
     /// answers would come with a tag that the client does not know, and a tag cannot be added or taken away in place.
-    func isInOtherVLAN(_ proxy: ProxyIndex, _ key: FlowKey) -> Bool {
+    mutating func isInOtherVLAN(_ proxy: ProxyIndex, _ connection: VLAN) -> Bool {
         let vlan = proxies[Int(proxy.value)].vlan
-        guard vlan.isTagged, vlan != key.vlan else { return false }
+        guard vlan.isTagged, vlan != connection else { return false }
         counters.add(.refusedOtherVLAN)
         return true
     }

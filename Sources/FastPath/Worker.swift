@@ -26,18 +26,22 @@ public struct Worker: ~Copyable {
     var isControlAlive = true
     /// TSC until which mid-stream packets without an entry are withheld; 0 when that is over.
     var recoveryEnds: UInt64
-    /// The next entry to report of a `listFlows`, and how many more.
-    var listCursor: UInt32 = 0
+    /// This turn's time as entries keep it.
+    var tick: UInt32 = 0
+    /// The next place to report of a `listFlows`, and how many more.
+    var listCursor = 0
     var listRemaining = 0
     var isListing = false
-    /// The next entry to consider when a flow that must have one finds the table full.
-    var evictionCursor: UInt32 = 0
+    /// The next place to consider when a flow that must have one finds the table full.
+    var evictionCursor = 0
 
     public init(configuration: WorkerConfiguration, links: WorkerLinks, now: UInt64, hertz: UInt64) {
         self.configuration = CompiledConfiguration(configuration, hertz: hertz)
         self.links = links
         counters = links.counters
-        flows = FlowTable(capacity: configuration.flowCapacity)
+        flows = FlowTable(
+            FlowTable.Size(ipv4: configuration.flowCapacity, ipv6: configuration.flowCapacityIPv6),
+            hashSeed: configuration.hashSeed, socket: links.socket)
         timers = FlowTimers(now: now, hertz: hertz)
         clientSide = Side(links.clientQueue, .transmittedToClients)
         serverSide = Side(links.serverQueue, .transmittedToServers)
@@ -53,6 +57,7 @@ public struct Worker: ~Copyable {
     /// One turn. Returns how many packets and commands it found; 0 means that there was nothing to do.
     public mutating func poll(now: UInt64) -> Int {
         links.heartbeat.beat(now: now)
+        tick = timers.tick(at: now)
         // The control core's clock reading may be a little later than this turn's.
         isControlAlive = Int64(bitPattern: now &- links.controlHeartbeat.lastBeat) < Int64(configuration.heartbeat)
         var found = takeCommands(now: now)
@@ -71,6 +76,7 @@ public struct Worker: ~Copyable {
         counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(count))
         parse(count, fromClient: fromClient)
         let own = sortOut(count, fromClient: fromClient)
+        flows.finish(own, flows.burst.keys)
         act(own, fromClient: fromClient, now: now)
         return count
     }
@@ -86,6 +92,7 @@ public struct Worker: ~Copyable {
                 burst.packets[0] = OpaquePointer(bitPattern: handed.packet)
                 counters.add(.receivedHandedOver)
                 parse(1, fromClient: handed.fromClient)
+                flows.finish(1, flows.burst.keys)
                 act(1, fromClient: handed.fromClient, now: now)
                 taken &+= 1
             }
@@ -103,14 +110,12 @@ public struct Worker: ~Copyable {
             let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
             let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
             burst.layouts[index] = layout
-            if layout.kind == .tcp || layout.kind == .icmpError {
-                let key =
-                    layout.kind == .tcp
-                    ? layout.key(bytes, fromClient: fromClient) : layout.quotedKey(bytes, fromClient: fromClient)
-                burst.keys[index] = key
-                let hash = flowHash(of: key, seed: configuration.hashSeed)
-                burst.hashes[index] = hash
-                flows.prefetch(hash)
+            if layout.belongsToFlow {
+                let key = flows.burst.keys + index
+                key.pointee = layout.key(bytes, fromClient: fromClient)
+                flows.begin(index, key)
+            } else {
+                flows.skip(index)
             }
             index &+= 1
         }
@@ -122,13 +127,13 @@ public struct Worker: ~Copyable {
         var kept = 0
         var index = 0
         while index < count {
-            let kind = burst.layouts[index].kind
             let owner =
-                kind == .tcp || kind == .icmpError
-                ? flowOwner(ofHash: burst.hashes[index], workerCount: configuration.workerCount)
+                burst.layouts[index].belongsToFlow
+                ? flowOwner(ofHash: flows.burst.hashes[index], workerCount: configuration.workerCount)
                 : configuration.workerIndex
             if owner == configuration.workerIndex {
                 burst.move(index, to: kept)
+                flows.move(index, to: kept)
                 kept &+= 1
             } else {
                 handOver(burst.packets[index]!, to: owner, fromClient: fromClient)
@@ -140,7 +145,7 @@ public struct Worker: ~Copyable {
 
     /// Out of line: a symmetric hash in the port makes it rare, and a test looks for it in the object code.
     @inline(never)
-    func handOver(_ packet: OpaquePointer, to owner: Int, fromClient: Bool) {
+    mutating func handOver(_ packet: OpaquePointer, to owner: Int, fromClient: Bool) {
         let handed = HandedOver(packet: UInt(bitPattern: packet), fromClient: fromClient)
         if links.handOverOut[owner].push(handed) {
             counters.add(.handedOver)
@@ -159,15 +164,12 @@ public struct Worker: ~Copyable {
                 mbuf: burst.packets[index]!, layout: burst.layouts[index], fromClient: fromClient, now: now)
             switch packet.layout.kind {
             case .tcp:
-                let key = burst.keys[index]
-                let hash = burst.hashes[index]
-                let flow = flows.find(key, hash: hash)
                 if fromClient {
-                    handleClient(packet, flow, key, hash)
+                    handleClient(packet, flows.found(index), flows.burst.keys[index], flows.burst.hashes[index])
                 } else {
-                    handleServer(packet, flow, key)
+                    handleServer(packet, flows.found(index), flows.burst.keys[index])
                 }
-            case .icmpError: handleError(packet, flows.find(burst.keys[index], hash: burst.hashes[index]))
+            case .icmpError: handleError(packet, flows.found(index))
             case .fragment:
                 counters.add(.passedFragment)
                 pass(packet)
@@ -198,20 +200,16 @@ struct Packet {
     }
 }
 
-/// What the stages hand on to each other: parallel arrays, filled anew by each burst.
+/// What the stages hand on to each other, filled anew by each burst: parallel arrays, and `FlowTable`'s own beside them.
 struct Burst {
-    static var size: Int { 32 }
+    static var size: Int { LookupBurst.size }
     let packets: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Burst.size)
     let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
-    let keys: UnsafeMutablePointer<FlowKey> = .allocate(capacity: Burst.size)
-    let hashes: UnsafeMutablePointer<UInt64> = .allocate(capacity: Burst.size)
 
     @inline(__always)
     func move(_ source: Int, to target: Int) {
         guard source != target else { return }
         packets[target] = packets[source]
         layouts[target] = layouts[source]
-        keys[target] = keys[source]
-        hashes[target] = hashes[source]
     }
 }

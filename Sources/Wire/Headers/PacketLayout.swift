@@ -6,6 +6,7 @@
 /// Offsets count from the frame's first byte.
 public struct PacketLayout: Sendable, BitwiseCopyable {
     public enum Kind: UInt8, Sendable, BitwiseCopyable {
+        // The two that belong to a flow come first.
         /// A whole TCP segment.
         case tcp
         /// An ICMP or ICMPv6 error that quotes a TCP segment; `transport` is the ICMP header.
@@ -144,29 +145,19 @@ extension PacketLayout {
             : IPAddress(v4: frame.wire32(offset &+ 16))
     }
 
-    /// The connection of a TCP segment.
+    /// True for what has a connection: a TCP segment, and an ICMP error that quotes one.
     @inlinable @inline(__always)
-    public func key(_ frame: UnsafeRawPointer, fromClient: Bool) -> FlowKey {
-        key(frame, ipHeader: Int(network), ports: Int(transport), fromClient: fromClient)
-    }
+    public var belongsToFlow: Bool { kind.rawValue < Kind.fragment.rawValue }
 
-    /// The connection that an ICMP error quotes. An error that comes from the client's side quotes what a server sent.
-    @inlinable
-    public func quotedKey(_ frame: UnsafeRawPointer, fromClient: Bool) -> FlowKey {
-        key(frame, ipHeader: Int(transport) &+ 8, ports: Int(payload), fromClient: !fromClient)
-    }
-
+    /// The connection of a TCP segment, or the one that an ICMP error quotes: an error that comes from the client's side
+    /// quotes what a server sent. Meaningful when `belongsToFlow`.
     @inlinable @inline(__always)
-    func key(_ frame: UnsafeRawPointer, ipHeader: Int, ports: Int, fromClient: Bool) -> FlowKey {
-        let source = source(frame, ipHeader: ipHeader)
-        let destination = destination(frame, ipHeader: ipHeader)
-        let sourcePort = frame.wire16(ports)
-        let destinationPort = frame.wire16(ports &+ 2)
-        return fromClient
-            ? FlowKey(
-                client: source, clientPort: sourcePort, server: destination, serverPort: destinationPort, vlan: vlan)
-            : FlowKey(
-                client: destination, clientPort: destinationPort, server: source, serverPort: sourcePort, vlan: vlan)
+    public func key(_ frame: UnsafeRawPointer, fromClient: Bool) -> PackedFlowKey {
+        let isQuoted = kind == .icmpError
+        return PackedFlowKey(
+            sourceAddress: frame + (isQuoted ? Int(transport) &+ 8 : Int(network)) + (isV6 ? 8 : 12),
+            ports: frame + Int(isQuoted ? payload : transport), isV6: isV6, vlan: vlan,
+            fromClient: fromClient != isQuoted)
     }
 
     /// True when the TCP checksum is right (RFC 9293 section 3.1), and IPv4's header checksum. Linear in the segment's
