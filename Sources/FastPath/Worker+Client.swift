@@ -187,6 +187,9 @@ extension Worker {
             .origin where packet.tcp.sequence + 1 == flow.pointee.clientNext:
             // An old duplicate: nothing begins anew.
             pass(packet)
+        case .closed where isLateCopy(packet, flow):
+            // The same, after the agent's FLOW_DONE: the proxy's kernel may still be sending.
+            closedByClient(packet, flow)
         case .routed where !hasEnded(flow):
             toProxy(packet, flow)
         case .opening, .held, .origin, .routed, .closed:
@@ -199,6 +202,12 @@ extension Worker {
             removeFlow(flow)
             open(packet, key, hash)
         }
+    }
+
+    /// A SYN that begins shortly before what the client has come to: its first one again. The ISN itself is not kept so
+    /// long. A new connection's lies there once in 65,536 times; its SYN is then lost until the entry has gone.
+    private func isLateCopy(_ packet: Packet, _ flow: Flow) -> Bool {
+        (0..<65_536).contains(flow.pointee.clientNext.distance(from: packet.tcp.sequence + 1))
     }
 
     /// The end of a tuple's last flow could not be told yet, which only its entry can do. So the new connection goes
@@ -347,9 +356,13 @@ extension Worker {
         guard flags.contains(.rst) || flags.contains(.fin), flow.pointee.state == .origin else { return }
         guard packet.hasValidChecksum else { return }
         if flags.contains(.fin) {
+            guard !hasEnded(flow) else { return }
             flow.pointee.marks.insert(packet.fromClient ? .clientFinished : .serverFinished)
-            guard flow.pointee.marks.contains(.clientFinished), flow.pointee.marks.contains(.serverFinished) else {
-                return
+            guard hasEnded(flow) else { return }
+            if let route = route(of: flows.key(of: flow).key), route.value != ProxyIndex.none.value {
+                // The route's proxy was down. Without the entry the last acknowledgements would go there.
+                counters.add(.flowsClosed)
+                return rearm(flow, now: packet.now, limit: configuration.closed)
             }
         }
         guard isEndTold(flow) else { return }
