@@ -101,7 +101,7 @@ class Peers:
 
     def testpmd(self, mode, traffic, burst=32):
         """testpmd in one of its forwarding modes, on one forwarding core."""
-        prefix = "bench-testpmd"
+        prefix = f"bench-testpmd-{os.getpid()}"
         command = ["dpdk-testpmd", *ports.environment(prefix), *ports.devices(traffic.capture), "--"]
         command += ["--auto-start", "--nb-cores=1", f"--forward-mode={mode}", f"--burst={burst}", "--no-flush-rx"]
         command += [f"--total-num-mbufs={traffic.packets + ports.SPARE_PACKETS}"]
@@ -112,7 +112,7 @@ class Peers:
 
     def l3fwd(self, lookup, traffic, flows, ipv6=False):
         """l3fwd with a rule for each flow (`em`) or for the servers' network (`lpm`)."""
-        prefix = "bench-l3fwd"
+        prefix = f"bench-l3fwd-{os.getpid()}"
         program = os.path.join(self._directory, "l3fwd", "l3fwd")
         rules4, rules6 = (self._rules(lookup, flows if ipv6 == is6 else 0, is6) for is6 in (False, True))
         command = [program, *ports.environment(prefix, ports.alone()), *ports.devices(traffic.capture), "--"]

@@ -17,6 +17,31 @@ usage_error() {
     exit 64
 }
 
+# Reads a command line into `node`, `size` and `pages`; the first argument names the options that there are. --help
+# prints what the program's `usage` says.
+read_arguments() {
+    options=$1
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --help | -h) usage; exit 0 ;;
+            --node | --size | --pages) ;;
+            *) usage_error "unknown argument '$1'" ;;
+        esac
+        case " $options " in
+            *" $1 "*) ;;
+            *) usage_error "unknown argument '$1'" ;;
+        esac
+        [ $# -ge 2 ] || usage_error "$1 needs a value"
+        case $1 in
+            --node) node=$2 ;;
+            --size) size=$2 ;;
+            --pages) pages=$2 ;;
+        esac
+        shift 2
+    done
+}
+
 # 2M or 1G, in the kernel's kB.
 kilobytes() {
     case $1 in

@@ -17,22 +17,9 @@ next run, once their user has ended. Running it again is harmless.
 END
 }
 
-node=all sizes='2M 1G' pages=999999999
-while [ $# -gt 0 ]; do
-    case $1 in
-        --help | -h) usage; exit 0 ;;
-        --node | --size | --pages)
-            [ $# -ge 2 ] || usage_error "$1 needs a value"
-            case $1 in
-                --node) node=$2 ;;
-                --size) sizes=$2 ;;
-                --pages) pages=$2 ;;
-            esac
-            shift 2
-            ;;
-        *) usage_error "unknown argument '$1'" ;;
-    esac
-done
+node=all size='2M 1G' pages=999999999
+read_arguments "--node --size --pages" "$@"
+sizes=$size
 is_number "$pages" || usage_error "--pages is a number, not '$pages'"
 nodes=$(chosen_nodes "$node")
 need_root release

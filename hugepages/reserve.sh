@@ -22,21 +22,7 @@ END
 }
 
 node=all size=2M pages=
-while [ $# -gt 0 ]; do
-    case $1 in
-        --help | -h) usage; exit 0 ;;
-        --node | --size | --pages)
-            [ $# -ge 2 ] || usage_error "$1 needs a value"
-            case $1 in
-                --node) node=$2 ;;
-                --size) size=$2 ;;
-                --pages) pages=$2 ;;
-            esac
-            shift 2
-            ;;
-        *) usage_error "unknown argument '$1'" ;;
-    esac
-done
+read_arguments "--node --size --pages" "$@"
 [ -n "$pages" ] || usage_error "--pages is required"
 is_number "$pages" || usage_error "--pages is a number, not '$pages'"
 kilobytes=$(kilobytes "$size")

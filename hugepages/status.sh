@@ -15,21 +15,9 @@ Shows, for each node and size: pages in all, free ones, and those that reserve.s
 END
 }
 
-node=all sizes='2M 1G'
-while [ $# -gt 0 ]; do
-    case $1 in
-        --help | -h) usage; exit 0 ;;
-        --node | --size)
-            [ $# -ge 2 ] || usage_error "$1 needs a value"
-            case $1 in
-                --node) node=$2 ;;
-                --size) sizes=$2 ;;
-            esac
-            shift 2
-            ;;
-        *) usage_error "unknown argument '$1'" ;;
-    esac
-done
+node=all size='2M 1G'
+read_arguments "--node --size" "$@"
+sizes=$size
 nodes=$(chosen_nodes "$node")
 
 printf '%-4s  %-4s  %8s  %8s  %8s\n' NODE SIZE TOTAL FREE BATON

@@ -1,4 +1,4 @@
-internal import CRTP
+package import CRTP
 import Glibc
 public import Logging
 internal import NIOCore
@@ -107,20 +107,25 @@ public final class Agent: Sendable {
             routingTable: adoption.routingTable)
     }
 
+    /// What connections directors may ask for. A relay's server may speak anything.
+    package static func capabilities(_ sites: [Site]) -> Capabilities {
+        var capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale]
+        for site in sites {
+            switch site.content {
+            case .relay(let relay): capabilities.formUnion(relay.isTLS ? .tls : [.http, .smtp])
+            case .directory, .cache: capabilities.insert(.http)
+            }
+        }
+        return capabilities
+    }
+
     private static func description(
         _ configuration: AgentConfiguration, _ interface: NetworkInterface
     ) -> AgentDescription {
-        var capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale]
-        for site in configuration.sites {
-            if case .relay(let relay) = site.content, relay.isTLS {
-                capabilities.insert(.tls)
-            } else {
-                capabilities.insert(.http)
-            }
-        }
-        return AgentDescription(
+        AgentDescription(
             name: configuration.name, mac: interface.mac, vlan: configuration.vlan, mtu: interface.mtu,
-            epoch: .random(in: 1...UInt64.max), credits: configuration.adoption.credits, capabilities: capabilities)
+            epoch: .random(in: 1...UInt64.max), credits: configuration.adoption.credits,
+            capabilities: capabilities(configuration.sites))
     }
 
     public func start() {
@@ -139,7 +144,6 @@ public final class Agent: Sendable {
     /// Refuses transfers, lets connections end, at most for the configured time or until `isImpatient`, and takes
     /// back what was installed.
     public func stop(isImpatient: () -> Bool = { false }) {
-        logger.notice("draining", metadata: ["connections": "\(server.count)"])
         loop.tell(.drain)
         server.isDraining = true
         let deadline = monotonicMicroseconds() + configuration.serving.drainMicroseconds

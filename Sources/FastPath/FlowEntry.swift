@@ -10,8 +10,8 @@ import Wire
 /// What is seldom wanted lies elsewhere: `FlowLinks` (timers, generation) and, until its fate is decided, `Prelude`.
 package struct FlowEntry: BitwiseCopyable {
     package var vlan: VLAN = .untagged
-    /// Shift of the client's windows in the lower four bits, of the server's in the upper ones (0...14).
-    private var windowScales: UInt8 = 0
+    /// `longestServerStep` in the lower four bits, `longestClientStep` in the upper ones: 20 less than the logarithms.
+    private var steps: UInt8 = 0
     /// How a committed flow ended; meaningful with `endUntold`.
     package var end: FlowEnd = .flowDone
 
@@ -27,13 +27,15 @@ package struct FlowEntry: BitwiseCopyable {
 
     package init(vlan: VLAN) { self.vlan = vlan }
 
-    package var clientWindowScale: UInt8 {
-        get { windowScales & 15 }
-        set { windowScales = windowScales & 0xF0 | newValue }
-    }
-    package var serverWindowScale: UInt8 {
-        get { windowScales >> 4 }
-        set { windowScales = windowScales & 0x0F | newValue << 4 }
+    /// How far each side may get in one step, in bytes: the other's largest window, 1 MiB at least and 16 MiB at most.
+    package static var leastStep: UInt32 { 1 &<< 20 }
+    package var longestServerStep: UInt32 { 1 &<< (20 &+ UInt32(steps & 15)) }
+    package var longestClientStep: UInt32 { 1 &<< (20 &+ UInt32(steps >> 4)) }
+
+    package mutating func setLongestSteps(clientWindowScale: UInt8, serverWindowScale: UInt8) {
+        // A window is at most 2^16 bytes, shifted.
+        func step(_ scale: UInt8) -> UInt8 { min(max(scale, 4), 8) &- 4 }
+        steps = step(clientWindowScale) | step(serverWindowScale) << 4
     }
 
     /// What is so, or not, of a flow.
@@ -64,6 +66,9 @@ package struct FlowEntry: BitwiseCopyable {
         package static var live: Marks { .init(rawValue: 2_048) }
         /// A `Prelude` belongs to it.
         package static var hasPrelude: Marks { .init(rawValue: 4_096) }
+
+        @inline(__always)
+        package func lacks(_ others: Marks) -> Bool { rawValue & others.rawValue == 0 }
     }
 }
 

@@ -86,7 +86,7 @@ struct FlowFinder<Layout: EntryLayout>: BitwiseCopyable {
         (place(index) + Layout.keySize).assumingMemoryBound(to: FlowEntry.self)
     }
 
-    // The stages of a burst's lookup (`FlowTable+Burst.swift`).
+    // The stages of a burst's lookup (`BurstLookup`).
 
     @inline(__always)
     func prefetch(_ hash: UInt64) { buckets.prefetch(hash) }

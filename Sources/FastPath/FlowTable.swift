@@ -13,7 +13,9 @@ import Wire
 package struct FlowTable: ~Copyable {
     var v4: FlowStore<IPv4Layout>
     var v6: FlowStore<IPv6Layout>
-    var burst = LookupBurst()
+    let lookup: BurstLookup
+    /// `changes` when `lookup` was probed.
+    var changesAtLookup: UInt64 = 0
     /// Inserts and removes so far.
     private(set) var changes: UInt64 = 0
     private let preludes: UnsafeMutablePointer<Prelude>
@@ -50,6 +52,7 @@ package struct FlowTable: ~Copyable {
         let memory = TableMemory(socket: socket)
         v4 = FlowStore(capacity: size.ipv4, memory: memory)
         v6 = FlowStore(capacity: size.ipv6, memory: memory)
+        lookup = BurstLookup(v4: v4.finder, v6: v6.finder, hashSeed: hashSeed)
         let count = size.preludes
         preludes = memory.take(count * MemoryLayout<Prelude>.stride).bindMemory(to: Prelude.self, capacity: count)
         for index in 0..<count {
@@ -122,7 +125,7 @@ package struct FlowTable: ~Copyable {
 
     // MARK: find
 
-    /// One flow; `FlowTable+Burst.swift` finds those of a burst.
+    /// One flow; `BurstLookup` finds those of a burst.
     @inline(__always)
     package func find(_ key: PackedFlowKey, hash: UInt64) -> Flow? {
         withUnsafePointer(to: key) { find($0, hash: hash) }

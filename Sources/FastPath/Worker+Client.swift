@@ -187,6 +187,9 @@ extension Worker {
             .origin where packet.tcp.sequence + 1 == flow.pointee.clientNext:
             // An old duplicate: nothing begins anew.
             pass(packet)
+        case .closed where isLateCopy(packet, flow):
+            // The same, after the agent's FLOW_DONE: the proxy's kernel may still be sending.
+            closedByClient(packet, flow)
         case .routed where !hasEnded(flow):
             toProxy(packet, flow)
         case .opening, .held, .origin, .routed, .closed:
@@ -199,6 +202,12 @@ extension Worker {
             removeFlow(flow)
             open(packet, key, hash)
         }
+    }
+
+    /// A SYN that begins shortly before what the client has come to: its first one again. The ISN itself is not kept so
+    /// long. A new connection's lies there once in 65,536 times; its SYN is then lost until the entry has gone.
+    private func isLateCopy(_ packet: Packet, _ flow: Flow) -> Bool {
+        (0..<65_536).contains(flow.pointee.clientNext.distance(from: packet.tcp.sequence + 1))
     }
 
     /// The end of a tuple's last flow could not be told yet, which only its entry can do. So the new connection goes
@@ -311,21 +320,18 @@ extension Worker {
             flow.pointee.clientNext = end
             flow.pointee.serverNext = tcp.acknowledgement
         }
-        let acknowledged = tcp.acknowledgement.distance(from: flow.pointee.serverNext)
+        advance(flow, end: end, acknowledged: tcp.acknowledgement)
+    }
+
+    @inline(__always)
+    func advance(_ flow: Flow, end: SequenceNumber, acknowledged: SequenceNumber) {
+        let heard = acknowledged.distance(from: flow.pointee.serverNext)
         let sent = end.distance(from: flow.pointee.clientNext)
-        let serverStep = longestStep(windowScale: flow.pointee.clientWindowScale)
-        let clientStep = longestStep(windowScale: flow.pointee.serverWindowScale)
-        guard acknowledged >= -serverStep, acknowledged <= serverStep, sent >= -clientStep, sent <= clientStep else {
+        guard heard.magnitude <= flow.pointee.longestServerStep, sent.magnitude <= flow.pointee.longestClientStep else {
             return
         }
         if sent > 0 { flow.pointee.clientNext = end }
-        if acknowledged > 0 { flow.pointee.serverNext = tcp.acknowledgement }
-    }
-
-    /// How far a sender may get in one step, in bytes: the receiver's largest window, 1 MiB at least and 16 MiB at most.
-    @inline(__always)
-    func longestStep(windowScale: UInt8) -> Int32 {
-        max(1_048_576, min(65_535 &<< Int32(min(windowScale, 14)), 16_777_216))
+        if heard > 0 { flow.pointee.serverNext = acknowledged }
     }
 
     /// The client's last words belong to the proxy that served it, if one did. An agent says that a flow is done when
@@ -350,9 +356,13 @@ extension Worker {
         guard flags.contains(.rst) || flags.contains(.fin), flow.pointee.state == .origin else { return }
         guard packet.hasValidChecksum else { return }
         if flags.contains(.fin) {
+            guard !hasEnded(flow) else { return }
             flow.pointee.marks.insert(packet.fromClient ? .clientFinished : .serverFinished)
-            guard flow.pointee.marks.contains(.clientFinished), flow.pointee.marks.contains(.serverFinished) else {
-                return
+            guard hasEnded(flow) else { return }
+            if let route = route(of: flows.key(of: flow).key), route.value != ProxyIndex.none.value {
+                // The route's proxy was down. Without the entry the last acknowledgements would go there.
+                counters.add(.flowsClosed)
+                return rearm(flow, now: packet.now, limit: configuration.closed)
             }
         }
         guard isEndTold(flow) else { return }

@@ -20,6 +20,7 @@ extension Worker {
         case .verdict(let handle, let verdict): carryOut(verdict, handle, now: now)
         case .proxy(let index, let hop):
             proxies[Int(index.value)] = hop
+            proxyMACs[Int(index.value)] = (hop.mac.value &<< 16).bigEndian
             proxiesUp[Int(index.value)] = true
         case .proxyDown(let index): proxiesUp[Int(index.value)] = false
         case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)

@@ -224,8 +224,8 @@ extension Worker {
             sendToProxy(packet, proxy)
         }
         let options = flows.prelude(flow).pointee.options
-        flow.pointee.clientWindowScale = options.clientWindowScale
-        flow.pointee.serverWindowScale = options.serverWindowScale
+        flow.pointee.setLongestSteps(
+            clientWindowScale: options.clientWindowScale, serverWindowScale: options.serverWindowScale)
         rearm(flow, now: now, limit: configuration.committedIdle)
         if resetOrigin, nextReset(flow) == nil { flows.dropPrelude(flow) }
         counters.add(.holdsCommitted)

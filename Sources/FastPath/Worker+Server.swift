@@ -151,7 +151,7 @@ extension Worker {
         let isReset = tcp.flags.contains(.rst)
         let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
         let sent = end.distance(from: flow.pointee.serverNext)
-        if !isReset, sent > 0, sent <= longestStep(windowScale: flow.pointee.clientWindowScale) {
+        if !isReset, sent > 0, UInt32(sent) <= flow.pointee.longestServerStep {
             flow.pointee.serverNext = end
         }
         if isReset, flow.pointee.state == .committed, tcp.sequence == flow.pointee.serverNext,
@@ -184,7 +184,7 @@ extension Worker {
         // little earlier (RFC 5927 section 4).
         let ahead = Int64(quoted.distance(from: flow.pointee.serverNext))
         guard
-            ahead >= -1_048_576 && ahead <= Int64(longestStep(windowScale: flow.pointee.clientWindowScale))
+            ahead >= -1_048_576 && ahead <= Int64(flow.pointee.longestServerStep)
                 || flow.pointee.marks.contains(.announced) || flow.pointee.state == .routed
         else { return pass(packet) }
         counters.add(.icmpToProxy)

@@ -62,7 +62,7 @@ extension Worker {
         case .origin where flow.pointee.marks.contains(.newInRecovery):
             // Of no use afterwards.
             max(configuration.synOnly, configuration.recovery)
-        case .origin: configuration.idle
+        case .origin: hasEnded(flow) ? configuration.closed : configuration.idle
         case .routed: hasEnded(flow) ? configuration.closed : configuration.idle
         case .committed: configuration.committedIdle
         case .closed: configuration.closed

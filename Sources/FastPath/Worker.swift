@@ -20,6 +20,8 @@ public struct Worker: ~Copyable {
     var serverSide: Side
     var proxies: UnsafeMutablePointer<NextHop>
     let proxiesUp: UnsafeMutablePointer<Bool>
+    /// The proxies' addresses in the byte order of the wire.
+    let proxyMACs: UnsafeMutablePointer<UInt64>
     let scratch: UnsafeMutableRawBufferPointer
     let burst: Burst
     var isBypassed = false
@@ -49,6 +51,8 @@ public struct Worker: ~Copyable {
         proxies.initialize(repeating: NextHop(mac: .zero), count: 256)
         proxiesUp = .allocate(capacity: 256)
         proxiesUp.initialize(repeating: false, count: 256)
+        proxyMACs = .allocate(capacity: 256)
+        proxyMACs.initialize(repeating: 0, count: 256)
         scratch = .allocate(byteCount: configuration.headLimit, alignment: 64)
         burst = Burst()
         recoveryEnds = configuration.recoveryMicroseconds == 0 ? 0 : now &+ self.configuration.recovery
@@ -69,56 +73,89 @@ public struct Worker: ~Copyable {
         return found
     }
 
-    /// One burst of one queue through all stages.
+    /// One burst of one queue through all stages. Inlined, so that the direction is a constant in each.
+    @inline(__always)
     mutating func receive(_ queue: PortQueue, fromClient: Bool, now: UInt64) -> Int {
         let count = Int(shim_receive(queue.port, queue.queue, burst.packets, UInt16(Burst.size)))
         guard count > 0 else { return 0 }
         counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(count))
         parse(count, fromClient: fromClient)
         let own = sortOut(count, fromClient: fromClient)
-        flows.finish(own, flows.burst.keys)
+        flows.probeAll(own)
         act(own, fromClient: fromClient, now: now)
         return count
     }
 
-    /// Packets of this worker's flows that came in by another's queue.
+    /// Packets of this worker's flows that came in by another's queue, in bursts of one direction.
     mutating func receiveHandedOver(now: UInt64) -> Int {
         var count = 0
         var source = 0
         while source < links.handOverSources {
             let ring = links.handOverIn[source]
+            var waiting = 0
+            var fromClient = true
             var taken = 0
             while taken < Burst.size, let handed = ring.pop() {
-                burst.packets[0] = OpaquePointer(bitPattern: handed.packet)
-                counters.add(.receivedHandedOver)
-                parse(1, fromClient: handed.fromClient)
-                flows.finish(1, flows.burst.keys)
-                act(1, fromClient: handed.fromClient, now: now)
+                if waiting > 0, handed.fromClient != fromClient {
+                    actOnHandedOver(waiting, fromClient: fromClient, now: now)
+                    waiting = 0
+                }
+                fromClient = handed.fromClient
+                burst.packets[waiting] = OpaquePointer(bitPattern: handed.packet)
+                waiting &+= 1
                 taken &+= 1
             }
+            if waiting > 0 { actOnHandedOver(waiting, fromClient: fromClient, now: now) }
             count &+= taken
             source &+= 1
         }
         return count
     }
 
+    @inline(never)
+    private mutating func actOnHandedOver(_ count: Int, fromClient: Bool, now: UInt64) {
+        counters.add(.receivedHandedOver, UInt64(count))
+        parse(count, fromClient: fromClient)
+        flows.probeAll(count)
+        act(count, fromClient: fromClient, now: now)
+    }
+
     /// Reads the headers and finds the connection of each packet; asks the memory for its bucket.
+    @inline(__always)
     mutating func parse(_ count: Int, fromClient: Bool) {
+        let (burst, lookup) = (burst, flows.lookup)
         var index = 0
         while index < count {
-            let packet = burst.packets[index]!
+            let packet = burst.packets[index].unsafelyUnwrapped
             let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
-            let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
-            burst.layouts[index] = layout
-            if layout.belongsToFlow {
-                let key = flows.burst.keys + index
-                key.pointee = layout.key(bytes, fromClient: fromClient)
-                flows.begin(index, key)
+            let length = Int(shim_mbuf_length(packet))
+            if let layout = PacketLayout(plainIPv4: bytes, length: length) {
+                burst.layouts[index] = layout
+                lookup.begin(
+                    index, addresses: PackedFlowKey.addresses(bytes + 26, fromClient: fromClient),
+                    ports: PackedFlowKey.ports(bytes + 34, vlan: .untagged, fromClient: fromClient))
+            } else if let layout = PacketLayout(plainIPv6: bytes, length: length) {
+                burst.layouts[index] = layout
+                let key = lookup.keys + index
+                key.pointee = PackedFlowKey(
+                    sourceAddress: bytes + 22, ports: bytes + 54, isV6: true, vlan: .untagged, fromClient: fromClient)
+                lookup.begin6(index, key)
             } else {
-                flows.skip(index)
+                parse(index, bytes, length: length, fromClient: fromClient)
             }
             index &+= 1
         }
+    }
+
+    /// Any other packet.
+    @inline(never)
+    private mutating func parse(_ index: Int, _ bytes: UnsafeRawPointer, length: Int, fromClient: Bool) {
+        let layout = PacketLayout.walked(bytes, length: length)
+        burst.layouts[index] = layout
+        guard layout.belongsToFlow else { return flows.lookup.skip(index) }
+        let key = flows.lookup.keys + index
+        key.pointee = layout.key(bytes, fromClient: fromClient)
+        flows.lookup.begin(index, key)
     }
 
     /// Gives other workers' packets away and closes the gaps. Returns how many are left.
@@ -129,11 +166,11 @@ public struct Worker: ~Copyable {
         while index < count {
             let owner =
                 burst.layouts[index].belongsToFlow
-                ? flowOwner(ofHash: flows.burst.hashes[index], workerCount: configuration.workerCount)
+                ? flowOwner(ofHash: flows.lookup.hashes[index], workerCount: configuration.workerCount)
                 : configuration.workerIndex
             if owner == configuration.workerIndex {
                 burst.move(index, to: kept)
-                flows.move(index, to: kept)
+                flows.lookup.move(index, to: kept)
                 kept &+= 1
             } else {
                 handOver(burst.packets[index]!, to: owner, fromClient: fromClient)
@@ -156,28 +193,44 @@ public struct Worker: ~Copyable {
         }
     }
 
-    /// Looks each packet's flow up and lets its state decide.
+    /// Lets each packet's flow decide. Most packets belong to a transferred connection and change nothing but numbers:
+    /// those take the short way.
+    @inline(__always)
     mutating func act(_ count: Int, fromClient: Bool, now: UInt64) {
+        let hasRoom = serverSide.makeRoom(count, counters)
+        let (burst, lookup) = (burst, flows.lookup)
         var index = 0
         while index < count {
-            let packet = Packet(
-                mbuf: burst.packets[index]!, layout: burst.layouts[index], fromClient: fromClient, now: now)
-            switch packet.layout.kind {
-            case .tcp:
-                if fromClient {
-                    handleClient(packet, flows.found(index), flows.burst.keys[index], flows.burst.hashes[index])
-                } else {
-                    handleServer(packet, flows.found(index), flows.burst.keys[index])
-                }
-            case .icmpError: handleError(packet, flows.found(index))
-            case .fragment:
-                counters.add(.passedFragment)
-                pass(packet)
-            case .other:
-                counters.add(.passedNotTCP)
-                pass(packet)
+            let flow = flows.hasChangedSinceProbe ? flows.found(index) : lookup.resolve(index, lookup.keys)
+            if !fromClient || !hasRoom
+                || !forwardCommitted(burst.packets[index].unsafelyUnwrapped, burst.layouts + index, flow)
+            {
+                act(index, flow, fromClient: fromClient, now: now)
             }
             index &+= 1
+        }
+    }
+
+    @inline(never)
+    private mutating func act(_ index: Int, _ flow: Flow?, fromClient: Bool, now: UInt64) {
+        let packet = Packet(
+            mbuf: burst.packets[index].unsafelyUnwrapped, layout: burst.layouts[index], fromClient: fromClient, now: now
+        )
+        let key = flows.lookup.keys[index]
+        switch packet.layout.kind {
+        case .tcp:
+            if fromClient {
+                handleClient(packet, flow, key, flows.lookup.hashes[index])
+            } else {
+                handleServer(packet, flow, key)
+            }
+        case .icmpError: handleError(packet, flow)
+        case .fragment:
+            counters.add(.passedFragment)
+            pass(packet)
+        case .other:
+            counters.add(.passedNotTCP)
+            pass(packet)
         }
     }
 }
@@ -202,7 +255,7 @@ struct Packet {
 
 /// What the stages hand on to each other, filled anew by each burst: parallel arrays, and `FlowTable`'s own beside them.
 struct Burst {
-    static var size: Int { LookupBurst.size }
+    static var size: Int { BurstLookup.size }
     let packets: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Burst.size)
     let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
 

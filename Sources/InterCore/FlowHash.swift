@@ -16,7 +16,13 @@ public func flowHash(of key: PackedFlowKey, seed: UInt64) -> UInt64 {
         let server = foldedProduct(key.serverHigh ^ 0x8CB9_2BA7_2F3D_8DD7 ^ seed, key.serverLow ^ 0xAAAA_AAAA_5555_5555)
         addresses = client ^ (server &<< 23 | server &>> 41)
     }
-    let folded = foldedProduct(addresses ^ seed ^ 0x9E37_79B9_7F4A_7C15, key.ports ^ 0x2545_F491_4F6C_DD1D)
+    return flowHash(addresses: addresses, ports: key.ports, seed: seed)
+}
+
+/// The hash of an IPv4 key by its words.
+@inlinable @inline(__always)
+public func flowHash(addresses: UInt64, ports: UInt64, seed: UInt64) -> UInt64 {
+    let folded = foldedProduct(addresses ^ seed ^ 0x9E37_79B9_7F4A_7C15, ports ^ 0x2545_F491_4F6C_DD1D)
     return foldedProduct(folded ^ seed, 0x9FB2_1C65_1E98_DF25)
 }
 

@@ -73,11 +73,9 @@ extension PackedFlowKey {
     public init(
         sourceAddress: UnsafeRawPointer, ports portBytes: UnsafeRawPointer, isV6: Bool, vlan: VLAN, fromClient: Bool
     ) {
-        let pair = portBytes.loadUnaligned(as: UInt32.self)
-        let ports = UInt64(fromClient ? pair : pair &>> 16 | pair &<< 16) | UInt64(vlan.value) &<< 32
+        let ports = PackedFlowKey.ports(portBytes, vlan: vlan, fromClient: fromClient)
         if !isV6 {
-            let both = sourceAddress.loadUnaligned(as: UInt64.self)
-            self.init(addresses: fromClient ? both : both &>> 32 | both &<< 32, ports: ports)
+            self.init(addresses: PackedFlowKey.addresses(sourceAddress, fromClient: fromClient), ports: ports)
             return
         }
         let client = sourceAddress + (fromClient ? 0 : 16)
@@ -87,5 +85,19 @@ extension PackedFlowKey {
             clientLow: client.loadUnaligned(fromByteOffset: 8, as: UInt64.self),
             serverHigh: server.loadUnaligned(as: UInt64.self),
             serverLow: server.loadUnaligned(fromByteOffset: 8, as: UInt64.self), ports: ports)
+    }
+
+    /// `addresses` of an IPv4 packet.
+    @inlinable @inline(__always)
+    public static func addresses(_ sourceAddress: UnsafeRawPointer, fromClient: Bool) -> UInt64 {
+        let both = sourceAddress.loadUnaligned(as: UInt64.self)
+        return fromClient ? both : both &>> 32 | both &<< 32
+    }
+
+    /// `ports` of an IPv4 packet.
+    @inlinable @inline(__always)
+    public static func ports(_ portBytes: UnsafeRawPointer, vlan: VLAN, fromClient: Bool) -> UInt64 {
+        let pair = portBytes.loadUnaligned(as: UInt32.self)
+        return UInt64(fromClient ? pair : pair &>> 16 | pair &<< 16) | UInt64(vlan.value) &<< 32
     }
 }

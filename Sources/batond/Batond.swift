@@ -8,8 +8,6 @@ import StrictYAML
 /// The director. Arguments and wiring only.
 @main
 struct Batond: ParsableCommand {
-    static let version = "0.1.0"
-
     static let configuration = CommandConfiguration(
         commandName: "batond",
         abstract: "Hands live TCP connections to proxies that can serve them; forwards everything else.",
@@ -22,7 +20,7 @@ struct Batond: ParsableCommand {
               batond --config /etc/baton/batond.yaml -- --lcores 0@0,1@1 --in-memory
               batond --config trial.yaml -- --lcores 0@0,1@1 --no-huge -m 256 --no-pci
             """,
-        version: version)
+        version: batonVersion)
 
     @Option(name: .shortAndLong, help: "The configuration file.", completion: .file(extensions: ["yaml", "yml"]))
     var config = "/etc/baton/batond.yaml"

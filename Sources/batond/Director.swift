@@ -53,7 +53,7 @@ struct Director {
             core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
-            logger: logger, version: Batond.version, pools: pools)
+            logger: logger, version: batonVersion, pools: pools)
         loop.run { StopSignal.isRaised }
 
         logger.info("stopping")

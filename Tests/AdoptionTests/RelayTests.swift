@@ -109,6 +109,40 @@ import Wire
         #expect(server.received == signature + [0x21, 0x11, 0, 12] + addresses + Array(request.utf8))
     }
 
+    /// The client has had a greeting, the origin's; a server that greets a second time, as all do, must not be heard,
+    /// and gets the client's EHLO only then.
+    @Test(arguments: [
+        ("220-here\r\n220 mail\r\n", "EHLO client\r\n", "250 mail\r\n"), ("554 go away\r\n", "", "554 go away\r\n"),
+    ]) func aMailServersGreetingIsNotTheClients(greeting: String, heard: String, answer: String) throws {
+        let scene = try Scene(
+            isV4: true,
+            catalogue: """
+                  - origins: ["10.77.0.80:80"]
+                    relay: 127.0.0.1:2525
+                """)
+        defer { scene.remove() }
+        let server = try TestMailServer(scene.network.proxy, Endpoint("127.0.0.1:2525")!, greeting: greeting)
+        defer { server.close() }
+        scene.director.plan(.commit)
+        let client = try scene.connect()
+        client.send("EHLO client\r\n")
+        #expect(client.line() == answer)
+        #expect(scene.director.answer == .transferACK)
+        #expect(server.heard == (early: "", greeted: heard))
+    }
+
+    @Test func onlyARelayWithoutTLSIsForMail() {
+        func capabilities(_ content: SiteContent) -> Capabilities {
+            Agent.capabilities([Site(origins: [], hosts: [], content: content)]).intersection([.http, .tls, .smtp])
+        }
+        let target = RelaySite.Target.address(Endpoint("127.0.0.1:2525")!)
+        var secure = RelaySite(target: target)
+        secure.isTLS = true
+        #expect(capabilities(.relay(RelaySite(target: target))) == [.http, .smtp])
+        #expect(capabilities(.relay(secure)) == .tls)
+        #expect(capabilities(.directory(DirectorySite(root: "/"))) == .http)
+    }
+
     /// The cache had it when it was asked, and has lost it when it is to answer.
     @Test func whatTheCacheHasLostIsTheOrigins() throws {
         let scene = try Scene(

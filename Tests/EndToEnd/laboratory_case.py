@@ -22,6 +22,11 @@ class LaboratoryCase(unittest.TestCase):
     queues = 1
     workers = 1
     worker_options = {}
+    #: As in `Services`, where they are not the demo's.
+    rules = None
+    routes = ()
+    agent_options = {}
+    sites = ()
     #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
     files = {}
 
@@ -33,6 +38,10 @@ class LaboratoryCase(unittest.TestCase):
         cls.services = cls.laboratory.services
         cls.topology = cls.laboratory.topology
         cls.services.worker_options = cls.worker_options
+        cls.services.rules = list(cls.rules or cls.services.rules)
+        cls.services.routes = list(cls.routes)
+        cls.services.agent_options = cls.agent_options
+        cls.services.sites = list(cls.sites)
         try:
             for name, (size, cached) in cls.files.items():
                 cls.laboratory.content.add(name, size, cached)

@@ -75,7 +75,7 @@ class Chaos(LaboratoryCase):
         lost, unexplained = [], []
         for failure in failures:
             fates = [(when, proxy) for when, proxy in committed.get(failure["port"], ())
-                     if failure["began"] - 0.5 <= when <= failure["ended"]]
+                     if failure["began"] - 0.5 <= when <= failure["ended"] + 0.05]
             if any(when - 0.05 <= death <= failure["ended"] + 0.05 and victim == proxy
                    for when, proxy in fates for death, victim in killed):
                 lost.append(failure)

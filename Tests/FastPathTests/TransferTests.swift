@@ -298,6 +298,25 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// Invariants 1 and 2: the client sent its SYN twice, and the second one was long under way. The agent has given all
+    /// that it has to its kernel and said that the flow is done; its packets are not acknowledged yet.
+    @Test func aLateCopyOfTheFirstSYNDoesNotEndWhatIsUnderWay() throws {
+        let lab = Lab()
+        let connection = Connection(lab)
+        let handle = connection.commit()
+        lab.tell(.flowDone(handle))
+        lab.turn()
+        _ = lab.takeEvents()
+        connection.client("S", seq: 0, options: connection.synOptions)
+        connection.proxy("P.", seq: 1, ack: UInt32(1 + request.count), [1, 2, 3])
+        connection.client(".", seq: UInt32(1 + request.count), ack: 4)
+        #expect(lab.takeToServers().map(\.destinationMAC) == [Lab.proxyMAC, Lab.proxyMAC])
+        #expect(lab.takeToClients().last?.payload == [1, 2, 3])
+        // Another one is a new connection.
+        #expect(Connection(lab, isn: 70_000).hold() != nil)
+        lab.finish()
+    }
+
     /// A flow ends while the event ring is full, and its tuple is used again at once: the end is told all the same.
     @Test func invariant4AnEndThatFoundNoRoomIsToldLater() throws {
         let lab = Lab(eventCapacity: 16)

@@ -183,6 +183,35 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// The end of a connection that the origin got instead is the origin's, too: the proxy would answer it with a reset.
+    @Test func whatTheOriginGotForAProxyThatIsDownEndsThere() {
+        let lab = Lab {
+            var toProxy = RouteRule()
+            toProxy.proxy = ProxyIndex(0)
+            $0.routes = [toProxy]
+        }
+        lab.tell(.proxyDown(ProxyIndex(0)))
+        let connection = Connection(lab)
+        connection.client("S", seq: 0)
+        connection.origin("S.", seq: 0)
+        connection.client(".", seq: 1)
+        connection.client("F.", seq: 1)
+        connection.origin("F.", seq: 1, ack: 2)
+        #expect(lab.counter(.flowsClosed) == 1)
+        connection.client(".", seq: 2, ack: 2)
+        connection.origin("F.", seq: 1, ack: 2)
+        connection.client(".", seq: 2, ack: 2)
+        #expect(lab.takeToServers().allSatisfy { $0.destinationMAC == Lab.originMAC })
+        #expect(lab.counter(.flowsClosed) == 1)
+        lab.wait(milliseconds: 61_000, step: 100_000)
+        #expect(lab.gauge(.flows) == 0)
+        // Meanwhile the tuple may be used again.
+        lab.tell(.proxy(ProxyIndex(0), NextHop(mac: MACAddress(Lab.proxyMAC))))
+        connection.client("S", seq: 50_000)
+        #expect(lab.takeToServers().map(\.destinationMAC) == [Lab.proxyMAC])
+        lab.finish()
+    }
+
     @Test func aRoutedConnectionThatWasIdleForLongStaysWithItsProxy() {
         let lab = Lab {
             var toProxy = RouteRule()

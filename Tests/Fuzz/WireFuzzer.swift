@@ -48,6 +48,7 @@ private func fuzzRequests(_ bytes: UnsafeRawBufferPointer, choice: UInt8, cut: I
 private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
     guard let base = frame.baseAddress else { return }
     let layout = PacketLayout(of: base, length: frame.count)
+    precondition(layout == PacketLayout.walked(base, length: frame.count), "the short way says something else")
     switch layout.kind {
     case .tcp:
         precondition(layout.network >= 14 && layout.transport >= layout.network + 20)
@@ -59,7 +60,7 @@ private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
         precondition(options.windowScale <= 14 || options.windowScale == 0xFF)
         precondition(Int(options.maximumSegmentSizeOffset) + 2 <= header.length)
         let key = layout.key(base, fromClient: fromClient)
-        precondition(key.vlan == layout.vlan)
+        precondition(key.vlan == layout.vlan && key.isV6 == layout.isV6)
         _ = layout.hasValidChecksum(base)
 
         var copy = [UInt8](frame)

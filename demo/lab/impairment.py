@@ -16,20 +16,39 @@ import socket
 import time
 
 ETH_P_ALL = 3
-PACKET_IGNORE_OUTGOING = 23
+PACKET_ADD_MEMBERSHIP, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 1, 8, 23
+SOL_PACKET = 263
+TP_STATUS_VLAN_VALID = 16
 CRTP_PORT = 7443
 
 
 def open_interface(name):
     descriptor = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-    descriptor.setsockopt(263, PACKET_IGNORE_OUTGOING, 1)
+    descriptor.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    descriptor.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     descriptor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE if hasattr(socket, "SO_RCVBUFFORCE") else 33, 1 << 26)
     descriptor.setsockopt(socket.SOL_SOCKET, 32, 1 << 26)
     descriptor.bind((name, 0))
     membership = socket.if_nametoindex(name).to_bytes(4, "little") + (1).to_bytes(2, "little") + bytes(10)
-    descriptor.setsockopt(263, 1, membership)  # PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC
+    descriptor.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)  # PACKET_MR_PROMISC
     descriptor.setblocking(False)
     return descriptor
+
+
+def tagged(frame, vlan):
+    """The frame with an 802.1Q tag."""
+    return frame[:12] + b"\x81\x00" + vlan.to_bytes(2, "big") + frame[12:]
+
+
+def receive(descriptor):
+    """A frame, without the outermost 802.1Q tag, and that tag's VLAN, or None: the kernel takes tags off by itself."""
+    frame, ancillary, _, _ = descriptor.recvmsg(65536, 64)
+    for level, kind, data in ancillary:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            status, tag = int.from_bytes(data[:4], "little"), int.from_bytes(data[16:18], "little")
+            if status & TP_STATUS_VLAN_VALID:
+                return frame, tag & 0x0FFF
+    return frame, None
 
 
 def tcp_payload_length(frame):
@@ -95,6 +114,7 @@ def main():
     parser.add_argument("--swap-first-payloads", type=int, default=0, metavar="N",
                         help="from left: the first N frames with payload leave with the middle one first")
     parser.add_argument("--drop-crtp", type=int, action="append", metavar="TYPE", help="lose every CRTP frame of a type")
+    parser.add_argument("--vlan", type=int, help="the wire to the right carries this VLAN and nothing else; the left has no tags")
     options = parser.parse_args()
 
     left, right = open_interface(options.left), open_interface(options.right)
@@ -113,9 +133,13 @@ def main():
             source, sink, faults = directions[descriptor]
             for _ in range(64):
                 try:
-                    frame = source.recv(65536)
+                    frame, vlan = receive(source)
                 except BlockingIOError:
                     break
+                if vlan != (options.vlan if source is right else None):
+                    continue
+                if options.vlan is not None and source is left:
+                    frame = tagged(frame, options.vlan)
                 for delay, copy in faults.deliveries(frame):
                     if delay > 0:
                         heapq.heappush(late, (time.monotonic() + delay, next(order), sink, copy))

@@ -6,6 +6,7 @@ the counts that every scenario owes.
 
 import datetime
 import os
+import re
 import time
 from collections import namedtuple
 
@@ -59,7 +60,7 @@ class Laboratory:
         self.wait_for_proxies()
 
     def wait_for_proxies(self, names=PROXIES):
-        wait_until("the proxies are up again", lambda: self.services._director_ready(names), 20,
+        wait_until("the proxies are up again", lambda: self.services.is_director_ready(names), 20,
                    self.services.processes["director"])
 
     # MARK: playing
@@ -74,6 +75,7 @@ class Laboratory:
                     for device in ("c0", "c1")]
         if far:
             captures.append(Capture(self.topology, "far", "eth0", self.services.path(f"{name}-far.pcap")))
+        last = self._last_transfer()
         started = time.monotonic()
         wall = time.time()
         try:
@@ -92,7 +94,7 @@ class Laboratory:
         expected = [sha256_of(os.path.join(self.content.origin, file)) for file in played.files]
         row["sha256Match"] = played.download.ok and played.download.sha256 == expected
         row["servedBy"], proof = self._served_by(near, logs, len(played.files))
-        row["reason"] = self._reason()
+        row["reason"] = self._reason(last, text_from(self.services.path("director.log"), places["director"]))
         served_as_expected = row["servedBy"] in (PROXIES if played.expected == "proxy" else ("origin",))
         problems = list(own.findings[:5])
         if not played.download.ok:
@@ -117,13 +119,20 @@ class Laboratory:
             return sending[0], proof
         return "unproven", proof
 
-    def _reason(self):
+    def _last_transfer(self):
         transfers = self.services.ctl("transfers", "--limit", "1")
-        if not transfers:
-            # A director that has just started has only heard of flows.
-            return "announced by the agent"
-        last = transfers[0]
-        return last["reason"] or last["state"]
+        return transfers[0] if transfers else None
+
+    def _reason(self, before, log):
+        """What the director says of the scenario's last transfer, or what it heard of it when it was new itself."""
+        last = self._last_transfer()
+        if last and (not before or last["transfer"] != before["transfer"]):
+            return last["reason"] or last["state"]
+        announced = [proxy for proxy, flows in re.findall(r"flows announced proxy=(\S+) flows=(\d+)", log) if int(flows) > 0]
+        if announced:
+            earlier = "committed; " if "transfer committed" in log else ""
+            return f"{earlier}announced by {announced[-1]} after the restart"
+        return "nobody was asked"
 
     def _left_behind(self):
         """Holds that outlived their scenario."""

@@ -20,6 +20,14 @@ CRTP_PORT = 7443
 
 PROXIES = ("p1", "p2")
 
+RULES = (
+    f"{{ name: asymmetric, clients: [{addresses.ASYMMETRIC_CLIENT}/32], ports: [80], application: [http-get], "
+    "asymmetric: true }",
+    f"{{ name: observed, ports: [8080], application: [http-get], mode: observe, hosts: [{OBSERVED_HOST}] }}",
+    "{ name: web, ports: [80], application: [http-get] }",
+    "{ name: tls, ports: [443], application: [tls] }",
+)
+
 
 class Content:
     """Files that origin and proxies serve, made once for a laboratory. The name says who has a file."""
@@ -59,6 +67,12 @@ class Services:
         self.processes = {}
         #: More keys of the director's `workers` section.
         self.worker_options = {}
+        #: The director's rules and routes, entries in YAML.
+        self.rules = list(RULES)
+        self.routes = []
+        #: More keys of an agent's configuration, by its name, and more entries of all catalogues.
+        self.agent_options = {}
+        self.sites = []
         self.key = os.path.join(directory, "key1")
         with open(self.key, "w") as file:
             file.write(secrets.token_hex(32) + "\n")
@@ -138,9 +152,12 @@ http {{
             return json.dumps([f"{address}:{port}" for port in ports
                                for address in (addresses.v4("origin"), f"[{addresses.v6('origin')}]")])
 
+        options = "\n".join(f"{key}: {value}" for key, value in self.agent_options.get(name, {}).items())
+        sites = "\n".join(f"  - {site}" for site in self.sites)
         return f"""
 name: {name}
 interface: eth0
+{options}
 user: nobody
 crtp:
   listen: ["{addresses.v4(name)}:{CRTP_PORT}"]
@@ -151,6 +168,7 @@ log: {{ lines-per-second: 100000 }}
 catalogue:
   - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {self.content.proxy} }}
   - {{ origins: {origins(443)}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
+{sites}
 """
 
     def start_agent(self, name):
@@ -190,12 +208,8 @@ crtp:
   current-key: 1
 proxies:
 {proxies}
-rules:
-  - {{ name: asymmetric, clients: [{addresses.ASYMMETRIC_CLIENT}/32], ports: [80], application: [http-get],
-      asymmetric: true }}
-  - {{ name: observed, ports: [8080], application: [http-get], mode: observe, hosts: [{OBSERVED_HOST}] }}
-  - {{ name: web, ports: [80], application: [http-get] }}
-  - {{ name: tls, ports: [443], application: [tls] }}
+rules: [{", ".join(self.rules)}]
+routes: [{", ".join(self.routes)}]
 control: {{ socket: {self.path('batond.sock')} }}
 """
 
@@ -208,10 +222,11 @@ control: {{ socket: {self.path('batond.sock')} }}
             "director", "director", os.path.join(BINARIES, "batond"), "--config", configuration, "--",
             "--lcores", lcores, "--no-pci", "--no-telemetry", "--no-shconf", "--file-prefix", self.topology.prefix,
             "--log-level", "error", *memory)
-        wait_until("batond forwards, its proxies are up", lambda: self._director_ready(wait_for), 20, process)
+        wait_until("batond forwards, its proxies are up", lambda: self.is_director_ready(wait_for), 20, process)
         return process
 
-    def _director_ready(self, wait_for):
+    def is_director_ready(self, wait_for=PROXIES):
+        """batond answers, and knows of these proxies and of the flows that they have."""
         try:
             proxies = {row["name"]: row["state"] for row in self.ctl("proxies")}
         except (CommandFailed, ValueError):

@@ -229,7 +229,10 @@ package final class ControlLoop: @unchecked Sendable {
             guard let entry = asked.removeValue(forKey: number) else { return }
             if hasIt { adopt(number, entry.transfer, now) } else { _ = ledger.decided(number, .notFound, now: now) }
         case .ended(let number, let bytesSent): ledger.ended(number, bytesSent: bytesSent, now: now)
-        case .drain: ledger.isDraining = true
+        case .drain:
+            ledger.isDraining = true
+            // Not before: whoever reads this may rely on it that no more connections are taken.
+            logger.notice("draining", metadata: ["connections": "\(ledger.connections)"])
         case .stop: stops = true
         }
     }

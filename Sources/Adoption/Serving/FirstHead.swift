@@ -62,10 +62,11 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
         }
         let answer = server.catalogue.answer(question)
         switch answer {
-        case .relay(let relay): tunnel(context, to: relay, host: question.host, answeredBy: "relay")
+        case .relay(let relay):
+            tunnel(context, to: relay, application: request.application, host: question.host, answeredBy: "relay")
         case .document, .askCache: serveHTTP(context)
         case .refused(.notFound) where !request.application.isDisjoint(with: [.httpGet, .httpOther]): serveHTTP(context)
-        case .refused(let reason): tunnelToOrigin(context, "\(reason)")
+        case .refused(let reason): tunnelToOrigin(context, "\(reason)", application: request.application)
         }
     }
 
@@ -96,15 +97,20 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
         channel.read()
     }
 
-    private func tunnelToOrigin(_ context: ChannelHandlerContext, _ reason: String) {
+    private func tunnelToOrigin(_ context: ChannelHandlerContext, _ reason: String, application: Application = []) {
         server.logger.notice(
             "the first request is the origin's",
             metadata: ["transfer": "\(connection.transaction)", "reason": "\(reason)"])
-        tunnel(context, to: RelaySite(target: .address(connection.origin)), host: "", answeredBy: "origin")
+        tunnel(
+            context, to: RelaySite(target: .address(connection.origin)), application: application, host: "",
+            answeredBy: "origin")
     }
 
     /// The connection's bytes, from the first one, go to another server as they are.
-    private func tunnel(_ context: ChannelHandlerContext, to relay: RelaySite, host: String, answeredBy: String) {
+    private func tunnel(
+        _ context: ChannelHandlerContext, to relay: RelaySite, application: Application, host: String,
+        answeredBy: String
+    ) {
         isDecided = true
         logWhenOver(context.channel, host: host, answeredBy: answeredBy)
         guard server.upstreams.take() else {
@@ -114,12 +120,18 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
         }
         let (near, far) = TunnelEnd.pair()
         let farEnd = NIOLoopBound(far, eventLoop: context.eventLoop)
+        let speaksFirst = application == .smtp
+        let greeting =
+            speaksFirst ? NIOLoopBound(ServerGreeting(context.eventLoop), eventLoop: context.eventLoop) : nil
         let bootstrap = ClientBootstrap(group: context.eventLoop)
             .connectTimeout(.microseconds(Int64(server.settings.connectTimeoutMicroseconds)))
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.autoRead, value: false)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(farEnd.value) }
+                channel.eventLoop.makeCompletedFuture {
+                    if let greeting { try channel.pipeline.syncOperations.addHandler(greeting.value) }
+                    try channel.pipeline.syncOperations.addHandler(farEnd.value)
+                }
             }
         let connecting: EventLoopFuture<any Channel> =
             switch relay.target {
@@ -131,7 +143,12 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
             switch result {
             case .success(let upstream):
                 upstream.closeFuture.whenComplete { _ in budget.giveBack() }
-                self.join(context, upstream, near, relay)
+                if relay.announcesClient {
+                    upstream.write(ByteBuffer(bytes: ProxyProtocol.header(self.connection.key)), promise: nil)
+                }
+                guard let greeting = greeting?.value else { return self.join(context, upstream, near) }
+                upstream.flush()
+                self.join(context, upstream, near, after: greeting)
             case .failure(let error):
                 budget.giveBack()
                 self.server.logger.warning(
@@ -158,15 +175,31 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
         }
     }
 
+    /// A server that speaks first is given nothing before it has.
     private func join(
-        _ context: ChannelHandlerContext, _ upstream: any Channel, _ near: TunnelEnd, _ relay: RelaySite
+        _ context: ChannelHandlerContext, _ upstream: any Channel, _ near: TunnelEnd, after greeting: ServerGreeting
     ) {
+        context.channel.closeFuture.assumeIsolated().whenComplete { _ in
+            if !greeting.isHeard { upstream.close(promise: nil) }
+        }
+        greeting.heard.assumeIsolated().whenComplete { result in
+            switch result {
+            case .success:
+                self.join(context, upstream, near)
+                upstream.pipeline.syncOperations.removeHandler(greeting, promise: nil)
+            case .failure(let error):
+                self.server.logger.warning(
+                    "the server behind has not greeted",
+                    metadata: ["transfer": "\(self.connection.transaction)", "error": "\(error)"])
+                context.close(promise: nil)
+            }
+        }
+    }
+
+    private func join(_ context: ChannelHandlerContext, _ upstream: any Channel, _ near: TunnelEnd) {
         guard context.channel.isActive else {
             upstream.close(promise: nil)
             return
-        }
-        if relay.announcesClient {
-            upstream.write(ByteBuffer(bytes: ProxyProtocol.header(connection.key)), promise: nil)
         }
         do { try context.pipeline.syncOperations.addHandler(near) } catch {
             upstream.close(promise: nil)

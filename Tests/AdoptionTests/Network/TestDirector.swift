@@ -214,7 +214,8 @@ final class TestDirector: @unchecked Sendable {
         guard segment.sequence == expected else { return }
         state.held.append(segment.frame)
         state.request += segment.payload
-        guard state.request.suffix(4) == [13, 10, 13, 10] || state.request.first == 0x16 else { return }
+        let isGreeting = state.request.starts(with: "EHLO".utf8) && state.request.last == 10
+        guard state.request.suffix(4) == [13, 10, 13, 10] || state.request.first == 0x16 || isGreeting else { return }
         let transfer = Transfer(
             connection: state.connection!, request: state.pretence ?? state.request, application: .httpGet)
         if let bytes = state.initiator.send(Frame(.transfer(transfer), transaction: state.transaction)) {

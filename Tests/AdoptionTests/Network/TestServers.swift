@@ -109,6 +109,11 @@ final class TestClient: @unchecked Sendable {
         return (head, body)
     }
 
+    /// What has come up to the end of a line; nil when the connection ended or nothing came for ten seconds.
+    func line() -> String? {
+        fill(until: { $0.last == 10 ? $0.indices : nil }).map { String(decoding: received[$0], as: UTF8.self) }
+    }
+
     /// nil after an orderly end; otherwise the error, 0 while more may come.
     func ending() -> CInt? {
         var byte: UInt8 = 0
@@ -124,6 +129,59 @@ final class TestClient: @unchecked Sendable {
             guard count > 0 else { return nil }
             received += buffer[..<count]
         }
+    }
+}
+
+/// A server that speaks first, and answers one line with `250 mail` if its greeting was one.
+final class TestMailServer: @unchecked Sendable {
+    private let listener: CInt
+    private let greeting: String
+    private let done = OneTimeSignal()
+    private var lines = (early: "", greeted: "")
+
+    init(_ namespace: Namespace, _ endpoint: Endpoint, greeting: String) throws {
+        self.greeting = greeting
+        listener = try namespace.inside {
+            let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+            guard endpoint.withSocketAddress({ bind(descriptor, $0, $1) }) == 0, listen(descriptor, 4) == 0 else {
+                throw SystemFailure("mail server's listener")
+            }
+            return descriptor
+        }
+        Adoption.Thread.detach("mail") { self.serve() }
+    }
+
+    /// What came before the greeting, and after it. Waits for it.
+    var heard: (early: String, greeted: String) {
+        done.wait()
+        return lines
+    }
+
+    func close() {
+        shutdown(listener, CInt(SHUT_RDWR))
+        Glibc.close(listener)
+    }
+
+    private func serve() {
+        defer { done.raise() }
+        let accepted = accept(listener, nil, nil)
+        guard accepted >= 0 else { return }
+        defer { Glibc.close(accepted) }
+        // Long enough to catch who does not wait; who waits is never caught.
+        lines.early = line(accepted, milliseconds: 200)
+        _ = send(accepted, greeting, greeting.utf8.count, CInt(MSG_NOSIGNAL))
+        guard greeting.hasPrefix("220") else { return }
+        lines.greeted = line(accepted, milliseconds: 10_000)
+        let answer = "250 mail\r\n"
+        _ = send(accepted, answer, answer.utf8.count, CInt(MSG_NOSIGNAL))
+    }
+
+    private func line(_ descriptor: CInt, milliseconds: Int) -> String {
+        var limit = timeval(tv_sec: milliseconds / 1_000, tv_usec: milliseconds % 1_000 * 1_000)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        let count = recv(descriptor, &buffer, buffer.count, 0)
+        return String(decoding: buffer.prefix(max(count, 0)), as: UTF8.self)
     }
 }
 

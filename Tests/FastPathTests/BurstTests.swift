@@ -1,0 +1,71 @@
+import InterCore
+import Testing
+import Wire
+
+/// Packets that come in one burst are looked up together, before the first of them has done anything.
+extension WorkerTests {
+    @Test(arguments: [false, true]) func twoFirstSYNsInOneBurstMakeOneFlow(isV6: Bool) {
+        let lab = Lab()
+        let connection = Connection(lab)
+        connection.v6 = isV6
+        let syn = connection.clientSegment("S", seq: 0, options: Options.mss(1_460))
+        lab.put(syn.frame, fromClient: true)
+        lab.put(syn.frame, fromClient: true)
+        lab.turn()
+        #expect(lab.takeToServers().count == 2)
+        #expect(lab.counter(.flowsCreated) == 1)
+        #expect(lab.gauge(.flows) == 1)
+        lab.finish()
+    }
+
+    /// < S, ., P. of one connection in one burst: as if they had come one by one.
+    @Test func aConnectionThatEndsAndBeginsInOneBurst() {
+        let lab = Lab()
+        let connection = Connection(lab).handshake()
+        let again = Connection(lab, isn: 50_000)
+        for segment in [
+            connection.clientSegment("R.", seq: 1, ack: 1),
+            again.clientSegment("S", seq: 0, options: Options.mss(1_460)),
+            again.clientSegment("S", seq: 0, options: Options.mss(1_460)),
+        ] { lab.put(segment.frame, fromClient: true) }
+        lab.turn()
+        #expect(lab.takeToServers().count == 3)
+        #expect(lab.counter(.flowsCreated) == 2)
+        #expect(lab.gauge(.flows) == 1)
+        again.origin("S.", seq: 0, ack: 1, options: Options.mss(1_460))
+        again.client(".", seq: 1)
+        again.client("P.", seq: 1, request)
+        #expect(lab.takeHeld()?.connection.psn == SequenceNumber(50_001))
+        lab.finish()
+    }
+
+    /// The short way and the long way of a transferred flow's packets agree: data, acknowledgements, FIN, RST, and numbers
+    /// that no window allows.
+    @Test(arguments: [false, true]) func committedPacketsGoToTheProxyWhateverTheyAre(isV6: Bool) {
+        let lab = Lab()
+        let connection = Connection(lab)
+        connection.v6 = isV6
+        connection.commit()
+        let start = UInt32(1 + request.count)
+        let segments = [
+            connection.clientSegment(".", seq: start, ack: 1_000),
+            connection.clientSegment("P.", seq: start, ack: 1_000, [1, 2, 3]),
+            // Old, far ahead, and without ACK.
+            connection.clientSegment(".", seq: start &- 10, ack: 1_000),
+            connection.clientSegment(".", seq: start &+ 1_000_000_000, ack: 1_000),
+            connection.clientSegment("P", seq: start, [9]),
+            connection.clientSegment("F.", seq: start + 3, ack: 2_000),
+            connection.clientSegment("R", seq: start + 900),
+        ]
+        for segment in segments { lab.put(segment.frame, fromClient: true) }
+        lab.turn()
+        let sent = lab.takeToServers()
+        #expect(sent.map(\.destinationMAC) == [UInt64](repeating: Lab.proxyMAC, count: segments.count))
+        #expect(sent.map(\.sequence) == segments.map(\.sequence), "in order")
+        #expect(lab.gauge(.committedFlows) == 1)
+        // Sequence-exact by what the burst has taught.
+        connection.client("R", seq: start + 4)
+        #expect(lab.gauge(.committedFlows) == 0)
+        lab.finish()
+    }
+}
