@@ -4,7 +4,7 @@
 #   make build              batond, baton-agent, batonctl in .build/release
 #   make demo               real downloads through a real hand-over; SCENARIO=cached,late  KEEP=1  DOWN=1
 #   make test               everything CI runs: unit, property, golden, model, fuzz and end-to-end tests
-#   make bench              side by side with peers; QUICK=1  ROWS=forward-io,table-1k
+#   make bench              side by side with peers; QUICK=1  FULL=1  ROWS=forward-io,table-1k
 #   make clean
 SHELL := /bin/bash
 SWIFT := swift
@@ -54,7 +54,7 @@ bench: PACKAGES += dpdk-doc
 bench: setup
 	$(BUILD) --product baton-bench
 	@if grep -q '"baton-bench-transfers"' Package.swift; then $(BUILD) --product baton-bench-transfers; fi
-	python3 bench/run.py $(if $(QUICK),--quick) $(if $(ROWS),--rows $(ROWS))
+	python3 bench/run.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROWS),--rows $(ROWS))
 
 clean:
 	$(SWIFT) package clean

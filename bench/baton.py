@@ -32,15 +32,18 @@ class Baton:
             raise BatonFailed(f"{mode}: not everything was transmitted: {counters}")
         return report
 
-    def transferred(self, traffic, flows, ipv6=False):
-        """A worker all of whose packets belong to transferred flows, by its own counters."""
+    def transferred(self, traffic, flows, ipv6=False, hit=100, workers=1):
+        """Workers; of 100 packets `hit` belong to transferred flows, by their own counters."""
         report = self._run_on_ports(
-            "transferred", traffic, "--flows", flows, *(["--ipv6"] if ipv6 else [])
+            "transferred", traffic, "--flows", flows, "--hit", hit, "--workers", workers,
+            *(["--ipv6"] if ipv6 else []), lcores=ports.lcores(workers),
         )
         counters = report["counters"]
         self._check_nothing_is_lost("transferred", counters)
-        if counters.get("passedNotCandidate", 0) > 0:
-            raise BatonFailed(f"transferred: not every packet hit: {counters}")
+        report["handOverLostPercent"] = 100 * counters.get("droppedHandOverFull", 0) / counters["receivedFromClients"]
+        strangers = counters.get("passedNotCandidate", 0) / counters["transmittedToServers"]
+        if abs(strangers - (100 - hit) / 100) > (0.01 if 0 < hit < 100 else 0):
+            raise BatonFailed(f"transferred: {hit} of 100 were to hit: {counters}")
         return report
 
     def synflood(self, traffic, flows, ipv6=False):
@@ -56,7 +59,10 @@ class Baton:
 
     @staticmethod
     def _check_nothing_is_lost(name, counters):
-        if counters["imbalance"] != 0 or counters["receivedFromClients"] != counters["transmittedToServers"]:
+        # What one worker gave to another may still be in the ring between them, or have found it full.
+        between = counters.get("handedOver", 0) - counters.get("receivedHandedOver", 0)
+        gone = counters["receivedFromClients"] - counters["transmittedToServers"]
+        if counters["imbalance"] != 0 or gone != between + counters.get("droppedHandOverFull", 0):
             raise BatonFailed(f"{name}: packets are missing: {counters}")
 
     def table(self, keys, ipv6=False):
@@ -78,10 +84,10 @@ class Baton:
             raise BatonFailed(f"transfers: packets are lost, or frames not sealed: {report}")
         return report
 
-    def _run_on_ports(self, command, traffic, *arguments):
+    def _run_on_ports(self, command, traffic, *arguments, **environment):
         return self._run(
             traffic.environment, command, "--capture", traffic.capture, "--packets", traffic.packets, "--seconds",
-            self._seconds, "--warm-up", self._warm_up, *arguments,
+            self._seconds, "--warm-up", self._warm_up, *arguments, **environment,
         )
 
     def _run(self, variables, *arguments, **environment):

@@ -99,12 +99,13 @@ class Peers:
 
     # testpmd
 
-    def testpmd(self, mode, traffic, burst=32):
-        """testpmd in one of its forwarding modes, on one forwarding core."""
+    def testpmd(self, mode, traffic, burst=32, queues=1):
+        """testpmd in one of its forwarding modes, on a forwarding core for each queue."""
         prefix = f"bench-testpmd-{os.getpid()}"
-        command = ["dpdk-testpmd", *ports.environment(prefix), *ports.devices(traffic.capture), "--"]
-        command += ["--auto-start", "--nb-cores=1", f"--forward-mode={mode}", f"--burst={burst}", "--no-flush-rx"]
-        command += [f"--total-num-mbufs={traffic.packets + ports.SPARE_PACKETS}"]
+        command = ["dpdk-testpmd", *ports.environment(prefix, ports.lcores(queues))]
+        command += [*ports.devices(traffic.capture, queues), "--", f"--rxq={queues}", f"--txq={queues}"]
+        command += ["--auto-start", f"--nb-cores={queues}", f"--forward-mode={mode}", f"--burst={burst}", "--no-flush-rx"]
+        command += [f"--total-num-mbufs={queues * (traffic.packets + ports.SPARE_PACKETS)}"]
         log = os.path.join(self._directory, f"testpmd-{mode}.log")
         return Forwarding(command, prefix, log, traffic.environment).measure(self._seconds, self._warm_up)
 

@@ -16,12 +16,17 @@ BYTES_PER_PACKET = 2600
 MEASURED_CPU = 1
 
 
-def devices(capture):
+def devices(capture, queues=1):
     """EAL's arguments for the two ports."""
-    return [f"--vdev=net_pcap0,rx_pcap={capture},infinite_rx=1", "--vdev=net_null0,no-rx=1"]
+    return [f"--vdev=net_pcap0{f',rx_pcap={capture}' * queues},infinite_rx=1", "--vdev=net_null0,no-rx=1"]
 
 
-def environment(prefix, lcores=f"0@0,1@{MEASURED_CPU}"):
+def lcores(measured=1):
+    """The main lcore on a CPU of its own, and those that are measured; a second one shares the main lcore's CPU."""
+    return ",".join(["0@0", f"1@{MEASURED_CPU}", "2@0"][: measured + 1])
+
+
+def environment(prefix, lcores=lcores()):
     """EAL's arguments that all programs have in common. Memory is the process's own, on hugepages."""
     return ["--lcores", lcores, "--in-memory", "--no-pci", "--file-prefix", prefix, "--log-level", "lib.eal:4"]
 

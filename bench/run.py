@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Baton beside its peers on one core, in turns, and says how they compare.
 
-    run.py [--rounds N] [--seconds S] [--quick] [--rows ROW,...] [--list]
+    run.py [--rounds N] [--seconds S] [--quick] [--full] [--rows ROW,...] [--list]
 
 Writes .build/bench.json, .build/bench-machine.json and .build/bench.svg, and ends with one line of JSON
 (`bench: {...}`): `ok` says that every program ran and every check of correctness passed; figures do not touch it.
@@ -20,6 +20,7 @@ import results
 from baton import Baton, BatonFailed, NotBuilt
 from contests import Programme
 from peers import PeerFailed, Peers
+from series import Series
 from sources import Sources
 
 DIRECTORY = os.path.join(machine.ROOT, ".build", "bench")
@@ -31,6 +32,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, help="turns of each side (default 5; quick: 3)")
     parser.add_argument("--seconds", type=float, help="measured seconds of a run (default 2; quick: 0.5)")
     parser.add_argument("--quick", action="store_true", help="shorter and fewer runs")
+    parser.add_argument("--full", action="store_true", help="the series over frames, bursts, hits and workers as well")
     parser.add_argument("--rows", default="", help="only these rows, by name, with commas between")
     parser.add_argument("--list", action="store_true", help="prints the names of the rows and ends")
     options = parser.parse_args()
@@ -41,7 +43,6 @@ def parse_arguments():
 
 def chosen(contests, names):
     """The contests that yield any of the named rows; all for no name."""
-    contests = list(contests)
     unknown = set(names) - {row for contest in contests for row in contest.rows}
     if unknown:
         sys.exit(f"bench: no row is named {', '.join(sorted(unknown))}; --list says which there are")
@@ -66,9 +67,12 @@ def main():
     warm_up = min(0.5, options.seconds)
     peers = Peers(DIRECTORY, options.seconds, warm_up)
     sources = Sources(DIRECTORY)
-    programme = Programme(Baton(PROGRAMS, options.seconds, warm_up), peers, sources)
+    baton = Baton(PROGRAMS, options.seconds, warm_up)
     names = [name for name in options.rows.split(",") if name]
-    contests = chosen(programme.contests(), names)
+    contests = list(Programme(baton, peers, sources).contests())
+    if options.full or names or options.list:
+        contests += Series(baton, peers, sources).contests()
+    contests = chosen(contests, names)
     if options.list:
         print("\n".join(sorted({row for contest in contests for row in contest.rows})))
         return 0

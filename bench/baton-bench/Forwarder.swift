@@ -21,8 +21,8 @@ struct Forwarder: ~Copyable {
     }
 
     init(_ ports: PortPair, swapsAddresses: Bool, burstSize: Int, stopFlag: StopFlag) {
-        client = ports.clientQueue
-        server = ports.serverQueue
+        client = ports.clientQueue()
+        server = ports.serverQueue()
         self.swapsAddresses = swapsAddresses
         self.burstSize = UInt16(burstSize)
         self.stopFlag = stopFlag

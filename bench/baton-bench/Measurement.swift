@@ -68,10 +68,10 @@ struct StopFlag: @unchecked Sendable {
     func raise() { shim_store_flag(pointer, 1) }
 }
 
-/// The first lcore that is not the main one.
-func measuredLcore() throws -> Int {
-    guard let lcore = Environment.workerLcore(0) else {
-        throw Environment.Failure(description: "no lcore to measure on: give EAL two, as in --lcores 0@0,1@1")
+/// The lcores that are not the main one, in order.
+func measuredLcore(_ index: Int = 0) throws -> Int {
+    guard let lcore = Environment.workerLcore(index) else {
+        throw Environment.Failure(description: "too few lcores: give EAL one more, as in --lcores 0@0,1@1")
     }
     return lcore
 }

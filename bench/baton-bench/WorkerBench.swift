@@ -3,27 +3,17 @@ import FastPath
 import InterCore
 import Wire
 
-/// One worker between the two ports, with the main lcore as its control core.
+/// Workers between the two ports, with the main lcore as their control core. Each has a queue of both ports; what
+/// belongs to another's flows it hands over, as there is no hash in these ports.
 final class WorkerBench {
-    let counters = CounterBlock()
-    private let events = Ring<WorkerEvent>(capacity: 8_192, payloadCapacity: HeldRequest.maximumPayload)
-    private let commands = Ring<WorkerCommand>(capacity: 4_096)
+    private var workers: [BenchWorker] = []
     private let controlHeartbeat = Heartbeat()
-    private let context: UnsafeMutablePointer<Context>
     private let stopFlag = StopFlag()
     private let isIPv6: Bool
-    private var refused: [UInt32] = []
-
-    /// What the lcore is given.
-    struct Context: ~Copyable {
-        var worker: Worker
-        let stopFlag: StopFlag
-
-        mutating func run() { worker.run(until: stopFlag.pointer, idle: .spin) }
-    }
+    private static let hashSeed: UInt64 = 0x5EED_0000_BA70_0001
 
     /// - Parameters:
-    ///   - flows: the capacity of the table for the capture's family. The other family has next to none.
+    ///   - flows: the capacity of the tables, together, for the capture's family. The other family has next to none.
     init(_ ports: PortPair, flows: Int, isIPv6: Bool) throws {
         self.isIPv6 = isIPv6
         var configuration = WorkerConfiguration()
@@ -31,33 +21,45 @@ final class WorkerBench {
         rule.firstPort = 80
         rule.lastPort = 80
         configuration.candidates = [rule]
-        configuration.flowCapacity = isIPv6 ? 64 : flows
-        configuration.flowCapacityIPv6 = isIPv6 ? flows : 64
+        let count = ports.queues
+        // A hash does not deal flows out evenly.
+        let share = count == 1 ? flows : flows / count + flows / 10 + 64
+        configuration.flowCapacity = isIPv6 ? 64 : share
+        configuration.flowCapacityIPv6 = isIPv6 ? share : 64
         configuration.recoveryMicroseconds = 0
-        configuration.hashSeed = 0x5EED_0000_BA70_0001
+        configuration.hashSeed = WorkerBench.hashSeed
         configuration.idle = .spin
-        let links = WorkerLinks(
-            index: 0, clientQueue: ports.clientQueue, serverQueue: ports.serverQueue, pool: ports.pool, events: events,
-            commands: commands, counters: counters, heartbeat: Heartbeat(), controlHeartbeat: controlHeartbeat,
-            controlDoorbell: Doorbell(descriptor: -1), doorbells: [Doorbell(descriptor: -1)], handOver: [],
-            clientWaitable: [], serverWaitable: [])
+        configuration.workerCount = count
         controlHeartbeat.beat(now: Environment.timestamp)
-        context = .allocate(capacity: 1)
-        context.initialize(
-            to: Context(
-                worker: Worker(
-                    configuration: configuration, links: links, now: Environment.timestamp,
-                    hertz: Environment.timestampHertz),
-                stopFlag: stopFlag))
+        let doorbells = (0..<count).map { _ in Doorbell(descriptor: -1) }
+        let handOver = (0..<count).map { _ in
+            (0..<count).map { _ in Ring<HandedOver>(capacity: count > 1 ? 4_096 : 2) }
+        }
+        for index in 0..<count {
+            configuration.workerIndex = index
+            workers.append(
+                BenchWorker(configuration, ports, stopFlag) { events, commands, counters in
+                    WorkerLinks(
+                        index: index, clientQueue: ports.clientQueue(index), serverQueue: ports.serverQueue(index),
+                        pool: ports.pools[index], events: events, commands: commands, counters: counters,
+                        heartbeat: Heartbeat(), controlHeartbeat: controlHeartbeat,
+                        controlDoorbell: Doorbell(descriptor: -1), doorbells: doorbells,
+                        handOver: count > 1 ? handOver : [], clientWaitable: [], serverWaitable: [])
+                })
+        }
     }
 
     private func beat() { controlHeartbeat.beat(now: Environment.timestamp) }
 
-    /// Commits flows to one proxy as a restarted director would, by commands. The worker takes its turns here, on the
+    // MARK: flows
+
+    /// Commits flows to one proxy as a restarted director would, by commands. The workers take their turns here, on the
     /// main lcore; packets of flows that are not there yet pass, and the first packet of each flow that is there is
     /// looked at more closely than all later ones.
     func install(_ numbers: some Sequence<Int>) throws {
-        _ = commands.push(.proxy(ProxyIndex(0), NextHop(mac: MACAddress(0x0200_0000_00F0))))
+        for worker in workers {
+            _ = worker.commands.push(.proxy(ProxyIndex(0), NextHop(mac: MACAddress(0x0200_0000_00F0))))
+        }
         var wanted = 0
         for number in numbers {
             push(number)
@@ -67,63 +69,104 @@ final class WorkerBench {
         // The capture's own SYNs take places as long as there are any. Such a place is given up for a committed flow,
         // but not always found at once.
         var rounds = 0
-        while !refused.isEmpty, rounds < 100 {
-            let again = refused
-            refused = []
-            for number in again { push(Int(number)) }
+        while workers.contains(where: { !$0.refused.isEmpty }), rounds < 100 {
+            for worker in workers { for number in worker.takeRefused() { push(Int(number)) } }
             finishCommands()
             rounds += 1
         }
-        guard refused.isEmpty, counters[.committedFlows] == UInt64(wanted) else {
-            throw Environment.Failure(
-                description: "\(wanted) flows wanted, \(counters[.committedFlows]) committed, \(refused.count) refused")
+        let committed = workers.reduce(0) { $0 + $1.counters[.committedFlows] }
+        guard committed == UInt64(wanted) else {
+            throw Environment.Failure(description: "\(wanted) flows wanted, \(committed) committed")
         }
     }
 
     private func push(_ number: Int) {
         let key = flowKey(number: number, isIPv6: isIPv6)
-        while !commands.push(.installFlow(key, ProxyIndex(0), ticket: UInt32(number))) { turn() }
+        let owner = workers[flowOwner(of: key, seed: WorkerBench.hashSeed, workerCount: workers.count)]
+        while !owner.commands.push(.installFlow(key, ProxyIndex(0), ticket: UInt32(number))) { turn() }
     }
 
     private func finishCommands() {
-        while commands.hasMessage { turn() }
+        while workers.contains(where: { $0.commands.hasMessage }) { turn() }
     }
 
     private func turn() {
         beat()
+        for worker in workers { worker.turn() }
+    }
+
+    // MARK: measurement
+
+    /// Lets the workers run on their lcores. The report has what they counted there, together: all of it, from start to
+    /// end.
+    ///
+    /// - Parameter packets: so many come before the clock starts.
+    func measure(_ options: PortOptions, after packets: Int) throws -> Report {
+        let before = Counter.allCases.map(sum)
+        for (index, worker) in workers.enumerated() { try worker.launch(onLcore: try measuredLcore(index)) }
+        var report = Measurement.take(
+            options, after: packets, received: { sum(.transmittedToServers) }, beat: { beat() })
+        stopFlag.raise()
+        for index in workers.indices { Environment.wait(forLcore: try measuredLcore(index)) }
+        for counter in Counter.allCases where sum(counter) != before[counter.rawValue] {
+            report.counters["\(counter)"] = sum(counter) &- before[counter.rawValue]
+        }
+        report.counters["imbalance"] = workers.reduce(0) { $0 + UInt64($1.counters.imbalance.magnitude) }
+        return report
+    }
+
+    private func sum(_ counter: Counter) -> UInt64 { workers.reduce(0) { $0 &+ $1.counters[counter] } }
+}
+
+/// A worker and the ends of its rings that the control core holds.
+final class BenchWorker {
+    let counters = CounterBlock()
+    let commands = Ring<WorkerCommand>(capacity: 4_096)
+    /// Tickets of the flows that found no room.
+    private(set) var refused: [UInt32] = []
+    private let events = Ring<WorkerEvent>(capacity: 8_192, payloadCapacity: HeldRequest.maximumPayload)
+    private let context: UnsafeMutablePointer<Context>
+
+    /// What the lcore is given.
+    private struct Context: ~Copyable {
+        var worker: Worker
+        let stopFlag: StopFlag
+
+        mutating func run() { worker.run(until: stopFlag.pointer, idle: .spin) }
+    }
+
+    init(
+        _ configuration: WorkerConfiguration, _ ports: PortPair, _ stopFlag: StopFlag,
+        links: (Ring<WorkerEvent>, Ring<WorkerCommand>, CounterBlock) -> WorkerLinks
+    ) {
+        context = .allocate(capacity: 1)
+        context.initialize(
+            to: Context(
+                worker: Worker(
+                    configuration: configuration, links: links(events, commands, counters),
+                    now: Environment.timestamp, hertz: Environment.timestampHertz),
+                stopFlag: stopFlag))
+    }
+
+    func takeRefused() -> [UInt32] {
+        defer { refused = [] }
+        return refused
+    }
+
+    /// One turn on the calling lcore.
+    func turn() {
         _ = context.pointee.worker.poll(now: Environment.timestamp)
         while let event = events.pop({ event, _ in event }) {
             if case .flowRefused(let ticket) = event { refused.append(ticket) }
         }
     }
 
-    /// Lets the worker run on its lcore. The report has what it counted there: all of it, from its start to its end.
-    ///
-    /// - Parameter packets: so many come before the clock starts.
-    func measure(_ options: PortOptions, after packets: Int) throws -> Report {
-        let before = Counter.allCases.map { counters[$0] }
-        try launch()
-        var report = Measurement.take(
-            options, after: packets, received: { counters[.receivedFromClients] }, beat: { beat() })
-        try stop()
-        for counter in Counter.allCases where counters[counter] != before[counter.rawValue] {
-            report.counters["\(counter)"] = counters[counter] &- before[counter.rawValue]
-        }
-        report.counters["imbalance"] = UInt64(counters.imbalance.magnitude)
-        return report
-    }
-
-    private func launch() throws {
+    func launch(onLcore lcore: Int) throws {
         try Environment.launch(
-            onLcore: try measuredLcore(),
+            onLcore: lcore,
             { argument in
                 argument!.assumingMemoryBound(to: Context.self).pointee.run()
                 return 0
             }, context)
-    }
-
-    private func stop() throws {
-        stopFlag.raise()
-        Environment.wait(forLcore: try measuredLcore())
     }
 }
