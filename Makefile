@@ -39,6 +39,7 @@ test: test-unit test-model test-fuzz test-endtoend
 test-unit: setup
 	$(BUILD) --build-tests
 	$(SWIFT) test -c release --skip-build
+	python3 -m unittest discover --start-directory Tests/Bench --top-level-directory .
 
 test-model: setup
 	Sources/Control/Core/Model/check.sh
