@@ -40,7 +40,8 @@ class Baton:
         )
         counters = report["counters"]
         self._check_nothing_is_lost("transferred", counters)
-        report["handOverLostPercent"] = 100 * counters.get("droppedHandOverFull", 0) / counters["receivedFromClients"]
+        for name, counter in (("handedOverPercent", "handedOver"), ("handOverLostPercent", "droppedHandOverFull")):
+            report[name] = round(100 * counters.get(counter, 0) / counters["receivedFromClients"], 1)
         strangers = counters.get("passedNotCandidate", 0) / counters["transmittedToServers"]
         if abs(strangers - (100 - hit) / 100) > (0.01 if 0 < hit < 100 else 0):
             raise BatonFailed(f"transferred: {hit} of 100 were to hit: {counters}")

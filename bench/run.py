@@ -66,7 +66,7 @@ def main():
     os.makedirs(DIRECTORY, exist_ok=True)
     warm_up = min(0.5, options.seconds)
     peers = Peers(DIRECTORY, options.seconds, warm_up)
-    sources = Sources(DIRECTORY)
+    sources = Sources(DIRECTORY, os.path.join(PROGRAMS, "baton-bench"))
     baton = Baton(PROGRAMS, options.seconds, warm_up)
     names = [name for name in options.rows.split(",") if name]
     contests = list(Programme(baton, peers, sources).contests())

@@ -32,10 +32,12 @@ class Traffic:
 
 
 class Sources:
-    """Makes traffic. `directory` is for captures and for the library that rewrites packets."""
+    """Makes traffic. `directory` is for captures and for the library that rewrites packets; `program` is baton-bench,
+    which knows the owners of flows."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, program):
         self._directory = directory
+        self._program = program
         self._library = os.path.join(directory, "flow_source.so")
 
     def build(self):
@@ -62,3 +64,16 @@ class Sources:
         return Traffic(
             "written", FEW, environment, lambda: captures.capture(self._directory, FEW, size, ipv6, 0, opens)
         )
+
+    def sorted(self, flows, workers):
+        """The same for several queues, each with its own worker's flows only: what a port with a hash would do."""
+        lists = os.path.abspath(os.path.join(self._directory, f"owners-{flows}-{workers}"))
+        traffic = self.written(flows)
+
+        def write():
+            # Not kept: the hash may have changed since the last run.
+            command = [self._program, "owners", "--flows", str(flows), "--workers", str(workers), lists]
+            subprocess.run(command, check=True)
+            return traffic.capture
+
+        return Traffic("written, sorted", FEW, {**traffic.environment, "BENCH_SOURCE_LISTS": lists}, write)

@@ -123,7 +123,7 @@ class ResultTests(unittest.TestCase):
 
 class ContestTests(unittest.TestCase):
     def setUp(self):
-        sources = Sources("/nonexistent")
+        sources = Sources("/nonexistent", "/nonexistent")
         self.contests = [
             *contests.Programme(None, None, sources).contests(), *Series(None, None, sources).contests()
         ]

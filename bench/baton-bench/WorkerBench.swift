@@ -10,7 +10,7 @@ final class WorkerBench {
     private let controlHeartbeat = Heartbeat()
     private let stopFlag = StopFlag()
     private let isIPv6: Bool
-    private static let hashSeed: UInt64 = 0x5EED_0000_BA70_0001
+    static let hashSeed: UInt64 = 0x5EED_0000_BA70_0001
 
     /// - Parameters:
     ///   - flows: the capacity of the tables, together, for the capture's family. The other family has next to none.

@@ -12,6 +12,8 @@
  *
  *   BENCH_SOURCE_FLOWS   number of connections; nothing is done without it
  *   BENCH_SOURCE_FIRST   number of the first one (0)
+ *   BENCH_SOURCE_LISTS   instead of that order: queue q takes the numbers in the file of this name with .q behind it, as
+ *                        32-bit words, one after another, as if the port chose the queue by a hash of the flow
  *
  * The connections are those of bench/captures.py and bench/baton-bench/FlowNumbers.swift.
  */
@@ -30,6 +32,7 @@
 
 struct source {
     uint32_t next, stride, flows, first;
+    const uint32_t *list;
 } __rte_cache_aligned;
 
 /* The varying parts of a connection, in network byte order. */
@@ -93,7 +96,7 @@ static uint16_t write_burst(uint16_t port, uint16_t queue, struct rte_mbuf **pac
     struct source *source = context;
     uint32_t next = source->next;
     for (uint16_t index = 0; index < count; index++) {
-        write_packet(packets[index], source->first + next);
+        write_packet(packets[index], source->list != NULL ? source->list[next] : source->first + next);
         uint32_t sum = next + source->stride;
         next = sum >= source->flows ? sum - source->flows : sum;
     }
@@ -115,6 +118,39 @@ static uint32_t number_of(const char *variable) {
     return text == NULL ? 0 : (uint32_t)strtoul(text, NULL, 10);
 }
 
+/* All of a file; its length goes to `words`. */
+static const uint32_t *read_list(const char *path, uint32_t *words) {
+    FILE *file = fopen(path, "rb");
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0)
+        rte_exit(EXIT_FAILURE, "flow_source: cannot read %s\n", path);
+    size_t bytes = (size_t)ftell(file);
+    uint32_t *list = rte_malloc("flow_source", bytes, RTE_CACHE_LINE_SIZE);
+    rewind(file);
+    if (bytes < sizeof *list || list == NULL || fread(list, 1, bytes, file) != bytes)
+        rte_exit(EXIT_FAILURE, "flow_source: cannot read %s\n", path);
+    fclose(file);
+    *words = (uint32_t)(bytes / sizeof *list);
+    return list;
+}
+
+static void set_order(struct source *source, uint16_t queue, uint16_t queues, uint32_t flows) {
+    const char *lists = getenv("BENCH_SOURCE_LISTS");
+    if (lists != NULL) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s.%u", lists, queue);
+        source->list = read_list(path, &source->flows);
+        source->stride = 1;
+        return;
+    }
+    source->flows = flows;
+    source->first = number_of("BENCH_SOURCE_FIRST");
+    source->stride = (uint32_t)(flows * 0.6180339887498949) | 1;
+    while (common_divisor(source->stride, flows) != 1)
+        source->stride++;
+    /* Queues do not walk in step. */
+    source->next = (uint32_t)((uint64_t)flows * queue / queues);
+}
+
 static void attach(uint16_t port, uint32_t flows) {
     struct rte_eth_dev_info info;
     if (rte_eth_dev_info_get(port, &info) != 0 || strcmp(info.driver_name, "net_pcap") != 0)
@@ -123,13 +159,7 @@ static void attach(uint16_t port, uint32_t flows) {
         struct source *source = rte_zmalloc("flow_source", sizeof *source, RTE_CACHE_LINE_SIZE);
         if (source == NULL)
             rte_exit(EXIT_FAILURE, "flow_source: no memory\n");
-        source->flows = flows;
-        source->first = number_of("BENCH_SOURCE_FIRST");
-        source->stride = (uint32_t)(flows * 0.6180339887498949) | 1;
-        while (common_divisor(source->stride, flows) != 1)
-            source->stride++;
-        /* Queues do not walk in step. */
-        source->next = (uint32_t)((uint64_t)flows * queue / info.nb_rx_queues);
+        set_order(source, queue, info.nb_rx_queues, flows);
         if (rte_eth_add_rx_callback(port, queue, write_burst, source) == NULL)
             rte_exit(EXIT_FAILURE, "flow_source: no receive callback on port %u\n", port);
     }
