@@ -122,6 +122,15 @@ let package = Package(
             dependencies: ["Operator", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
 
+        // Measurements (level 4)
+        .executableTarget(
+            name: "baton-bench-transfers",
+            dependencies: [
+                "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "bench/transfers", swiftSettings: seesDPDK, linkerSettings: linksDPDK),
+
         // Tests, one target a module
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: strict),
         .testTarget(name: "InterCoreTests", dependencies: ["InterCore", "Wire"], swiftSettings: strict),

@@ -1,0 +1,162 @@
+import CDPDKShim
+import CRTP
+import Control
+import InterCore
+import Wire
+
+/// One control core alone, in memory: requests of workers come in by the real ring, sealed frames go to real channel
+/// ends and come back, verdicts go out by the real ring. Its time is virtual, so that no timer depends on how fast the
+/// machine happens to be; only the clocks are real. What plays workers and agents is not counted.
+struct ControlStage {
+    /// Where the clocks of the control core go, in a transfer's order.
+    enum Part: Int, CaseIterable {
+        /// The worker's events up to sealed TRANSFERs: selection, machine, timer, encoding, sealing.
+        case ask
+        /// Sealed ACKs up to verdicts: opening, decoding, machine, timer.
+        case grant
+        /// The worker's word that it has committed: books and history.
+        case confirm
+        /// The end of a flow that was committed.
+        case forget
+        /// Due timers, datagrams and commands handed on.
+        case perform
+        /// The agents' part, not the control core's.
+        case agents
+    }
+
+    private var core: ControlCore
+    private var agents: [AnsweringAgent]
+    private let requests: Requests
+    private let flows: UInt32
+    private let director = Endpoint(IPAddress(v4: 0x0A00_0002), port: 5_000)
+    private let events = Ring<WorkerEvent>(capacity: 2_048, payloadCapacity: HeldRequest.maximumPayload)
+    private let commands = Ring<WorkerCommand>(capacity: 4_096)
+    private var backlog = CommandBacklog()
+    private var outbox: [(datagram: [UInt8], to: Endpoint)] = []
+    private var inbox: [(datagram: [UInt8], from: Endpoint)] = []
+    private var answers: [[UInt8]] = []
+    private var granted: [FlowHandle] = []
+    private var number: UInt32 = 0
+    private var now: UInt64 = 1_000_000
+    private var clocks = [UInt64](repeating: 0, count: Part.allCases.count)
+
+    /// Events and datagrams that one turn of the control loop takes.
+    static var batch: Int { 256 }
+
+    init(requests: Requests, flows: UInt32, agents count: Int, protection: Protection, logLevel: String) {
+        var configuration = DirectorConfiguration()
+        configuration.logLevel = logLevel
+        configuration.workers.flowCapacity = Int(flows) + Self.batch
+        configuration.crtp.channel.protection = protection
+        configuration.proxies = (0..<count).map {
+            .init(name: "p\($0)", address: Endpoint(IPAddress(v4: 0x0A00_0010 + UInt32($0)), port: 6_000))
+        }
+        var rule = DirectorConfiguration.Rule(name: "files")
+        rule.hosts = ["*.example.org"]
+        rule.paths = ["/files/*"]
+        configuration.rules = [rule]
+        let keys = KeyRing(keys: [1: (0..<32).map { UInt8($0) }], current: 1)
+        core = ControlCore(configuration: configuration, keys: keys, workerCount: 1, epoch: 7)
+        agents = configuration.proxies.map {
+            AnsweringAgent(endpoint: $0.address, keys: keys, protection: protection)
+        }
+        self.requests = requests
+        self.flows = flows
+        core.start(now: now)
+        for _ in 0..<20 {
+            exchange()
+            now += 100_000
+        }
+        while commands.pop() != nil {}
+        precondition(core.proxies.allSatisfy { $0.isUp }, "no channel")
+    }
+
+    /// One turn: a batch of transfers from held request to commit, and as many old flows that end.
+    mutating func turn() {
+        for index in 0..<UInt32(Self.batch) {
+            let held = requests.held(number &+ index, flows: flows)
+            let isPushed = requests.payload.withUnsafeBytes { events.push(.requestHeld(held), payload: $0) }
+            precondition(isPushed, "event ring full")
+        }
+        number &+= UInt32(Self.batch)
+        takeEvents(.ask)
+        exchange()
+        while let command = commands.pop() {
+            if case .verdict(let handle, .proxy) = command { granted.append(handle) }
+        }
+        precondition(granted.count == Self.batch, "\(granted.count) of \(Self.batch) transfers were granted")
+        for handle in granted { precondition(events.push(.committed(handle))) }
+        takeEvents(.confirm)
+        if number > flows - UInt32(Self.batch) {
+            let oldest = number &- (flows - UInt32(Self.batch))
+            for index in oldest..<oldest + UInt32(Self.batch) {
+                let handle = FlowHandle(worker: 0, index: index % flows, generation: index / flows + 1)
+                precondition(events.push(.flowEnded(handle, .clientReset)))
+            }
+            takeEvents(.forget)
+        }
+        granted.removeAll(keepingCapacity: true)
+        perform()
+        now += 200
+    }
+
+    private mutating func takeEvents(_ part: Part) {
+        measure(part) { stage in
+            while stage.events.pop({ event, payload in
+                stage.core.handle(event, payload: payload, worker: 0, now: stage.now)
+            }) != nil {}
+        }
+    }
+
+    /// Datagrams there and back.
+    private mutating func exchange() {
+        perform()
+        now += 200
+        measure(.agents) { stage in
+            for (datagram, endpoint) in stage.outbox {
+                guard let index = stage.agents.firstIndex(where: { $0.endpoint == endpoint }) else { continue }
+                stage.agents[index].receive(datagram, from: stage.director, now: stage.now, into: &stage.answers)
+                for answer in stage.answers { stage.inbox.append((answer, endpoint)) }
+                stage.answers.removeAll(keepingCapacity: true)
+            }
+            stage.outbox.removeAll(keepingCapacity: true)
+        }
+        measure(.grant) { stage in
+            for (datagram, endpoint) in stage.inbox { stage.core.receive(datagram, from: endpoint, now: stage.now) }
+            stage.inbox.removeAll(keepingCapacity: true)
+        }
+        perform()
+    }
+
+    /// As `batond`'s control loop does it.
+    private mutating func perform() {
+        measure(.perform) { stage in
+            stage.core.advance(to: stage.now)
+            for action in stage.core.actions {
+                switch action {
+                case .transmit(let datagram, let peer): stage.outbox.append((datagram, peer))
+                case .command(let command, _): stage.backlog.append(command)
+                case .log: break
+                }
+            }
+            stage.core.actions.removeAll(keepingCapacity: true)
+            let commands = stage.commands
+            stage.backlog.drain { commands.push($0) }
+        }
+    }
+
+    private mutating func measure(_ part: Part, _ body: (inout ControlStage) -> Void) {
+        let start = shim_tsc()
+        body(&self)
+        clocks[part.rawValue] += shim_tsc() - start
+    }
+
+    /// The clocks of each part since the last call.
+    mutating func takeClocks() -> [UInt64] {
+        defer { clocks = clocks.map { _ in 0 } }
+        return clocks
+    }
+
+    /// Transfers that have ended otherwise than they should.
+    var lost: Int { Int(number) - Int(core.counters[.committed]) }
+}
