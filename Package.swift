@@ -134,7 +134,9 @@ let package = Package(
         // Tests, one target a module
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: strict),
         .testTarget(name: "InterCoreTests", dependencies: ["InterCore", "Wire"], swiftSettings: strict),
-        .testTarget(name: "CRTPTests", dependencies: ["CRTP", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "CRTPTests", dependencies: ["CRTP", "Wire", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "CRTP", "InterCore", "Wire"], swiftSettings: strict),
         .testTarget(

@@ -28,7 +28,7 @@ struct ControlStage {
     private var agents: [AnsweringAgent]
     private let requests: Requests
     private let flows: UInt32
-    private let director = Endpoint(IPAddress(v4: 0x0A00_0002), port: 5_000)
+    private let director: Endpoint
     private let events = Ring<WorkerEvent>(capacity: 2_048, payloadCapacity: HeldRequest.maximumPayload)
     private let commands = Ring<WorkerCommand>(capacity: 4_096)
     private var backlog = CommandBacklog()
@@ -43,23 +43,12 @@ struct ControlStage {
     /// Events and datagrams that one turn of the control loop takes.
     static var batch: Int { 256 }
 
-    init(requests: Requests, flows: UInt32, agents count: Int, protection: Protection, logLevel: String) {
-        var configuration = DirectorConfiguration()
-        configuration.logLevel = logLevel
-        configuration.workers.flowCapacity = Int(flows) + Self.batch
-        configuration.crtp.channel.protection = protection
-        configuration.proxies = (0..<count).map {
-            .init(name: "p\($0)", address: Endpoint(IPAddress(v4: 0x0A00_0010 + UInt32($0)), port: 6_000))
-        }
-        var rule = DirectorConfiguration.Rule(name: "files")
-        rule.hosts = ["*.example.org"]
-        rule.paths = ["/files/*"]
-        configuration.rules = [rule]
-        let keys = KeyRing(keys: [1: (0..<32).map { UInt8($0) }], current: 1)
-        core = ControlCore(configuration: configuration, keys: keys, workerCount: 1, epoch: 7)
-        agents = configuration.proxies.map {
-            AnsweringAgent(endpoint: $0.address, keys: keys, protection: protection)
-        }
+    init(requests: Requests, flows: UInt32, setup: Setup) {
+        var setup = setup
+        setup.director.workers.flowCapacity = Int(flows) + Self.batch
+        core = setup.core()
+        agents = setup.agents()
+        director = setup.address
         self.requests = requests
         self.flows = flows
         core.start(now: now)
@@ -90,7 +79,7 @@ struct ControlStage {
         if number > flows - UInt32(Self.batch) {
             let oldest = number &- (flows - UInt32(Self.batch))
             for index in oldest..<oldest + UInt32(Self.batch) {
-                let handle = FlowHandle(worker: 0, index: index % flows, generation: index / flows + 1)
+                let handle = requests.handle(index, flows: flows)
                 precondition(events.push(.flowEnded(handle, .clientReset)))
             }
             takeEvents(.forget)

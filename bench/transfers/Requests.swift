@@ -12,11 +12,19 @@ struct Requests {
         let host = "www.example.org"
         var head = Array("\(line)\(host)\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n".utf8)
         let padding = min(headLength, HeldRequest.maximumPayload) - head.count - 2
-        if padding > 12 { head += Array("X-Padding: ".utf8) + [UInt8](repeating: 0x61, count: padding - 13) + [13, 10] }
+        if padding > 12 {
+            head += Array("X-Padding: ".utf8) + [UInt8](repeating: 0x61, count: padding - 13) + [13, 10]
+        }
         payload = head + [13, 10]
         request = RecognisedRequest(
             application: .httpGet, headLength: payload.count,
             host: ByteRange(start: line.utf8.count, count: host.utf8.count), path: ByteRange(start: 4, count: 24))
+    }
+
+    /// Places in a worker's table come in no order.
+    func handle(_ number: UInt32, flows: UInt32) -> FlowHandle {
+        FlowHandle(
+            worker: 0, index: UInt32(UInt64(number % flows) * 999_983 % UInt64(flows)), generation: number / flows + 1)
     }
 
     /// The n-th connection's: its client is one of 16 million, its place in the worker's table its number modulo `flows`.
@@ -33,7 +41,7 @@ struct Requests {
                 sack: true, timestamps: true),
             serverTimestamp: number, clientTimestamp: number, timestampAgeMicroseconds: 120)
         return HeldRequest(
-            handle: FlowHandle(worker: 0, index: number % flows, generation: number / flows + 1),
+            handle: handle(number, flows: flows),
             connection: connection, request: request, rules: 1, recognisedAt: 0, heldLength: UInt32(payload.count),
             payloadLength: UInt16(payload.count))
     }

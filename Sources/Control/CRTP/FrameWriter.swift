@@ -69,7 +69,8 @@ package struct FrameWriter {
     mutating func transform(
         behind headerCount: Int, tagCount: Int,
         _ transform: (
-            _ header: UnsafeRawBufferPointer, _ body: UnsafeMutableRawBufferPointer, _ tag: UnsafeMutableRawBufferPointer
+            _ header: UnsafeRawBufferPointer, _ body: UnsafeMutableRawBufferPointer,
+            _ tag: UnsafeMutableRawBufferPointer
         ) -> Bool
     ) {
         let end = count

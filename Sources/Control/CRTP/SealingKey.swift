@@ -54,7 +54,8 @@ package final class SealingKey: @unchecked Sendable {
     }
 
     /// Salt, then sequence, big-endian.
-    private static func withNonce(_ salt: UInt32, _ sequence: UInt64, _ body: (UnsafePointer<UInt8>) -> Int32) -> Int32 {
+    private static func withNonce(_ salt: UInt32, _ sequence: UInt64, _ body: (UnsafePointer<UInt8>) -> Int32) -> Int32
+    {
         withUnsafeTemporaryAllocation(byteCount: nonceByteCount, alignment: 4) { nonce in
             nonce.storeBytes(of: salt.bigEndian, as: UInt32.self)
             nonce.storeBytes(of: sequence.bigEndian, toByteOffset: 4, as: UInt64.self)

@@ -46,15 +46,15 @@ extension ControlCore {
             connection: request.connection, request: Array(payload.prefix(HeldRequest.maximumPayload)),
             isTruncated: request.request.headLength > min(payload.count, HeldRequest.maximumPayload), isHeld: isHeld,
             application: request.request.application, wantsFirstByte: wantsFirstByte)
-        let record = TransferRecord(
-            machine: TransferMachine(isHeld: isHeld, wantsFirstByte: wantsFirstByte, timing: timing),
-            transaction: takeTransaction(for: proxy), proxy: proxy, handle: request.handle,
-            key: request.connection.key,
-            request: TransferRequest(
-                transfer: message, host: request.request.host, path: request.request.path, rule: rule),
-            startedAt: now)
-        let slot = transfers.insert(record)
-        count(slot, from: nil, to: record.machine.state)
+        let slot = transfers.insert(
+            TransferRecord(
+                machine: TransferMachine(isHeld: isHeld, wantsFirstByte: wantsFirstByte, timing: timing),
+                transaction: takeTransaction(for: proxy), proxy: proxy, handle: request.handle,
+                key: request.connection.key,
+                request: TransferRequest(
+                    transfer: message, host: request.request.host, path: request.request.path, rule: rule),
+                startedAt: now))
+        count(slot, from: nil, to: transfers[slot].machine.state)
         drive(slot: slot, nil, now: now)
     }
 

@@ -54,6 +54,12 @@ package struct PlaceIndex: Sendable {
         entries[hole] = 0
     }
 
+    /// Eight neighbours share a cache line, wherever that is: what has numbers in order is met in order.
+    static func hash(_ number: UInt64) -> UInt64 {
+        let line = foldedProduct(number >> 3 ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93)
+        return line & ~(7 << 32) | (number & 7) << 32
+    }
+
     private mutating func put(_ entry: UInt64) {
         var position = home(entry)
         while entries[position] != 0 { position = after(position) }
@@ -84,12 +90,13 @@ package struct TransferKey: Equatable, Sendable {
 
     package init(proxy: Int, transfer: UInt32) { value = UInt64(proxy) << 32 | UInt64(transfer) }
 
-    package var hash: UInt64 { foldedProduct(value ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93) }
+    /// Of the number alone: directors count the transfers of all their proxies in one row.
+    package var hash: UInt64 { PlaceIndex.hash(value & 0xFFFF_FFFF) }
 }
 
 extension FlowHandle {
     var hash: UInt64 {
-        foldedProduct(
-            UInt64(generation) << 32 | UInt64(index), 0x9E37_79B9_7F4A_7C15 ^ UInt64(worker) &* 0xD6E8_FEB8_6659_FD93)
+        // The generation only tells a living flow from a dead one.
+        PlaceIndex.hash(UInt64(worker) << 32 | UInt64(index))
     }
 }

@@ -76,8 +76,10 @@ package struct TransferTable: Sendable {
 
     package var isFull: Bool { count >= capacity }
 
-    package mutating func insert(_ record: TransferRecord) -> Int {
+    package mutating func insert(_ record: consuming TransferRecord) -> Int {
         let slot: Int
+        let key = TransferKey(proxy: record.proxy, transfer: record.transaction)
+        let (handle, isObserving) = (record.handle, record.machine.state == .observing)
         if let free = freeSlots.popLast() {
             slot = free
             records[slot] = record
@@ -85,8 +87,8 @@ package struct TransferTable: Sendable {
             slot = records.count
             records.append(record)
         }
-        byTransaction.insert(slot, hash: TransferKey(proxy: record.proxy, transfer: record.transaction).hash)
-        if record.machine.state != .observing { byHandle.insert(slot, hash: record.handle.hash) }
+        byTransaction.insert(slot, hash: key.hash)
+        if !isObserving { byHandle.insert(slot, hash: handle.hash) }
         count += 1
         return slot
     }
@@ -104,7 +106,7 @@ package struct TransferTable: Sendable {
 
     /// The record in a slot that is in use.
     package subscript(slot: Int) -> TransferRecord {
-        _read { yield records[slot] }
+        get { records[slot] }
         _modify { yield &records[slot] }
     }
 
