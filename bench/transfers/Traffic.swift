@@ -60,6 +60,9 @@ struct Traffic: ~Copyable {
     /// Connections between their SYN and their end, at most.
     static var capacity: UInt32 { 65_536 }
     static var burst: Int { 64 }
+    /// Connections that one turn begins, and how often the worker may poll in it: it keeps up with five segments each.
+    static var beginnings: Int { 16 }
+    static var polls: Int { 16 }
 
     init(
         worker: consuming Worker, agents: [AnsweringAgent], director: Endpoint, client: RingPort, server: RingPort,
@@ -99,7 +102,7 @@ struct Traffic: ~Copyable {
             let now = shim_tsc()
             if now >= end, now >= drained || figures.transferred + figures.toOrigin >= figures.connections { break }
             let due = now < end ? Int(Double(now &- start) / interval) : 0
-            turn(due: min(due - figures.connections, Self.burst))
+            turn(due: min(due - figures.connections, Self.beginnings))
         }
         for _ in 0..<1_000 { turn(due: 0) }
     }
@@ -117,7 +120,7 @@ struct Traffic: ~Copyable {
         takeFromClientsPort()
         takeFromServersPort()
         let generated = shim_tsc()
-        _ = worker.poll(now: generated)
+        for _ in 0..<Self.polls where worker.poll(now: shim_tsc()) == 0 { break }
         let polled = shim_tsc()
         answerTransfers()
         figures.ticksInGenerator += generated - start

@@ -55,6 +55,9 @@ struct WholeStage {
         setup.director.workers.flowCapacity = 262_144
         setup.director.workers.closedMicroseconds = 20_000
         setup.director.workers.recoveryMicroseconds = 0
+        // A core that others take away for a slice of time is no reason to give its requests to the origin.
+        setup.director.timeout.floorMicroseconds = 50_000
+        setup.director.timeout.initialMicroseconds = 50_000
         core = setup.core()
         addresses = setup.director.proxies.map(\.address)
         let (client, server) = (RingPort("clients", pool: pool), RingPort("servers", pool: pool))
