@@ -1,13 +1,14 @@
 import CDPDKShim
 import CRTP
 import Control
+import Datagrams
 import InterCore
 import Wire
 
 /// One control core alone, in memory: requests of workers come in by the real ring, sealed frames go to real channel
 /// ends and come back, verdicts go out by the real ring. Its time is virtual, so that no timer depends on how fast the
 /// machine happens to be; only the clocks are real. What plays workers and agents is not counted.
-struct ControlStage {
+struct ControlStage: ~Copyable {
     /// Where the clocks of the control core go, in a transfer's order.
     enum Part: Int, CaseIterable {
         /// The worker's events up to sealed TRANSFERs: selection, machine, timer, encoding, sealing.
@@ -20,6 +21,8 @@ struct ControlStage {
         case forget
         /// Due timers, datagrams and commands handed on.
         case perform
+        /// System calls, where datagrams go by sockets.
+        case sockets
         /// The agents' part, not the control core's.
         case agents
     }
@@ -32,6 +35,8 @@ struct ControlStage {
     private let events = Ring<WorkerEvent>(capacity: 2_048, payloadCapacity: HeldRequest.maximumPayload)
     private let commands = Ring<WorkerCommand>(capacity: 4_096)
     private var backlog = CommandBacklog()
+    private var socket: DatagramSocket?
+    private var agentSockets: AgentSockets?
     private var outbox: [(datagram: [UInt8], to: Endpoint)] = []
     private var inbox: [(datagram: [UInt8], from: Endpoint)] = []
     private var answers: [[UInt8]] = []
@@ -43,12 +48,16 @@ struct ControlStage {
     /// Events and datagrams that one turn of the control loop takes.
     static var batch: Int { 256 }
 
-    init(requests: Requests, flows: UInt32, setup: Setup) {
+    init(requests: Requests, flows: UInt32, setup: Setup, usesSockets: Bool) throws {
         var setup = setup
         setup.director.workers.flowCapacity = Int(flows) + Self.batch
         core = setup.core()
         agents = setup.agents()
         director = setup.address
+        if usesSockets {
+            socket = try DatagramSocket(bindTo: director)
+            agentSockets = try AgentSockets(agents.map(\.endpoint))
+        }
         self.requests = requests
         self.flows = flows
         core.start(now: now)
@@ -101,7 +110,14 @@ struct ControlStage {
     private mutating func exchange() {
         perform()
         now += 200
+        measure(.sockets) { stage in
+            if stage.socket == nil { return }
+            for (datagram, endpoint) in stage.outbox { stage.socket?.send(datagram, to: endpoint) }
+            stage.socket?.flush()
+            stage.outbox.removeAll(keepingCapacity: true)
+        }
         measure(.agents) { stage in
+            stage.agentSockets?.receive(into: &stage.outbox)
             for (datagram, endpoint) in stage.outbox {
                 guard let index = stage.agents.firstIndex(where: { $0.endpoint == endpoint }) else { continue }
                 stage.agents[index].receive(datagram, from: stage.director, now: stage.now, into: &stage.answers)
@@ -109,6 +125,13 @@ struct ControlStage {
                 stage.answers.removeAll(keepingCapacity: true)
             }
             stage.outbox.removeAll(keepingCapacity: true)
+            stage.agentSockets?.send(&stage.inbox, to: stage.director)
+        }
+        measure(.sockets) { stage in
+            while let count = stage.socket?.receive(), count > 0 {
+                for index in 0..<count { if let datagram = stage.socket?[index] { stage.inbox.append(datagram) } }
+                if count < DatagramSocket.batch { break }
+            }
         }
         measure(.grant) { stage in
             for (datagram, endpoint) in stage.inbox { stage.core.receive(datagram, from: endpoint, now: stage.now) }

@@ -7,7 +7,8 @@ import Wire
 struct Setup {
     var director = DirectorConfiguration()
     let protection: Protection
-    let address = Endpoint(IPAddress(v4: 0x0A00_0002), port: 5_000)
+    /// Of the loopback, where sockets can have them.
+    let address = Endpoint(IPAddress(v4: 0x7F00_0001), port: 47_300)
     private let keys = KeyRing(keys: [1: (0..<32).map { UInt8($0) }], current: 1)
 
     init(agents count: Int, protection: Protection, logLevel: String) {
@@ -15,7 +16,7 @@ struct Setup {
         director.logLevel = logLevel
         director.crtp.channel.protection = protection
         director.proxies = (0..<count).map {
-            .init(name: "p\($0)", address: Endpoint(IPAddress(v4: 0x0A00_0010 + UInt32($0)), port: 6_000))
+            .init(name: "p\($0)", address: Endpoint(IPAddress(v4: 0x7F00_0001), port: 47_301 + UInt16($0)))
         }
         var rule = DirectorConfiguration.Rule(name: "files")
         rule.match.firstPort = 80

@@ -25,13 +25,14 @@ import Foundation
     @Option(help: "EAL's lcores: the control core's, then the worker's (whole).") var lcores = "0@0,1@1"
     @Option(help: "Transfers a second of the first step (whole).") var rate = 50_000.0
     @Option(help: "Each step's rate is the last one's times this (whole).") var factor = 1.25
+    @Flag(help: "Datagrams go by UDP sockets over the loopback (control).") var sockets = false
     @Flag(help: "Tell of each step on standard error (whole).") var verbose = false
     @Flag(help: "Authenticated frames instead of sealed ones.") var authenticated = false
 
     func run() throws {
         let report =
             switch stage {
-            case .control: control()
+            case .control: try control()
             case .whole: try whole()
             }
         let encoder = JSONEncoder()
@@ -43,8 +44,9 @@ import Foundation
         Setup(agents: agents, protection: authenticated ? .authenticated : .sealed, logLevel: logLevel)
     }
 
-    private func control() -> Report {
-        var stage = ControlStage(requests: Requests(headLength: requestBytes), flows: flows, setup: setup)
+    private func control() throws -> Report {
+        var stage = try ControlStage(
+            requests: Requests(headLength: requestBytes), flows: flows, setup: setup, usesSockets: sockets)
         for _ in 0..<Int(flows) / ControlStage.batch + 64 { stage.turn() }
         _ = stage.takeClocks()
 
@@ -61,7 +63,8 @@ import Foundation
         }
         let own = ControlStage.Part.allCases.filter { $0 != .agents }
         let clocks = median { turn in own.reduce(0) { $0 + turn[$1.rawValue] } }
-        var report = Report(name: "transfers", stage: stageName, sealed: !authenticated, hertz: hertz)
+        let name = sockets ? "transfers-sockets" : "transfers"
+        var report = Report(name: name, stage: stageName, sealed: !authenticated, hertz: hertz)
         report.transfersPerSecond = (hertz / clocks).rounded()
         report.lost = stage.lost
         report.clocksPerTransfer = clocks.rounded()
@@ -74,7 +77,7 @@ import Foundation
     private func whole() throws -> Report {
         var stage = try WholeStage(requests: Requests(headLength: requestBytes), setup: setup, lcores: lcores)
         let hertz = measuredHertz()
-        var report = Report(name: "transfers", stage: stageName, sealed: !authenticated, hertz: hertz)
+        var report = Report(name: "transfers-whole", stage: stageName, sealed: !authenticated, hertz: hertz)
         var rate = rate
         // Others on the machine may spoil a step: it has three tries.
         var tries = 0
