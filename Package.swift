@@ -131,6 +131,7 @@ let package = Package(
             dependencies: [
                 "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams", "CDPDKShim",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "DequeModule", package: "swift-collections"),
             ],
             path: "bench/transfers", swiftSettings: seesDPDK, linkerSettings: linksDPDK),
 

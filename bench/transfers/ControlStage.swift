@@ -31,6 +31,7 @@ struct ControlStage: ~Copyable {
     private var agents: [AnsweringAgent]
     private let requests: Requests
     private let flows: UInt32
+    private let endsByAgent: Bool
     private let director: Endpoint
     private let events = Ring<WorkerEvent>(capacity: 2_048, payloadCapacity: HeldRequest.maximumPayload)
     private let commands = Ring<WorkerCommand>(capacity: 4_096)
@@ -48,7 +49,7 @@ struct ControlStage: ~Copyable {
     /// Events and datagrams that one turn of the control loop takes.
     static var batch: Int { 256 }
 
-    init(requests: Requests, flows: UInt32, setup: Setup, usesSockets: Bool) throws {
+    init(requests: Requests, flows: UInt32, setup: Setup, usesSockets: Bool, endsByAgent: Bool) throws {
         var setup = setup
         setup.director.workers.flowCapacity = Int(flows) + Self.batch
         core = setup.core()
@@ -59,6 +60,7 @@ struct ControlStage: ~Copyable {
             agentSockets = try AgentSockets(agents.map(\.endpoint))
         }
         self.requests = requests
+        self.endsByAgent = endsByAgent
         self.flows = flows
         core.start(now: now)
         for _ in 0..<20 {
@@ -85,17 +87,41 @@ struct ControlStage: ~Copyable {
         precondition(granted.count == Self.batch, "\(granted.count) of \(Self.batch) transfers were granted")
         for handle in granted { precondition(events.push(.committed(handle))) }
         takeEvents(.confirm)
-        if number > flows - UInt32(Self.batch) {
-            let oldest = number &- (flows - UInt32(Self.batch))
-            for index in oldest..<oldest + UInt32(Self.batch) {
-                let handle = requests.handle(index, flows: flows)
-                precondition(events.push(.flowEnded(handle, .clientReset)))
-            }
-            takeEvents(.forget)
-        }
+        if endsByAgent { endByAgent() } else { endByClient() }
         granted.removeAll(keepingCapacity: true)
         perform()
         now += 200
+    }
+
+    /// The oldest flows end with a reset of their clients.
+    private mutating func endByClient() {
+        guard number > flows - UInt32(Self.batch) else { return }
+        let oldest = number &- (flows - UInt32(Self.batch))
+        for index in oldest..<oldest + UInt32(Self.batch) {
+            precondition(events.push(.flowEnded(requests.handle(index, flows: flows), .clientReset)))
+        }
+        takeEvents(.forget)
+    }
+
+    /// The oldest flows end by FLOW_DONE, which is answered, and the worker's word that it has removed them.
+    private mutating func endByAgent() {
+        measure(.agents) { stage in
+            for index in stage.agents.indices {
+                stage.agents[index].endOldest(
+                    keeping: (Int(stage.flows) - Self.batch) / stage.agents.count, to: stage.director, &stage.answers)
+                for answer in stage.answers { stage.inbox.append((answer, stage.agents[index].endpoint)) }
+                stage.answers.removeAll(keepingCapacity: true)
+            }
+        }
+        measure(.forget) { stage in
+            for (datagram, endpoint) in stage.inbox { stage.core.receive(datagram, from: endpoint, now: stage.now) }
+            stage.inbox.removeAll(keepingCapacity: true)
+        }
+        perform()
+        while let command = commands.pop() {
+            if case .flowDone(let handle) = command { precondition(events.push(.flowEnded(handle, .flowDone))) }
+        }
+        takeEvents(.forget)
     }
 
     private mutating func takeEvents(_ part: Part) {
@@ -109,7 +135,8 @@ struct ControlStage: ~Copyable {
     /// Datagrams there and back.
     private mutating func exchange() {
         perform()
-        now += 200
+        // Never the same twice: a variance that shrinks to a denormal number would be the processor's slowest.
+        now += 150 + UInt64(number / 256 * 37 % 101)
         measure(.sockets) { stage in
             if stage.socket == nil { return }
             for (datagram, endpoint) in stage.outbox { stage.socket?.send(datagram, to: endpoint) }

@@ -26,6 +26,8 @@ import Foundation
     @Option(help: "Transfers a second of the first step (whole).") var rate = 50_000.0
     @Option(help: "Each step's rate is the last one's times this (whole).") var factor = 1.25
     @Flag(help: "Datagrams go by UDP sockets over the loopback (control).") var sockets = false
+    @Flag(help: "Flows end by the agents' FLOW_DONE, and not by their clients' resets (control).")
+    var endByAgent = false
     @Flag(help: "Tell of each step on standard error (whole).") var verbose = false
     @Flag(help: "Authenticated frames instead of sealed ones.") var authenticated = false
 
@@ -46,7 +48,8 @@ import Foundation
 
     private func control() throws -> Report {
         var stage = try ControlStage(
-            requests: Requests(headLength: requestBytes), flows: flows, setup: setup, usesSockets: sockets)
+            requests: Requests(headLength: requestBytes), flows: flows, setup: setup, usesSockets: sockets,
+            endsByAgent: endByAgent)
         for _ in 0..<Int(flows) / ControlStage.batch + 64 { stage.turn() }
         _ = stage.takeClocks()
 
@@ -63,7 +66,7 @@ import Foundation
         }
         let own = ControlStage.Part.allCases.filter { $0 != .agents }
         let clocks = median { turn in own.reduce(0) { $0 + turn[$1.rawValue] } }
-        let name = sockets ? "transfers-sockets" : "transfers"
+        let name = "transfers" + (sockets ? "-sockets" : "") + (endByAgent ? "-ended-by-agent" : "")
         var report = Report(name: name, stage: stageName, sealed: !authenticated, hertz: hertz)
         report.transfersPerSecond = (hertz / clocks).rounded()
         report.lost = stage.lost
