@@ -4,7 +4,7 @@
 #   make build              batond, baton-agent, batonctl in .build/release
 #   make demo               real downloads through a real hand-over; SCENARIO=cached,late  KEEP=1  DOWN=1
 #   make test               everything CI runs: unit, property, golden, model, fuzz and end-to-end tests
-#   make bench              side by side with peers
+#   make bench              side by side with peers; QUICK=1  ROWS=forward-io,table-1k
 #   make clean
 SHELL := /bin/bash
 SWIFT := swift
@@ -49,8 +49,11 @@ test-fuzz: setup
 test-endtoend: build
 	python3 -m unittest discover --start-directory Tests/EndToEnd --top-level-directory . --verbose
 
-bench: build
-	@echo "bench: nothing to measure yet"
+# dpdk-doc: the sources of l3fwd.
+bench: PACKAGES += dpdk-doc
+bench: setup
+	$(BUILD) --product baton-bench
+	python3 bench/run.py $(if $(QUICK),--quick) $(if $(ROWS),--rows $(ROWS))
 
 clean:
 	$(SWIFT) package clean

@@ -5,7 +5,7 @@
 //   level 1   InterCore CRTP       │            Datagrams
 //   level 2   Control   FastPath ──┘  Adoption
 //   level 3   Operator
-//   level 4   batond    baton-agent   batonctl
+//   level 4   batond    baton-agent   batonctl   baton-bench (bench/baton-bench)
 //
 // Tests/RepositoryTests fails when a source file imports what this list does not allow.
 import Foundation
@@ -124,6 +124,13 @@ let package = Package(
             name: "batonctl",
             dependencies: ["Operator", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
+        .executableTarget(
+            name: "baton-bench",
+            dependencies: [
+                "FastPath", "InterCore", "Wire", "CDPDKShim",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "bench/baton-bench", swiftSettings: seesDPDK, linkerSettings: linksDPDK),
 
         // Measurements (level 4)
         .executableTarget(

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,10 +16,17 @@
 #include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_malloc.h>
 
 uint64_t shim_tsc_hertz(void) { return rte_get_tsc_hz(); }
 
-int shim_eal_init(int argc, char **argv) { return rte_eal_init(argc, argv); }
+static bool eal_runs;
+
+int shim_eal_init(int argc, char **argv) {
+    int result = rte_eal_init(argc, argv);
+    eal_runs = result >= 0;
+    return result;
+}
 void shim_eal_cleanup(void) { rte_eal_cleanup(); }
 const char *shim_error_text(void) { return rte_strerror(rte_errno); }
 
@@ -40,6 +48,26 @@ int shim_launch(int (*function)(void *), void *argument, unsigned lcore) {
     return rte_eal_remote_launch(function, argument, lcore);
 }
 void shim_wait_lcore(unsigned lcore) { rte_eal_wait_lcore(lcore); }
+
+int shim_lcore_socket(unsigned lcore) { return eal_runs ? (int)rte_lcore_to_socket_id(lcore) : -1; }
+
+void *shim_table_memory(size_t bytes, int socket, bool *huge) {
+    /* DPDK's heap before rte_eal_init would crash, and without hugepages it is small and meant for packets. */
+    *huge = eal_runs && rte_eal_has_hugepages() != 0;
+    if (*huge) {
+        void *memory = rte_zmalloc_socket("table", bytes, RTE_CACHE_LINE_SIZE, socket);
+        if (memory != NULL)
+            return memory;
+        *huge = false;
+    }
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    /* Touched now, so that no packet meets a page fault. */
+    memset(memory, 0, bytes);
+    return memory;
+}
 
 struct rte_mempool *shim_pool_make(const char *name, unsigned packets, unsigned cache, int socket) {
     /* Lcores may share a CPU: this pool's ring survives the preemption of one of its users. */

@@ -1,72 +1,41 @@
 import InterCore
 import Wire
 
-/// One connection, as its worker knows it. Lives in the flow table's raw memory; `UnsafeMutablePointer<FlowEntry>` is
-/// how the worker's stages pass it on.
+/// What every packet of a connection needs to know of it: the last 20 bytes of its place in the table. Its key lies
+/// directly before it, on the same cache line. `Flow` is how the worker's stages pass it on.
+///
+///     IPv4, 32 bytes:  client 4 | server 4 | ports 4 |                                entry 20
+///     IPv6, 64 bytes:  client 16 | server 16 | ports 4 |                              entry 20 | unused 8
+///
+/// What is seldom wanted lies elsewhere: `FlowLinks` (timers, generation) and, until its fate is decided, `Prelude`.
 package struct FlowEntry: BitwiseCopyable {
-    package var key: FlowKey
-    package var hash: UInt64
-    /// Counts the connections that have had this entry.
-    package var generation: UInt32 = 0
-    package var state: FlowState = .opening
-    package var marks: Marks = []
-    package var proxy: ProxyIndex = .none
-    package var timeToLive: UInt8 = 64
-
-    // MARK: handshake
-
-    /// Bits of the candidate rules that match by port and prefix, canaries drawn.
-    package var rules: UInt64 = 0
-    /// PSN: the client's ISN + 1.
-    package var psn = SequenceNumber(0)
-    /// PAN: the server's ISS + 1.
-    package var pan = SequenceNumber(0)
-    package var options = NegotiatedOptions(clientMSS: 536, serverMSS: 0)
-    package var clientWindow: UInt32 = 0
-    package var serverWindowEdge = SequenceNumber(0)
-    package var serverTimestamp: UInt32 = 0
-    package var clientTimestamp: UInt32 = 0
-    /// TSC when `serverTimestamp` passed.
-    package var serverTimestampAt: UInt64 = 0
-    package var clientMAC = MACAddress.zero
-    package var originMAC = MACAddress.zero
-
-    // MARK: stream
-
-    /// Highest sequence number that each side has used, plus one. Only sequence-exact resets end a flow.
-    package var clientNext = SequenceNumber(0)
-    package var serverNext = SequenceNumber(0)
-    package var packetsFromClient: UInt32 = 0
-    package var packetsToClient: UInt32 = 0
-
-    // MARK: hold
-
-    package var hold = HoldList()
-    package var holdStarted: UInt64 = 0
-
-    // MARK: time
-
-    package var lastSeen: UInt64 = 0
-    package var deadline: UInt64 = 0
-    /// Neighbours in the wheel's slot, and the slot.
-    package var timerNext: UInt32 = noFlow
-    package var timerPrevious: UInt32 = noFlow
-    package var timerSlot: UInt32 = noFlow
-    /// Neighbours in the queue of holds.
-    package var holdNext: UInt32 = noFlow
-    package var holdPrevious: UInt32 = noFlow
-    /// Place in the table: bucket x 8 + slot.
-    package var place: UInt32 = 0
-    /// Resets of the origin that have been sent (asymmetric flows repeat them).
-    package var resetsSent: UInt8 = 0
+    package var vlan: VLAN = .untagged
+    /// `longestServerStep` in the lower four bits, `longestClientStep` in the upper ones: 20 less than the logarithms.
+    private var steps: UInt8 = 0
     /// How a committed flow ended; meaningful with `endUntold`.
     package var end: FlowEnd = .flowDone
-    /// TSC of the first of them.
-    package var firstReset: UInt64 = 0
 
-    package init(key: FlowKey, hash: UInt64) {
-        self.key = key
-        self.hash = hash
+    /// Highest sequence number that each side has used, plus one. Only sequence-exact resets end a flow. Of a flow that
+    /// the origin has, `clientNext` stays the client's ISN + 1: it tells an old SYN from a new one.
+    package var clientNext = SequenceNumber(0)
+    package var serverNext = SequenceNumber(0)
+    /// The wheel's tick at which the last packet passed (`FlowTimers.tick`). Of a free place: the next free one.
+    package var lastSeen: UInt32 = 0
+    package var state: FlowState = .opening
+    package var proxy: ProxyIndex = .none
+    package var marks: Marks = []
+
+    package init(vlan: VLAN) { self.vlan = vlan }
+
+    /// How far each side may get in one step, in bytes: the other's largest window, 1 MiB at least and 16 MiB at most.
+    package static var leastStep: UInt32 { 1 &<< 20 }
+    package var longestServerStep: UInt32 { 1 &<< (20 &+ UInt32(steps & 15)) }
+    package var longestClientStep: UInt32 { 1 &<< (20 &+ UInt32(steps >> 4)) }
+
+    package mutating func setLongestSteps(clientWindowScale: UInt8, serverWindowScale: UInt8) {
+        // A window is at most 2^16 bytes, shifted.
+        func step(_ scale: UInt8) -> UInt8 { min(max(scale, 4), 8) &- 4 }
+        steps = step(clientWindowScale) | step(serverWindowScale) << 4
     }
 
     /// What is so, or not, of a flow.
@@ -91,6 +60,15 @@ package struct FlowEntry: BitwiseCopyable {
         package static var endUntold: Marks { .init(rawValue: 256) }
         /// The origin's, and noted only because it began during the recovery.
         package static var newInRecovery: Marks { .init(rawValue: 512) }
+        /// An IPv6 flow: says where the key begins.
+        package static var isV6: Marks { .init(rawValue: 1_024) }
+        /// The place holds a flow at present.
+        package static var live: Marks { .init(rawValue: 2_048) }
+        /// A `Prelude` belongs to it.
+        package static var hasPrelude: Marks { .init(rawValue: 4_096) }
+
+        @inline(__always)
+        package func lacks(_ others: Marks) -> Bool { rawValue & others.rawValue == 0 }
     }
 }
 
@@ -98,3 +76,56 @@ package struct FlowEntry: BitwiseCopyable {
 package let noFlow: UInt32 = 0xFFFF_FFFF
 
 package typealias Flow = UnsafeMutablePointer<FlowEntry>
+
+/// What only time and control need of a flow, beside its entry.
+package struct FlowLinks: BitwiseCopyable {
+    /// Neighbours in the wheel's slot (`FlowTimers`).
+    package var next: UInt32 = noFlow
+    package var previous: UInt32 = noFlow
+    /// Counts the connections that have had this place.
+    package var generation: UInt32 = 0
+    /// Place of the flow's `Prelude`.
+    package var prelude: UInt32 = noFlow
+}
+
+/// What a worker knows of a connection from its SYN until its fate is decided: what a TRANSFER tells, what a reset of
+/// the origin needs, and the packets that are held. Few flows are in that state at once, so preludes have a pool of
+/// their own.
+package struct Prelude: BitwiseCopyable {
+    /// Bits of the candidate rules that match by port and prefix, canaries drawn.
+    package var rules: UInt64 = 0
+
+    // MARK: handshake
+
+    /// PSN: the client's ISN + 1.
+    package var psn = SequenceNumber(0)
+    /// PAN: the server's ISS + 1.
+    package var pan = SequenceNumber(0)
+    package var options = NegotiatedOptions(clientMSS: 536, serverMSS: 0)
+    package var timeToLive: UInt8 = 64
+    package var clientWindow: UInt32 = 0
+    package var serverWindowEdge = SequenceNumber(0)
+    package var serverTimestamp: UInt32 = 0
+    package var clientTimestamp: UInt32 = 0
+    /// TSC when `serverTimestamp` passed.
+    package var serverTimestampAt: UInt64 = 0
+    package var clientMAC = MACAddress.zero
+    package var originMAC = MACAddress.zero
+
+    // MARK: hold
+
+    package var hold = HoldList()
+    package var holdStarted: UInt64 = 0
+    /// Neighbours in the queue of holds; of a free prelude, `holdNext` is the next free one.
+    package var holdNext: UInt32 = noFlow
+    package var holdPrevious: UInt32 = noFlow
+
+    // MARK: the origin's reset
+
+    /// Resets of the origin that have been sent (asymmetric flows repeat them).
+    package var resetsSent: UInt8 = 0
+    /// TSC of the first of them.
+    package var firstReset: UInt64 = 0
+
+    package init() {}
+}

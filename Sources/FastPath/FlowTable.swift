@@ -2,162 +2,202 @@ import CDPDKShim
 import InterCore
 import Wire
 
-/// The flows of one worker: a hash table of fixed capacity that only its worker touches.
+/// The flows of one worker, which nobody else touches. Find, insert and remove are O(1) and bounded; nothing is
+/// allocated after `init`, and a flow stays where it is.
 ///
-/// A bucket is one cache line: eight 16-bit tags, compared at once, and eight indices into the array of entries. A flow
-/// may live in either of two buckets (by its hash, and by its hash and tag), and goes to the emptier one; with twice as
-/// many slots as entries, both are full for practically no set of keys. Find, insert and remove are O(1); nothing is
-/// allocated after `init` and nothing ever moves.
+/// Each address family has a store of its own (`FlowStore`), so that IPv4 does not pay for IPv6's addresses. An index
+/// names a flow of either family: the highest bit says which.
+///
+/// At the capacity stated an IPv4 flow costs 32 bytes of key and entry, 16 of links, 8.4 of buckets (a bucket of 64 bytes
+/// for 7.6 flows) and 6.4 for its share of the preludes (one for 20 flows): 62.8; an IPv6 flow costs 94.8.
 package struct FlowTable: ~Copyable {
-    private let buckets: UnsafeMutablePointer<Bucket>
-    private let entries: Flow
-    private let bucketMask: UInt64
-    private var firstFree: UInt32
-    package private(set) var count = 0
-    package let capacity: Int
+    var v4: FlowStore<IPv4Layout>
+    var v6: FlowStore<IPv6Layout>
+    let lookup: BurstLookup
+    /// `changes` when `lookup` was probed.
+    var changesAtLookup: UInt64 = 0
+    /// Inserts and removes so far.
+    private(set) var changes: UInt64 = 0
+    private let preludes: UnsafeMutablePointer<Prelude>
+    private var firstFreePrelude: UInt32 = 0
+    let hashSeed: UInt64
+    package let size: Size
 
-    /// Tags and entries of one cache line.
-    struct Bucket: BitwiseCopyable {
-        /// 0: empty.
-        var tags = SIMD8<UInt16>()
-        var flows = SIMD8<UInt32>(repeating: noFlow)
-        var padding: (UInt64, UInt64) = (0, 0)
-    }
+    /// What a table has room for.
+    package struct Size {
+        package var ipv4: Int
+        package var ipv6: Int
 
-    /// - Parameter capacity: entries; rounded up to a power of two, 64 at least.
-    package init(capacity wanted: Int) {
-        var capacity = 64
-        while capacity < wanted { capacity *= 2 }
-        self.capacity = capacity
-        let bucketCount = capacity / 4
-        bucketMask = UInt64(bucketCount - 1)
-        precondition(MemoryLayout<Bucket>.stride == 64, "a bucket is one cache line")
-        precondition(MemoryLayout<FlowEntry>.stride <= FlowTable.stride, "an entry fits its place")
-        buckets = UnsafeMutableRawPointer.allocate(byteCount: bucketCount * 64, alignment: 64)
-            .bindMemory(to: Bucket.self, capacity: bucketCount)
-        buckets.initialize(repeating: Bucket(), count: bucketCount)
-        let raw = UnsafeMutableRawPointer.allocate(byteCount: capacity * FlowTable.stride, alignment: 64)
-        raw.initializeMemory(as: UInt8.self, repeating: 0, count: capacity * FlowTable.stride)
-        entries = raw.assumingMemoryBound(to: FlowEntry.self)
-        firstFree = 0
-        for index in 0..<capacity {
-            let flow = at(UInt32(index))
-            flow.initialize(
-                to: FlowEntry(
-                    key: .init(client: .unspecified, clientPort: 0, server: .unspecified, serverPort: 0), hash: 0))
-            flow.pointee.place = noFlow
-            flow.pointee.holdNext = index + 1 < capacity ? UInt32(index + 1) : noFlow
+        package init(ipv4: Int, ipv6: Int) {
+            self.ipv4 = max(ipv4, 1)
+            self.ipv6 = max(ipv6, 1)
+        }
+
+        /// Connections of either family whose fate is not decided yet; others pass.
+        package var preludes: Int { max(min(ipv4 + ipv6, 16_384), (ipv4 + ipv6) / 20) }
+
+        /// All that the table takes, in bytes.
+        package var byteCount: Int {
+            FlowStore<IPv4Layout>.byteCount(capacity: ipv4) + FlowStore<IPv6Layout>.byteCount(capacity: ipv6)
+                + preludes * MemoryLayout<Prelude>.stride
         }
     }
 
-    deinit {
-        UnsafeMutableRawPointer(buckets).deallocate()
-        UnsafeMutableRawPointer(entries).deallocate()
+    /// - Parameters:
+    ///   - hashSeed: as given to `flowHash`.
+    ///   - socket: NUMA node of the worker's lcore; -1 for any.
+    package init(_ size: Size, hashSeed: UInt64, socket: Int = -1) {
+        self.size = size
+        self.hashSeed = hashSeed
+        let memory = TableMemory(socket: socket)
+        v4 = FlowStore(capacity: size.ipv4, memory: memory)
+        v6 = FlowStore(capacity: size.ipv6, memory: memory)
+        lookup = BurstLookup(v4: v4.finder, v6: v6.finder, hashSeed: hashSeed)
+        let count = size.preludes
+        preludes = memory.take(count * MemoryLayout<Prelude>.stride).bindMemory(to: Prelude.self, capacity: count)
+        for index in 0..<count {
+            preludes[index].holdNext = index + 1 < count ? UInt32(index + 1) : noFlow
+        }
     }
 
-    /// Bytes from one entry to the next: whole cache lines.
-    package static var stride: Int { 384 }
+    package var count: Int { v4.count &+ v6.count }
+
+    // MARK: names of flows
+
+    private static var familyBit: UInt32 { 0x8000_0000 }
 
     @inline(__always)
     package func at(_ index: UInt32) -> Flow {
-        (UnsafeMutableRawPointer(entries) + Int(index) &* FlowTable.stride).assumingMemoryBound(to: FlowEntry.self)
+        index & FlowTable.familyBit == 0 ? v4.at(index) : v6.at(index ^ FlowTable.familyBit)
     }
 
     @inline(__always)
     package func index(of flow: Flow) -> UInt32 {
-        UInt32(truncatingIfNeeded: (UnsafeRawPointer(flow) - UnsafeRawPointer(entries)) / FlowTable.stride)
-    }
-
-    /// True for an entry that holds a flow at present.
-    @inline(__always)
-    package func isLive(_ flow: Flow) -> Bool { flow.pointee.place != noFlow }
-
-    @inline(__always)
-    private func tag(_ hash: UInt64) -> UInt16 { UInt16(truncatingIfNeeded: hash >> 48) | 1 }
-
-    @inline(__always)
-    private func firstBucket(_ hash: UInt64) -> UInt64 { hash & bucketMask }
-
-    @inline(__always)
-    private func secondBucket(_ first: UInt64, _ tag: UInt16) -> UInt64 {
-        (first ^ (UInt64(tag) &* 0x5BD1_E995)) & bucketMask
-    }
-
-    /// Asks the memory for what `find` will need.
-    @inline(__always)
-    package func prefetch(_ hash: UInt64) { shim_prefetch(UnsafeRawPointer(buckets + Int(firstBucket(hash)))) }
-
-    @inline(__always)
-    package func find(_ key: FlowKey, hash: UInt64) -> Flow? {
-        let tag = tag(hash)
-        let first = firstBucket(hash)
-        if let flow = find(key, tag, in: first) { return flow }
-        return find(key, tag, in: secondBucket(first, tag))
+        flow.pointee.marks.contains(.isV6) ? v6.index(of: flow) | FlowTable.familyBit : v4.index(of: flow)
     }
 
     @inline(__always)
-    private func find(_ key: FlowKey, _ tag: UInt16, in bucket: UInt64) -> Flow? {
-        let line = buckets + Int(bucket)
-        let hits = line.pointee.tags .== SIMD8(repeating: tag)
-        guard any(hits) else { return nil }
-        var slot = 0
-        while slot < 8 {
-            if hits[slot] {
-                let flow = at(line.pointee.flows[slot])
-                if flow.pointee.key == key { return flow }
-            }
-            slot &+= 1
+    package func links(_ index: UInt32) -> UnsafeMutablePointer<FlowLinks> {
+        index & FlowTable.familyBit == 0 ? v4.links + Int(index) : v6.links + Int(index ^ FlowTable.familyBit)
+    }
+
+    @inline(__always)
+    package func links(of flow: Flow) -> UnsafeMutablePointer<FlowLinks> { links(index(of: flow)) }
+
+    /// The flow that a handle names, unless it has ended.
+    @inline(__always)
+    package func live(_ handle: FlowHandle) -> Flow? {
+        let isV6 = handle.index & FlowTable.familyBit != 0
+        guard Int(handle.index & ~FlowTable.familyBit) < (isV6 ? v6.capacity : v4.capacity) else { return nil }
+        let flow = at(handle.index)
+        guard flow.pointee.marks.contains(.live), links(handle.index).pointee.generation == handle.generation else {
+            return nil
         }
-        return nil
-    }
-
-    /// A new entry for a key that is not in the table, its generation one more than the entry's last flow had; nil when
-    /// the table is full.
-    package mutating func insert(_ key: FlowKey, hash: UInt64) -> Flow? {
-        guard firstFree != noFlow else { return nil }
-        let tag = tag(hash)
-        let first = firstBucket(hash)
-        let second = secondBucket(first, tag)
-        let firstRoom = room(first)
-        let secondRoom = room(second)
-        guard firstRoom.count > 0 || secondRoom.count > 0 else { return nil }
-        let useFirst = firstRoom.count >= secondRoom.count
-        let bucket = useFirst ? first : second
-        let slot = useFirst ? firstRoom.slot : secondRoom.slot
-        let index = firstFree
-        let flow = at(index)
-        firstFree = flow.pointee.holdNext
-        let generation = flow.pointee.generation &+ 1
-        flow.initialize(to: FlowEntry(key: key, hash: hash))
-        flow.pointee.generation = generation
-        flow.pointee.place = UInt32(truncatingIfNeeded: bucket &* 8) &+ UInt32(slot)
-        buckets[Int(bucket)].tags[slot] = tag
-        buckets[Int(bucket)].flows[slot] = index
-        count &+= 1
         return flow
     }
 
-    private func room(_ bucket: UInt64) -> (count: Int, slot: Int) {
-        var count = 0
-        var free = 0
-        var slot = 0
-        while slot < 8 {
-            if buckets[Int(bucket)].tags[slot] == 0 {
-                count &+= 1
-                free = slot
-            }
-            slot &+= 1
-        }
-        return (count, free)
+    /// All places in a row, for walks over the table: 0 ..< `positions`.
+    package var positions: Int { v4.capacity &+ v6.capacity }
+
+    /// The flow at a place; nil when it is free.
+    @inline(__always)
+    package func flow(atPosition position: Int) -> Flow? {
+        let flow =
+            position < v4.capacity
+            ? v4.at(UInt32(truncatingIfNeeded: position))
+            : v6.at(UInt32(truncatingIfNeeded: position &- v4.capacity))
+        return flow.pointee.marks.contains(.live) ? flow : nil
+    }
+
+    /// The places of one family.
+    @inline(__always)
+    package func positions(isV6: Bool) -> Range<Int> {
+        isV6 ? v4.capacity..<positions : 0..<v4.capacity
+    }
+
+    @inline(__always)
+    package func isFull(isV6: Bool) -> Bool { isV6 ? v6.count == v6.capacity : v4.count == v4.capacity }
+
+    @inline(__always)
+    package func key(of flow: Flow) -> PackedFlowKey {
+        flow.pointee.marks.contains(.isV6) ? v6.key(of: flow) : v4.key(of: flow)
+    }
+
+    // MARK: find
+
+    /// One flow; `BurstLookup` finds those of a burst.
+    @inline(__always)
+    package func find(_ key: PackedFlowKey, hash: UInt64) -> Flow? {
+        withUnsafePointer(to: key) { find($0, hash: hash) }
+    }
+
+    @inline(__always)
+    func find(_ key: UnsafePointer<PackedFlowKey>, hash: UInt64) -> Flow? {
+        key.pointee.isV6 ? v6.finder.find(key, hash: hash) : v4.finder.find(key, hash: hash)
+    }
+
+    // MARK: change
+
+    /// A new entry for a key that is not in the table, its generation one more than its place's last flow had; nil when
+    /// there is no room.
+    package mutating func insert(_ key: PackedFlowKey, hash: UInt64) -> Flow? {
+        changes &+= 1
+        return key.isV6 ? v6.insert(key, hash: hash) : v4.insert(key, hash: hash)
     }
 
     package mutating func remove(_ flow: Flow) {
-        let place = Int(flow.pointee.place)
-        buckets[place >> 3].tags[place & 7] = 0
-        buckets[place >> 3].flows[place & 7] = noFlow
-        flow.pointee.place = noFlow
-        flow.pointee.holdNext = firstFree
-        firstFree = index(of: flow)
-        count &-= 1
+        remove(flow, hash: flowHash(of: key(of: flow), seed: hashSeed))
+    }
+
+    /// The same where the hash is known.
+    package mutating func remove(_ flow: Flow, hash: UInt64) {
+        changes &+= 1
+        dropPrelude(flow)
+        if flow.pointee.marks.contains(.isV6) { v6.remove(flow, hash: hash) } else { v4.remove(flow, hash: hash) }
+    }
+
+    // MARK: preludes
+
+    /// Of a flow that has one: `opening`, `held`, and `committed` while its origin's reset is not the last.
+    @inline(__always)
+    package func prelude(_ flow: Flow) -> UnsafeMutablePointer<Prelude> {
+        preludes + Int(links(of: flow).pointee.prelude)
+    }
+
+    package var hasFreePrelude: Bool { firstFreePrelude != noFlow }
+
+    /// Gives a new flow a prelude; `hasFreePrelude` must be true.
+    package mutating func givePrelude(_ flow: Flow) {
+        let index = firstFreePrelude
+        firstFreePrelude = preludes[Int(index)].holdNext
+        preludes[Int(index)] = Prelude()
+        links(of: flow).pointee.prelude = index
+        flow.pointee.marks.insert(.hasPrelude)
+    }
+
+    /// The flow's fate is decided. Does nothing when it has no prelude.
+    @inline(__always)
+    package mutating func dropPrelude(_ flow: Flow) {
+        guard flow.pointee.marks.contains(.hasPrelude) else { return }
+        flow.pointee.marks.remove(.hasPrelude)
+        let index = links(of: flow).pointee.prelude
+        preludes[Int(index)].holdNext = firstFreePrelude
+        firstFreePrelude = index
+    }
+}
+
+/// Where tables get their memory: hugepages of the worker's NUMA node, as far as there are any.
+package struct TableMemory {
+    let socket: Int
+
+    package init(socket: Int) { self.socket = socket }
+
+    /// Zeroed, aligned to cache lines, never freed.
+    package func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
+        var isHuge = false
+        guard let memory = shim_table_memory(byteCount, Int32(socket), &isHuge) else {
+            fatalError("no memory for a flow table of \(byteCount) bytes: lower `workers: flows`")
+        }
+        return memory
     }
 }

@@ -4,14 +4,13 @@ import Wire
 
 /// What a client's segment means to its flow.
 extension Worker {
-    mutating func handleClient(_ packet: Packet, _ flow: Flow?, _ key: FlowKey, _ hash: UInt64) {
+    mutating func handleClient(_ packet: Packet, _ flow: Flow?, _ key: PackedFlowKey, _ hash: UInt64) {
         let flags = packet.tcp.flags
         let opens = flags.has(.syn) && flags.lacks([.ack, .rst, .fin])
         guard let flow else {
             if opens { return open(packet, key, hash) }
             return passStranger(packet, key, hash)
         }
-        flow.pointee.packetsFromClient &+= 1
         if opens { return reopen(packet, flow, key, hash) }
         switch flow.pointee.state {
         case .opening: clientOpening(packet, flow)
@@ -27,8 +26,10 @@ extension Worker {
 
     /// No entry. While a restarted director does not know yet which flows are proxies', it gives none to the origin.
     /// What a route gives to a proxy went there before the entry was lost, and goes on doing so.
-    mutating func passStranger(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
-        if let proxy = route(of: key), proxies[Int(proxy.value)].mac != .zero, !isInOtherVLAN(proxy, key) {
+    mutating func passStranger(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64) {
+        if configuration.routeCount > 0, let proxy = route(of: key.key), proxies[Int(proxy.value)].mac != .zero,
+            !isInOtherVLAN(proxy, key.vlan)
+        {
             return resumeRouted(packet, key, hash, proxy)
         }
         if isWithheld(key) {
@@ -40,18 +41,27 @@ extension Worker {
     }
 
     /// A first SYN: routed, a candidate, or nobody's business.
-    mutating func open(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
-        if let route = route(of: key) { return openRouted(packet, key, hash, route) }
+    mutating func open(_ packet: Packet, _ packed: PackedFlowKey, _ hash: UInt64) {
+        let key = packed.key
+        if let route = route(of: key) { return openRouted(packet, packed, hash, route) }
         let rules = candidateRules(of: key, hash: hash)
-        guard rules != 0, packet.layout.payloadLength == 0 else { return passNew(packet, key, hash) }
+        // An IPv4-mapped address has no business on the wire.
+        guard rules != 0, packet.layout.payloadLength == 0, packed.isV6 != (key.client.isV4 || key.server.isV4) else {
+            return passNew(packet, packed, hash)
+        }
+        guard !flows.isFull(isV6: packed.isV6), flows.hasFreePrelude else {
+            counters.add(.passedTableFull)
+            return pass(packet)
+        }
         guard packet.hasValidChecksum else {
             counters.add(.passedBadChecksum)
             return pass(packet)
         }
         let options = TCPOptions(of: packet.tcp)
-        guard !options.isAuthenticated, !options.isMalformed else { return passNew(packet, key, hash) }
-        guard let flow = makeFlow(key, hash, packet, .opening, limit: configuration.synOnly) else { return }
-        flow.pointee.rules = rules
+        guard !options.isAuthenticated, !options.isMalformed else { return passNew(packet, packed, hash) }
+        guard let flow = makeFlow(packed, hash, packet, .opening, limit: configuration.synOnly) else { return }
+        flows.givePrelude(flow)
+        flows.prelude(flow).pointee.rules = rules
         if isAsymmetric(rules) { flow.pointee.marks.insert(.asymmetric) }
         noteSYN(packet, flow, options)
         rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
@@ -60,31 +70,31 @@ extension Worker {
 
     /// A first SYN with a destination of its own. Where that cannot be reached the origin gets it, and is noted: the rest of
     /// the connection must not follow the route when the proxy is back.
-    mutating func openRouted(_ packet: Packet, _ key: FlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
-        guard proxy.value != ProxyIndex.none.value, !isInOtherVLAN(proxy, key) else { return passUnknown(packet) }
+    mutating func openRouted(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
+        guard proxy.value != ProxyIndex.none.value, !isInOtherVLAN(proxy, key.vlan) else { return passUnknown(packet) }
         guard proxiesUp[Int(proxy.value)], proxies[Int(proxy.value)].mac != .zero else {
             counters.add(.passedProxyDown)
             guard let flow = makeFlow(key, hash, packet, .origin, limit: configuration.idle) else { return }
-            flow.pointee.psn = packet.tcp.sequence + 1
+            flow.pointee.clientNext = packet.tcp.sequence + 1
             return pass(packet)
         }
         // Without an entry the route leads there, too.
         if let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now) {
             flow.pointee.proxy = proxy
             // The first acknowledgement tells where the proxy's numbers begin.
-            flow.pointee.marks = .announced
+            flow.pointee.marks.insert(.announced)
             flow.pointee.clientNext = packet.tcp.sequence + 1 + UInt32(packet.layout.payloadLength)
         }
         sendToProxy(packet.mbuf, proxy)
     }
 
     /// A connection of a route to a proxy, in mid-stream, whose entry has gone: idle for too long, or an earlier worker's.
-    mutating func resumeRouted(_ packet: Packet, _ key: FlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
+    mutating func resumeRouted(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
         if packet.tcp.flags.lacks(.rst),
             let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now)
         {
             flow.pointee.proxy = proxy
-            flow.pointee.marks = .announced
+            flow.pointee.marks.insert(.announced)
             flow.pointee.clientNext = packet.tcp.sequence
         } else if !proxiesUp[Int(proxy.value)] {
             // Perhaps one that the origin got, and the table had no room to note.
@@ -95,11 +105,11 @@ extension Worker {
 
     /// A first SYN that is no candidate. Of a connection that begins during the recovery no proxy has anything: it is
     /// noted as the origin's, so that the rest of it is not withheld.
-    mutating func passNew(_ packet: Packet, _ key: FlowKey, _ hash: UInt64) {
+    mutating func passNew(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64) {
         if isWithheld(key), packet.hasValidChecksum {
             guard let flow = makeFlow(key, hash, packet, .origin, limit: configuration.synOnly) else { return }
             flow.pointee.marks.insert(.newInRecovery)
-            flow.pointee.psn = packet.tcp.sequence + 1
+            flow.pointee.clientNext = packet.tcp.sequence + 1
         }
         passUnknown(packet)
     }
@@ -110,7 +120,8 @@ extension Worker {
     }
 
     /// A new entry; passes the packet and returns nil when the table is full.
-    mutating func makeFlow(_ key: FlowKey, _ hash: UInt64, _ packet: Packet, _ state: FlowState, limit: UInt64) -> Flow?
+    mutating func makeFlow(_ key: PackedFlowKey, _ hash: UInt64, _ packet: Packet, _ state: FlowState, limit: UInt64)
+        -> Flow?
     {
         guard let flow = note(key, hash, state, limit: limit, now: packet.now) else {
             pass(packet)
@@ -120,29 +131,28 @@ extension Worker {
     }
 
     /// A new entry for a client's first packet; nil, and counted, when the table is full.
-    mutating func note(_ key: FlowKey, _ hash: UInt64, _ state: FlowState, limit: UInt64, now: UInt64) -> Flow? {
+    mutating func note(_ key: PackedFlowKey, _ hash: UInt64, _ state: FlowState, limit: UInt64, now: UInt64) -> Flow? {
         guard let flow = flows.insert(key, hash: hash) else {
             counters.add(.passedTableFull)
             return nil
         }
         counters.add(.flowsCreated)
         setState(flow, state)
-        flow.pointee.packetsFromClient = 1
-        flow.pointee.lastSeen = now
-        flow.pointee.deadline = now &+ limit
-        timers.arm(flow, in: flows)
+        touch(flow)
+        timers.arm(flow, deadline: now &+ limit, in: &flows)
         updateGauges()
         return flow
     }
 
-    func noteSYN(_ packet: Packet, _ flow: Flow, _ options: TCPOptions) {
+    mutating func noteSYN(_ packet: Packet, _ flow: Flow, _ options: TCPOptions) {
         let tcp = packet.tcp
-        flow.pointee.psn = tcp.sequence + 1
+        let prelude = flows.prelude(flow)
+        prelude.pointee.psn = tcp.sequence + 1
         flow.pointee.clientNext = tcp.sequence + 1
-        flow.pointee.clientWindow = UInt32(tcp.window)
-        flow.pointee.clientMAC = packet.sourceMAC
-        flow.pointee.originMAC = packet.destinationMAC
-        flow.pointee.timeToLive = packet.timeToLive
+        prelude.pointee.clientWindow = UInt32(tcp.window)
+        prelude.pointee.clientMAC = packet.sourceMAC
+        prelude.pointee.originMAC = packet.destinationMAC
+        prelude.pointee.timeToLive = packet.timeToLive
         var negotiated = NegotiatedOptions(
             clientMSS: options.maximumSegmentSize != 0
                 ? options.maximumSegmentSize : (packet.layout.isV6 ? 1_220 : 536),
@@ -153,18 +163,18 @@ extension Worker {
             negotiated.clientWindowScale = negotiated.windowScale ? options.windowScale : 0
             negotiated.sack = options.sackPermitted
             negotiated.timestamps = options.hasTimestamps
-            flow.pointee.clientTimestamp = options.timestampValue
+            prelude.pointee.clientTimestamp = options.timestampValue
         }
-        flow.pointee.options = negotiated
+        prelude.pointee.options = negotiated
     }
 
     /// A SYN on a tuple that has an entry (rule 9).
-    mutating func reopen(_ packet: Packet, _ flow: Flow, _ key: FlowKey, _ hash: UInt64) {
+    mutating func reopen(_ packet: Packet, _ flow: Flow, _ key: PackedFlowKey, _ hash: UInt64) {
         switch flow.pointee.state {
         case .committed:
             // The proxy's challenge ACK frees a client that has started anew.
             toProxy(packet, flow)
-        case .opening where packet.tcp.sequence + 1 == flow.pointee.psn:
+        case .opening where packet.tcp.sequence + 1 == flows.prelude(flow).pointee.psn:
             // The same SYN again.
             guard packet.hasValidChecksum else { return pass(packet) }
             if packet.layout.payloadLength > 0 {
@@ -173,8 +183,8 @@ extension Worker {
                 rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
             }
             pass(packet)
-        case .held where packet.tcp.sequence + 1 == flow.pointee.psn,
-            .origin where packet.tcp.sequence + 1 == flow.pointee.psn:
+        case .held where packet.tcp.sequence + 1 == flows.prelude(flow).pointee.psn,
+            .origin where packet.tcp.sequence + 1 == flow.pointee.clientNext:
             // An old duplicate: nothing begins anew.
             pass(packet)
         case .routed where !hasEnded(flow):
@@ -194,9 +204,9 @@ extension Worker {
     /// The end of a tuple's last flow could not be told yet, which only its entry can do. So the new connection goes
     /// without one of its own: the entry is the origin's until then.
     mutating func passUntold(_ packet: Packet, _ flow: Flow) {
-        flow.pointee.psn = packet.tcp.sequence + 1
         flow.pointee.proxy = .none
         becomeOrigins(flow, packet.now)
+        flow.pointee.clientNext = packet.tcp.sequence + 1
         rearm(flow, now: packet.now, limit: configuration.hertz / 10)
         pass(packet)
     }
@@ -206,7 +216,7 @@ extension Worker {
         let tcp = packet.tcp
         let flags = tcp.flags
         if flags.contains(.rst) || flags.contains(.fin) && packet.layout.payloadLength == 0 {
-            if packet.hasValidChecksum, tcp.sequence == flow.pointee.psn {
+            if packet.hasValidChecksum, tcp.sequence == flows.prelude(flow).pointee.psn {
                 becomeOrigins(flow, packet.now, closing: true)
             }
             return pass(packet)
@@ -223,10 +233,11 @@ extension Worker {
         if flow.pointee.marks.contains(.asymmetric) { learnAsymmetric(packet, flow) }
         // SMTP's client speaks second.
         let serverMustSpeak = wantsOnlySMTP(flow)
+        let prelude = flows.prelude(flow)
+        let offset = tcp.sequence.distance(from: prelude.pointee.psn)
         guard flow.pointee.marks.contains(.handshakeKnown), flags.contains(.ack),
-            tcp.acknowledgement == flow.pointee.pan, !serverMustSpeak || flow.pointee.marks.contains(.greeted),
-            tcp.sequence.distance(from: flow.pointee.psn) >= 0,
-            tcp.sequence.distance(from: flow.pointee.psn) < Int32(holdBound(flow))
+            tcp.acknowledgement == prelude.pointee.pan, !serverMustSpeak || flow.pointee.marks.contains(.greeted),
+            offset >= 0, offset < Int32(holdBound(flow))
         else {
             becomeOrigins(flow, packet.now)
             return pass(packet)
@@ -236,29 +247,31 @@ extension Worker {
     }
 
     /// The SYN/ACK goes another way: the client's own ACK tells what it said.
-    func learnAsymmetric(_ packet: Packet, _ flow: Flow) {
+    mutating func learnAsymmetric(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
+        let prelude = flows.prelude(flow)
         guard !flow.pointee.marks.contains(.handshakeKnown), tcp.flags.contains(.ack), tcp.flags.lacks([.syn, .rst]),
-            tcp.sequence == flow.pointee.psn, packet.hasValidChecksum
+            tcp.sequence == prelude.pointee.psn, packet.hasValidChecksum
         else { return }
-        flow.pointee.pan = tcp.acknowledgement
+        prelude.pointee.pan = tcp.acknowledgement
         flow.pointee.serverNext = tcp.acknowledgement
-        flow.pointee.serverWindowEdge = flow.pointee.psn + 65_535
+        prelude.pointee.serverWindowEdge = prelude.pointee.psn + 65_535
         flow.pointee.marks.insert(.handshakeKnown)
     }
 
     /// What each of the client's segments tells of it, before a transfer.
-    func noteClient(_ packet: Packet, _ flow: Flow) {
+    mutating func noteClient(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         guard tcp.flags.contains(.ack), tcp.flags.lacks([.syn, .rst]) else { return }
-        flow.pointee.clientWindow = UInt32(tcp.window) &<< UInt32(flow.pointee.options.clientWindowScale)
-        flow.pointee.originMAC = packet.destinationMAC
-        flow.pointee.clientMAC = packet.sourceMAC
-        flow.pointee.timeToLive = packet.timeToLive
-        if flow.pointee.options.timestamps {
+        let prelude = flows.prelude(flow)
+        prelude.pointee.clientWindow = UInt32(tcp.window) &<< UInt32(prelude.pointee.options.clientWindowScale)
+        prelude.pointee.originMAC = packet.destinationMAC
+        prelude.pointee.clientMAC = packet.sourceMAC
+        prelude.pointee.timeToLive = packet.timeToLive
+        if prelude.pointee.options.timestamps {
             let options = TCPOptions(of: tcp)
-            if options.hasTimestamps { flow.pointee.clientTimestamp = options.timestampValue }
+            if options.hasTimestamps { prelude.pointee.clientTimestamp = options.timestampValue }
         }
     }
 
@@ -270,7 +283,7 @@ extension Worker {
 
     mutating func clientCommitted(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         let isReset = tcp.flags.contains(.rst)
         if isReset {
             let isExact = tcp.sequence == flow.pointee.clientNext && !flow.pointee.marks.contains(.announced)
@@ -295,28 +308,21 @@ extension Worker {
         if flow.pointee.marks.contains(.announced) {
             guard packet.hasValidChecksum else { return }
             flow.pointee.marks.remove(.announced)
-            flow.pointee.clientMAC = packet.sourceMAC
-            flow.pointee.originMAC = packet.destinationMAC
             flow.pointee.clientNext = end
             flow.pointee.serverNext = tcp.acknowledgement
         }
-        let options = flow.pointee.options
-        let acknowledged = tcp.acknowledgement.distance(from: flow.pointee.serverNext)
+        advance(flow, end: end, acknowledged: tcp.acknowledgement)
+    }
+
+    @inline(__always)
+    func advance(_ flow: Flow, end: SequenceNumber, acknowledged: SequenceNumber) {
+        let heard = acknowledged.distance(from: flow.pointee.serverNext)
         let sent = end.distance(from: flow.pointee.clientNext)
-        let serverStep = longestStep(windowScale: options.clientWindowScale)
-        let clientStep = longestStep(windowScale: options.serverWindowScale)
-        guard acknowledged >= -serverStep, acknowledged <= serverStep, sent >= -clientStep, sent <= clientStep else {
+        guard heard.magnitude <= flow.pointee.longestServerStep, sent.magnitude <= flow.pointee.longestClientStep else {
             return
         }
         if sent > 0 { flow.pointee.clientNext = end }
-        if acknowledged > 0 { flow.pointee.serverNext = tcp.acknowledgement }
-        flow.pointee.clientWindow = UInt32(tcp.window) &<< UInt32(options.clientWindowScale)
-    }
-
-    /// How far a sender may get in one step, in bytes: the receiver's largest window, 1 MiB at least and 16 MiB at most.
-    @inline(__always)
-    func longestStep(windowScale: UInt8) -> Int32 {
-        max(1_048_576, min(65_535 &<< Int32(min(windowScale, 14)), 16_777_216))
+        if heard > 0 { flow.pointee.serverNext = acknowledged }
     }
 
     /// The client's last words belong to the proxy that served it, if one did. An agent says that a flow is done when
@@ -324,7 +330,7 @@ extension Worker {
     /// the client's acknowledgements tell of it. So the tombstone lives as long as they come.
     mutating func closedByClient(_ packet: Packet, _ flow: Flow) {
         guard flow.pointee.proxy.value != ProxyIndex.none.value else { return pass(packet) }
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         if packet.tcp.flags.lacks(.rst) { noteCommitted(packet, flow) }
         toProxy(packet, flow)
     }
@@ -337,7 +343,7 @@ extension Worker {
     /// FIN and RST of a flow that passes: its entry goes soon.
     mutating func endOnReset(_ packet: Packet, _ flow: Flow) {
         let flags = packet.tcp.flags
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         guard flags.contains(.rst) || flags.contains(.fin), flow.pointee.state == .origin else { return }
         guard packet.hasValidChecksum else { return }
         if flags.contains(.fin) {

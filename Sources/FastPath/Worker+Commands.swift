@@ -20,15 +20,17 @@ extension Worker {
         case .verdict(let handle, let verdict): carryOut(verdict, handle, now: now)
         case .proxy(let index, let hop):
             proxies[Int(index.value)] = hop
+            proxyMACs[Int(index.value)] = (hop.mac.value &<< 16).bigEndian
             proxiesUp[Int(index.value)] = true
         case .proxyDown(let index): proxiesUp[Int(index.value)] = false
         case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)
         case .flowDone(let handle):
-            if let flow = live(handle), flow.pointee.state == .committed { close(flow, .flowDone, now: now) }
+            if let flow = flows.live(handle), flow.pointee.state == .committed { close(flow, .flowDone, now: now) }
         case .resetOrigin(let handle):
-            guard let flow = live(handle), flow.pointee.marks.contains(.resetPending) else { return }
+            guard let flow = flows.live(handle), flow.pointee.marks.contains(.resetPending) else { return }
             flow.pointee.marks.remove(.resetPending)
             resetOriginOf(flow, now: now)
+            if nextReset(flow) == nil { flows.dropPrelude(flow) }
             rearm(flow, now: now, limit: configuration.committedIdle)
         case .bypass(let on):
             isBypassed = on
@@ -36,14 +38,14 @@ extension Worker {
         case .recoveryEnded: recoveryEnds = 0
         case .abortAllHolds: abortAll(.controlDead, now: now)
         case .listFlows(let cursor, let limit):
-            listCursor = cursor
+            listCursor = Int(cursor)
             listRemaining = Int(limit)
             isListing = true
         }
     }
 
     private mutating func carryOut(_ verdict: Verdict, _ handle: FlowHandle, now: UInt64) {
-        guard let flow = live(handle), flow.pointee.state == .held, flow.pointee.marks.contains(.asked) else {
+        guard let flow = flows.live(handle), flow.pointee.state == .held, flow.pointee.marks.contains(.asked) else {
             counters.add(.staleCommands)
             return
         }
@@ -51,14 +53,6 @@ extension Worker {
         case .origin: abort(flow, .verdictOrigin, now: now)
         case .proxy(let proxy, let resetOrigin): commit(flow, proxy, resetOrigin: resetOrigin, now: now)
         }
-    }
-
-    /// The flow that a handle names, unless it has ended.
-    private func live(_ handle: FlowHandle) -> Flow? {
-        guard Int(handle.index) < flows.capacity else { return nil }
-        let flow = flows.at(handle.index)
-        guard flows.isLive(flow), flow.pointee.generation == handle.generation else { return nil }
-        return flow
     }
 
     private mutating func abortAll(_ reason: AbortReason, now: UInt64) {
@@ -73,11 +67,12 @@ extension Worker {
             counters.add(.installsRefused)
             return refuse(ticket)
         }
-        let hash = flowHash(of: key, seed: configuration.hashSeed)
+        let packed = PackedFlowKey(key)
+        let hash = flowHash(of: packed, seed: configuration.hashSeed)
         guard flowOwner(ofHash: hash, workerCount: configuration.workerCount) == configuration.workerIndex,
-            !isInOtherVLAN(proxy, key)
+            !isInOtherVLAN(proxy, key.vlan)
         else { return refuse(ticket) }
-        if let flow = flows.find(key, hash: hash) {
+        if let flow = flows.find(packed, hash: hash) {
             if flow.pointee.state == .committed, flow.pointee.proxy.value == proxy.value {
                 _ = push(.flowInstalled(handle(flow), ticket: ticket))
                 return
@@ -85,28 +80,27 @@ extension Worker {
             guard flow.pointee.state == .closed, isEndTold(flow) else { return refuse(ticket) }
             removeFlow(flow)
         }
-        if flows.count == flows.capacity { evictOne() }
-        guard let flow = flows.insert(key, hash: hash) else { return refuse(ticket) }
+        if flows.isFull(isV6: packed.isV6) { evictOne(of: flows.positions(isV6: packed.isV6)) }
+        guard let flow = flows.insert(packed, hash: hash) else { return refuse(ticket) }
         counters.add(.flowsCreated)
         setState(flow, .committed)
         flow.pointee.proxy = proxy
-        flow.pointee.marks = [.announced]
-        flow.pointee.lastSeen = now
-        flow.pointee.deadline = now &+ configuration.committedIdle
-        timers.arm(flow, in: flows)
+        flow.pointee.marks.insert(.announced)
+        touch(flow)
+        timers.arm(flow, deadline: now &+ configuration.committedIdle, in: &flows)
         updateGauges()
         _ = push(.flowInstalled(handle(flow), ticket: ticket))
     }
 
     /// Makes room for a flow that must have an entry (rule 6) at the cost of one that is well off without: its packets
     /// pass. Looks at a few entries, from where the last look ended.
-    private mutating func evictOne() {
+    private mutating func evictOne(of positions: Range<Int>) {
         var looked = 0
         while looked < 64 {
-            let flow = flows.at(evictionCursor)
-            evictionCursor = Int(evictionCursor) &+ 1 < flows.capacity ? evictionCursor &+ 1 : 0
+            evictionCursor = positions.contains(evictionCursor &+ 1) ? evictionCursor &+ 1 : positions.lowerBound
             looked &+= 1
-            guard flows.isLive(flow), flow.pointee.state == .opening || flow.pointee.state == .origin,
+            guard let flow = flows.flow(atPosition: evictionCursor),
+                flow.pointee.state == .opening || flow.pointee.state == .origin,
                 !flow.pointee.marks.contains(.endUntold)
             else { continue }
             counters.add(.flowsEvicted)
@@ -114,30 +108,27 @@ extension Worker {
         }
     }
 
-    private func refuse(_ ticket: UInt32) { _ = push(.flowRefused(ticket: ticket)) }
+    private mutating func refuse(_ ticket: UInt32) { _ = push(.flowRefused(ticket: ticket)) }
 
     /// A few entries each turn, so that a long list does not hold packets up.
     private mutating func listFlows(now: UInt64) {
         var looked = 0
-        while looked < 256, listRemaining > 0, Int(listCursor) < flows.capacity, hasRoomForEvents(2) {
-            let flow = flows.at(listCursor)
-            listCursor &+= 1
+        while looked < 256, listRemaining > 0, listCursor < flows.positions, hasRoomForEvents(2) {
             looked &+= 1
-            guard flows.isLive(flow) else { continue }
+            listCursor &+= 1
+            guard let flow = flows.flow(atPosition: listCursor &- 1) else { continue }
             listRemaining &-= 1
-            let idle = (now &- flow.pointee.lastSeen) / configuration.microsecond / 1_000
+            let idle = (now &- lastSeen(flow, now: now)) / configuration.microsecond / 1_000
             _ = push(
                 .flow(
                     FlowSummary(
-                        handle: handle(flow), key: flow.pointee.key, state: flow.pointee.state,
+                        handle: handle(flow), key: flows.key(of: flow).key, state: flow.pointee.state,
                         proxy: flow.pointee.proxy,
-                        idleMilliseconds: UInt32(truncatingIfNeeded: min(idle, 0xFFFF_FFFF)),
-                        packetsFromClient: flow.pointee.packetsFromClient, packetsToClient: flow.pointee.packetsToClient
-                    )))
+                        idleMilliseconds: UInt32(truncatingIfNeeded: min(idle, 0xFFFF_FFFF)))))
         }
-        let isAtEnd = Int(listCursor) >= flows.capacity
+        let isAtEnd = listCursor >= flows.positions
         if listRemaining == 0 || isAtEnd, hasRoomForEvents(1) {
-            _ = push(.endOfFlows(nextCursor: isAtEnd ? nil : listCursor))
+            _ = push(.endOfFlows(nextCursor: isAtEnd ? nil : UInt32(truncatingIfNeeded: listCursor)))
             listRemaining = 0
             isListing = false
         }

@@ -7,7 +7,7 @@ extension Worker {
     /// Most bytes of a head: ten of the client's segments, for an unacknowledged client sends no more (rule 4).
     @inline(__always)
     func holdBound(_ flow: Flow) -> Int {
-        let options = flow.pointee.options
+        let options = flows.prelude(flow).pointee.options
         var segment = Int(options.serverMSS == 0 ? options.clientMSS : min(options.clientMSS, options.serverMSS))
         if options.timestamps { segment &-= 12 }
         return min(max(segment, 1) &* 10, configuration.headLimit)
@@ -22,8 +22,8 @@ extension Worker {
         }
         guard wantsHold(flow) else { return observe(packet, flow) }
         setState(flow, .held)
-        flow.pointee.holdStarted = packet.now
-        collecting.append(flow, in: flows)
+        flows.prelude(flow).pointee.holdStarted = packet.now
+        collecting.append(flow, in: &flows)
         counters.add(.holdsStarted)
         clientHeld(packet, flow)
     }
@@ -59,7 +59,7 @@ extension Worker {
         }
         noteClient(packet, flow)
         let isFinal = tcp.flags.contains(.fin)
-        let offset = tcp.sequence.distance(from: flow.pointee.psn)
+        let offset = tcp.sequence.distance(from: flows.prelude(flow).pointee.psn)
         guard length > 0 || isFinal else {
             // A bare ACK: the origin may hear what it knows, never of bytes that it has not got.
             if offset <= 0 { return pass(packet) }
@@ -70,10 +70,14 @@ extension Worker {
         guard offset >= 0, Int(offset) &+ Int(length) <= holdBound(flow) else {
             return outgrown(packet, flow, .requestsTooLong)
         }
-        if length > 0 ? flow.pointee.hold.covers(tcp.sequence, length: length) : flow.pointee.hold.holdsFinal {
+        if length > 0
+            ? flows.prelude(flow).pointee.hold.covers(tcp.sequence, length: length)
+            : flows.prelude(flow).pointee.hold.holdsFinal
+        {
             return repeated(packet, flow)
         }
-        guard flow.pointee.hold.count < configuration.heldPacketsPerFlow, heldPackets < configuration.heldPacketLimit
+        guard flows.prelude(flow).pointee.hold.count < configuration.heldPacketsPerFlow,
+            heldPackets < configuration.heldPacketLimit
         else { return outgrown(packet, flow, .holdsRefusedBound) }
         take(packet, flow, isFinal: isFinal)
         if !flow.pointee.marks.contains(.asked) { readHead(flow, now: packet.now) }
@@ -81,7 +85,8 @@ extension Worker {
 
     mutating func take(_ packet: Packet, _ flow: Flow, isFinal: Bool) {
         let tcp = packet.tcp
-        flow.pointee.hold.insert(packet.mbuf, sequence: tcp.sequence, layout: packet.layout, isFinal: isFinal)
+        flows.prelude(flow).pointee.hold.insert(
+            packet.mbuf, sequence: tcp.sequence, layout: packet.layout, isFinal: isFinal)
         heldPackets &+= 1
         counters.add(.taken)
         updateGauges()
@@ -111,13 +116,13 @@ extension Worker {
     /// Reads what is there without a gap, and asks when it is a request.
     mutating func readHead(_ flow: Flow, now: UInt64) {
         let bound = holdBound(flow)
-        let count = flow.pointee.hold.gather(
-            from: flow.pointee.psn,
+        let count = flows.prelude(flow).pointee.hold.gather(
+            from: flows.prelude(flow).pointee.psn,
             into: UnsafeMutableRawBufferPointer(rebasing: scratch[0..<min(bound, scratch.count)]))
         let bytes = UnsafeRawBufferPointer(rebasing: scratch[0..<count])
         switch recogniseRequest(bytes, wanted: wanted(flow)) {
         case .incomplete:
-            if Int(flow.pointee.hold.bytes) >= bound || flow.pointee.hold.holdsFinal {
+            if Int(flows.prelude(flow).pointee.hold.bytes) >= bound || flows.prelude(flow).pointee.hold.holdsFinal {
                 counters.add(.requestsTooLong)
                 releaseToOrigin(flow, now: now)
             }
@@ -132,7 +137,7 @@ extension Worker {
 
     /// Hands the question to the control core.
     mutating func ask(_ flow: Flow, _ request: RecognisedRequest, _ bytes: UnsafeRawBufferPointer, now: UInt64) {
-        let rules = suitableRules(flow.pointee.rules, request)
+        let rules = suitableRules(flows.prelude(flow).pointee.rules, request)
         guard rules != 0 else {
             counters.add(.requestsUnsuitable)
             return releaseToOrigin(flow, now: now)
@@ -148,43 +153,44 @@ extension Worker {
             return releaseToOrigin(flow, now: now)
         }
         flow.pointee.marks.insert(.asked)
-        collecting.remove(flow, in: flows)
-        asked.insertByStart(flow, in: flows)
+        collecting.remove(flow, in: &flows)
+        asked.insertByStart(flow, in: &flows)
     }
 
     /// Applications to look for: SMTP's client speaks after the greeting, all others before the server does.
-    func wanted(_ flow: Flow) -> Application {
-        let all = applications(flow.pointee.rules)
+    mutating func wanted(_ flow: Flow) -> Application {
+        let all = applications(flows.prelude(flow).pointee.rules)
         return flow.pointee.marks.contains(.greeted) ? all.intersection(.smtp) : all.subtracting(.smtp)
     }
 
-    func question(
+    mutating func question(
         _ flow: Flow, _ request: RecognisedRequest, _ rules: UInt64, byteCount: Int, now: UInt64
     ) -> HeldRequest {
+        let prelude = flows.prelude(flow)
         let age =
-            flow.pointee.serverTimestampAt == 0
-            ? 0 : (now &- flow.pointee.serverTimestampAt) / configuration.microsecond
+            prelude.pointee.serverTimestampAt == 0
+            ? 0 : (now &- prelude.pointee.serverTimestampAt) / configuration.microsecond
         let connection = ConnectionState(
-            key: flow.pointee.key, psn: flow.pointee.psn, pan: flow.pointee.pan,
-            clientWindow: flow.pointee.clientWindow,
-            serverWindowEdge: flow.pointee.serverWindowEdge, options: flow.pointee.options,
-            serverTimestamp: flow.pointee.serverTimestamp, clientTimestamp: flow.pointee.clientTimestamp,
+            key: flows.key(of: flow).key, psn: prelude.pointee.psn, pan: prelude.pointee.pan,
+            clientWindow: prelude.pointee.clientWindow,
+            serverWindowEdge: prelude.pointee.serverWindowEdge, options: prelude.pointee.options,
+            serverTimestamp: prelude.pointee.serverTimestamp, clientTimestamp: prelude.pointee.clientTimestamp,
             timestampAgeMicroseconds: UInt32(truncatingIfNeeded: min(age, 0xFFFF_FFFF)),
-            timeToLive: flow.pointee.timeToLive)
+            timeToLive: prelude.pointee.timeToLive)
         let payloadLength = min(request.headLength, byteCount, HeldRequest.maximumPayload)
         return HeldRequest(
             handle: handle(flow), connection: connection, request: request, rules: rules, recognisedAt: now,
-            heldLength: flow.pointee.hold.bytes, payloadLength: UInt16(payloadLength))
+            heldLength: prelude.pointee.hold.bytes, payloadLength: UInt16(payloadLength))
     }
 
     /// A rule that only observes: what one segment shows is asked about, and nothing is held.
     mutating func observe(_ packet: Packet, _ flow: Flow) {
         let start = UnsafeRawPointer(packet.bytes) + Int(packet.layout.payload)
         let bytes = UnsafeRawBufferPointer(start: start, count: Int(packet.layout.payloadLength))
-        if packet.tcp.sequence == flow.pointee.psn,
+        if packet.tcp.sequence == flows.prelude(flow).pointee.psn,
             case .request(let request) = recogniseRequest(bytes, wanted: wanted(flow))
         {
-            let rules = suitableRules(flow.pointee.rules, request)
+            let rules = suitableRules(flows.prelude(flow).pointee.rules, request)
             if rules != 0 {
                 let question = question(flow, request, rules, byteCount: bytes.count, now: packet.now)
                 let payload = UnsafeRawBufferPointer(rebasing: bytes[0..<Int(question.payloadLength)])
@@ -203,36 +209,42 @@ extension Worker {
         // A proxy that nobody introduced, one in another VLAN, or a path that the request does not fit through,
         // or what may follow it.
         guard hop.mac != .zero else { return abort(flow, .verdictOrigin, now: now) }
-        guard !isInOtherVLAN(proxy, flow.pointee.key) else { return abort(flow, .otherVLAN, now: now) }
+        guard !isInOtherVLAN(proxy, flow.pointee.vlan) else { return abort(flow, .otherVLAN, now: now) }
         guard hop.mtu == 0 || longestPacket(flow) <= Int(hop.mtu) else {
             return abort(flow, .bound, now: now)
         }
         setState(flow, .committed)
-        asked.remove(flow, in: flows)
+        asked.remove(flow, in: &flows)
         flow.pointee.marks.remove(.asked)
         flow.pointee.proxy = proxy
-        flow.pointee.lastSeen = now
+        touch(flow)
         if resetOrigin { resetOriginOf(flow, now: now) } else { flow.pointee.marks.insert(.resetPending) }
-        while let packet = flow.pointee.hold.removeFirst() {
+        while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
             released()
             sendToProxy(packet, proxy)
         }
+        let options = flows.prelude(flow).pointee.options
+        flow.pointee.setLongestSteps(
+            clientWindowScale: options.clientWindowScale, serverWindowScale: options.serverWindowScale)
         rearm(flow, now: now, limit: configuration.committedIdle)
+        if resetOrigin, nextReset(flow) == nil { flows.dropPrelude(flow) }
         counters.add(.holdsCommitted)
         report(.committed(handle(flow)))
         updateGauges()
     }
 
     /// Bytes of IP of the longest packet that the client may send: one that is held, or a whole segment.
-    func longestPacket(_ flow: Flow) -> Int {
-        let options = flow.pointee.options
+    mutating func longestPacket(_ flow: Flow) -> Int {
+        let options = flows.prelude(flow).pointee.options
         var segment = options.clientMSS
         if options.serverMSS != 0 {
             segment = min(segment, options.serverMSS)
             // Both of them were told so.
             if configuration.maximumSegment != 0 { segment = min(segment, configuration.maximumSegment) }
         }
-        return max(Int(flow.pointee.hold.longestPacket), Int(segment) &+ (flow.pointee.key.client.isV4 ? 40 : 60))
+        return max(
+            Int(flows.prelude(flow).pointee.hold.longestPacket),
+            Int(segment) &+ (flow.pointee.marks.contains(.isV6) ? 60 : 40))
     }
 
     /// ABORTED: the held packets go to the origin, in order.
@@ -249,7 +261,7 @@ extension Worker {
     /// Empties a hold towards the origin; the flow is the origin's from now on.
     mutating func releaseToOrigin(_ flow: Flow, now: UInt64) {
         leaveQueues(flow)
-        while let packet = flow.pointee.hold.removeFirst() {
+        while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
             released()
             sendToServers(packet)
         }
@@ -261,7 +273,7 @@ extension Worker {
         let wasAsked = flow.pointee.marks.contains(.asked)
         let handle = handle(flow)
         leaveQueues(flow)
-        while let packet = flow.pointee.hold.removeFirst() {
+        while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
             released()
             counters.add(.droppedClientReset)
             shim_mbuf_free(packet)
@@ -276,10 +288,10 @@ extension Worker {
     mutating func leaveQueues(_ flow: Flow) {
         guard flow.pointee.state == .held else { return }
         if flow.pointee.marks.contains(.asked) {
-            asked.remove(flow, in: flows)
+            asked.remove(flow, in: &flows)
             flow.pointee.marks.remove(.asked)
         } else {
-            collecting.remove(flow, in: flows)
+            collecting.remove(flow, in: &flows)
         }
     }
 
@@ -290,7 +302,11 @@ extension Worker {
 
     mutating func becomeOrigins(_ flow: Flow, _ now: UInt64, closing: Bool = false) {
         setState(flow, .origin)
-        flow.pointee.lastSeen = now
+        touch(flow)
+        if flow.pointee.marks.contains(.hasPrelude) {
+            flow.pointee.clientNext = flows.prelude(flow).pointee.psn
+            flows.dropPrelude(flow)
+        }
         if closing {
             removeFlow(flow)
             counters.add(.flowsClosed)
@@ -300,24 +316,24 @@ extension Worker {
         updateGauges()
     }
 
-    func handle(_ flow: Flow) -> FlowHandle {
+    mutating func handle(_ flow: Flow) -> FlowHandle {
         FlowHandle(
             worker: UInt8(truncatingIfNeeded: configuration.workerIndex), index: flows.index(of: flow),
-            generation: flow.pointee.generation)
+            generation: flows.links(of: flow).pointee.generation)
     }
 
     /// The outcome of an asked hold: `hasRoomForEvents` kept its place free. To be called after the hold has left
     /// `asked`.
-    func report(_ event: WorkerEvent) {
+    mutating func report(_ event: WorkerEvent) {
         if !links.events.push(event) { counters.add(.eventRingFull) }
         ringControl()
     }
 
     /// True when `count` events fit besides the outcomes of all asked holds.
-    func hasRoomForEvents(_ count: Int) -> Bool { links.events.hasRoom(for: asked.count &+ count) }
+    mutating func hasRoomForEvents(_ count: Int) -> Bool { links.events.hasRoom(for: asked.count &+ count) }
 
     /// Any other event; false, and counted, when only the outcomes' places are left.
-    func push(_ event: WorkerEvent, payload: UnsafeRawBufferPointer = .init(start: nil, count: 0)) -> Bool {
+    mutating func push(_ event: WorkerEvent, payload: UnsafeRawBufferPointer = .init(start: nil, count: 0)) -> Bool {
         guard hasRoomForEvents(1), links.events.push(event, payload: payload) else {
             counters.add(.eventRingFull)
             return false
@@ -326,7 +342,7 @@ extension Worker {
         return true
     }
 
-    func ringControl() {
+    mutating func ringControl() {
         if links.controlDoorbell.isSleeperWaiting { shim_signal(links.controlDoorbell.descriptor) }
     }
 }

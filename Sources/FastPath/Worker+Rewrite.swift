@@ -6,7 +6,7 @@ import Wire
 extension Worker {
     /// A candidate's SYN loses what an adopted connection could not go on with: ECN, MPTCP, fast open; and, when the
     /// SYN/ACK will not be seen, window scale, SACK and timestamps (rule 12). Overwritten with NOP, so nothing moves.
-    func rewriteSYN(_ packet: Packet, muted: Bool) {
+    mutating func rewriteSYN(_ packet: Packet, muted: Bool) {
         let header = packet.bytes + Int(packet.layout.transport)
         let view = TCPHeader(UnsafeRawPointer(header))
         let options = TCPOptions(of: view)
@@ -44,7 +44,7 @@ extension Worker {
         if changed { storeChecksum(packet) }
     }
 
-    private func mustGo(_ kind: UInt8, muted: Bool) -> Bool {
+    private mutating func mustGo(_ kind: UInt8, muted: Bool) -> Bool {
         if kind == TCPOptionKind.multipath || kind == TCPOptionKind.fastOpen || kind == TCPOptionKind.accurateECN0
             || kind == TCPOptionKind.accurateECN1 || kind == TCPOptionKind.experiment
         {
@@ -56,11 +56,11 @@ extension Worker {
     }
 
     /// A SYN/ACK's MSS, down to the configured one.
-    func clampMSS(_ packet: Packet, _ options: TCPOptions) {
+    mutating func clampMSS(_ packet: Packet, _ options: TCPOptions) {
         if clamp(packet.bytes + Int(packet.layout.transport), options) { storeChecksum(packet) }
     }
 
-    private func clamp(_ header: UnsafeMutableRawPointer, _ options: TCPOptions) -> Bool {
+    private mutating func clamp(_ header: UnsafeMutableRawPointer, _ options: TCPOptions) -> Bool {
         guard configuration.maximumSegment > 0, options.maximumSegmentSizeOffset > 0,
             options.maximumSegmentSize > configuration.maximumSegment
         else { return false }
@@ -70,7 +70,7 @@ extension Worker {
     }
 
     /// The checksum was verified before the change, so making it anew launders nothing.
-    private func storeChecksum(_ packet: Packet) {
+    private mutating func storeChecksum(_ packet: Packet) {
         let header = packet.bytes + Int(packet.layout.transport)
         header.setWire16(16, 0)
         header.setWire16(16, packet.layout.computedChecksum(packet.bytes))
@@ -81,16 +81,17 @@ extension Worker {
     /// Resets the origin's half in the client's name, with exactly the number that the origin expects (RFC 5961
     /// section 3.2 ignores any other).
     mutating func resetOriginOf(_ flow: Flow, now: UInt64) {
-        let key = flow.pointee.key
+        let key = flows.key(of: flow).key
+        let prelude = flows.prelude(flow)
         sendReset(
             Reset(
                 source: key.client, destination: key.server, sourcePort: key.clientPort,
                 destinationPort: key.serverPort,
-                sourceMAC: flow.pointee.clientMAC, destinationMAC: flow.pointee.originMAC, vlan: key.vlan,
-                sequence: flow.pointee.psn, timeToLive: flow.pointee.timeToLive),
+                sourceMAC: prelude.pointee.clientMAC, destinationMAC: prelude.pointee.originMAC, vlan: key.vlan,
+                sequence: prelude.pointee.psn, timeToLive: prelude.pointee.timeToLive),
             counter: .originResetsSent)
-        if flow.pointee.resetsSent == 0 { flow.pointee.firstReset = now }
-        flow.pointee.resetsSent &+= 1
+        if prelude.pointee.resetsSent == 0 { prelude.pointee.firstReset = now }
+        prelude.pointee.resetsSent &+= 1
     }
 
     /// Answers a late packet of the origin with the reset that it would have got from a client that knows nothing.
@@ -156,7 +157,7 @@ extension Worker {
         sendToServers(packet)
     }
 
-    private func writeIPv4(_ header: UnsafeMutableRawPointer, _ reset: Reset) {
+    private mutating func writeIPv4(_ header: UnsafeMutableRawPointer, _ reset: Reset) {
         header.setWire8(0, 0x45)
         header.setWire16(2, 40)
         header.setWire16(6, 0x4000)
@@ -169,7 +170,7 @@ extension Worker {
         header.setWire16(10, sum.value)
     }
 
-    private func writeIPv6(_ header: UnsafeMutableRawPointer, _ reset: Reset) {
+    private mutating func writeIPv6(_ header: UnsafeMutableRawPointer, _ reset: Reset) {
         header.setWire32(0, 0x6000_0000)
         header.setWire16(4, 20)
         header.setWire8(6, 6)

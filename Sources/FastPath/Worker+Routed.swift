@@ -5,12 +5,12 @@ import Wire
 /// ended flow still takes its last packets to the proxy, and leaves when there have been none for a closed flow's
 /// lifetime; so a forged end does no harm to a connection that goes on.
 extension Worker {
-    func hasEnded(_ flow: Flow) -> Bool {
+    mutating func hasEnded(_ flow: Flow) -> Bool {
         flow.pointee.marks.contains(.clientFinished) && flow.pointee.marks.contains(.serverFinished)
     }
 
     mutating func clientRouted(_ packet: Packet, _ flow: Flow) {
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         let flags = packet.tcp.flags
         if flags.contains(.rst) {
             guard packet.tcp.sequence == flow.pointee.clientNext, packet.hasValidChecksum else { return }
@@ -23,7 +23,7 @@ extension Worker {
     }
 
     mutating func serverRouted(_ packet: Packet, _ flow: Flow) {
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         let tcp = packet.tcp
         guard packet.sourceMAC == proxies[Int(flow.pointee.proxy.value)].mac else { return }
         let end = end(of: packet)
@@ -43,7 +43,7 @@ extension Worker {
         }
     }
 
-    private func end(of packet: Packet) -> SequenceNumber {
+    private mutating func end(of packet: Packet) -> SequenceNumber {
         packet.tcp.sequence + UInt32(packet.layout.payloadLength) + (packet.tcp.flags.contains(.fin) ? 1 : 0)
     }
 

@@ -4,7 +4,7 @@ import Wire
 /// Which connections are somebody's business. Small tables, walked only for SYNs and first requests.
 extension Worker {
     /// The destination that a route gives a connection: a proxy, `.none` for the origin, nil without a route.
-    func route(of key: FlowKey) -> ProxyIndex? {
+    mutating func route(of key: FlowKey) -> ProxyIndex? {
         var index = 0
         while index < configuration.routeCount {
             let rule = configuration.routes + index
@@ -19,7 +19,7 @@ extension Worker {
     }
 
     /// Bits of the candidate rules that match; a canary's lot is drawn here, once for a connection.
-    func candidateRules(of key: FlowKey, hash: UInt64) -> UInt64 {
+    mutating func candidateRules(of key: FlowKey, hash: UInt64) -> UInt64 {
         var bits: UInt64 = 0
         var index = 0
         while index < configuration.candidateCount {
@@ -32,7 +32,7 @@ extension Worker {
     }
 
     /// True for connections that some rule could have transferred, whatever its lot.
-    func matchesCandidate(_ key: FlowKey) -> Bool {
+    mutating func matchesCandidate(_ key: FlowKey) -> Bool {
         var index = 0
         while index < configuration.candidateCount {
             if configuration.candidates[index].mode != .off, matches(configuration.candidates + index, key) {
@@ -44,16 +44,18 @@ extension Worker {
     }
 
     /// True while a proxy may have a connection without an entry (rule 6). What a route gives to the origin, none has.
-    func isWithheld(_ key: FlowKey) -> Bool {
-        recoveryEnds != 0 && matchesCandidate(key) && route(of: key)?.value != ProxyIndex.none.value
+    mutating func isWithheld(_ packed: PackedFlowKey) -> Bool {
+        guard recoveryEnds != 0 else { return false }
+        let key = packed.key
+        return matchesCandidate(key) && route(of: key)?.value != ProxyIndex.none.value
     }
 
-    private func matches(_ rule: UnsafePointer<CandidateRule>, _ key: FlowKey) -> Bool {
+    private mutating func matches(_ rule: UnsafePointer<CandidateRule>, _ key: FlowKey) -> Bool {
         key.serverPort >= rule.pointee.firstPort && key.serverPort <= rule.pointee.lastPort
             && rule.pointee.server.contains(key.server) && rule.pointee.client.contains(key.client)
     }
 
-    private func isOn(_ mode: RuleMode, _ hash: UInt64) -> Bool {
+    private mutating func isOn(_ mode: RuleMode, _ hash: UInt64) -> Bool {
         switch mode {
         case .off: false
         case .observe, .on: true
@@ -62,7 +64,7 @@ extension Worker {
     }
 
     /// All applications that the rules of a set look for.
-    func applications(_ rules: UInt64) -> Application {
+    mutating func applications(_ rules: UInt64) -> Application {
         var found: Application = []
         var rest = rules
         while rest != 0 {
@@ -72,13 +74,15 @@ extension Worker {
         return found
     }
 
-    func wantsOnlySMTP(_ flow: Flow) -> Bool { applications(flow.pointee.rules) == .smtp }
+    mutating func wantsOnlySMTP(_ flow: Flow) -> Bool { applications(flows.prelude(flow).pointee.rules) == .smtp }
 
     /// A set's first rule says whether the SYN/ACK can be seen.
-    func isAsymmetric(_ rules: UInt64) -> Bool { configuration.candidates[rules.trailingZeroBitCount].isAsymmetric }
+    mutating func isAsymmetric(_ rules: UInt64) -> Bool {
+        configuration.candidates[rules.trailingZeroBitCount].isAsymmetric
+    }
 
     /// Rules of a set that a request satisfies.
-    func suitableRules(_ rules: UInt64, _ request: RecognisedRequest) -> UInt64 {
+    mutating func suitableRules(_ rules: UInt64, _ request: RecognisedRequest) -> UInt64 {
         var kept: UInt64 = 0
         var rest = rules
         while rest != 0 {
@@ -94,7 +98,7 @@ extension Worker {
     }
 
     /// True when some rule of a set does more than observe.
-    func holds(_ rules: UInt64) -> Bool {
+    mutating func holds(_ rules: UInt64) -> Bool {
         var rest = rules
         while rest != 0 {
             if configuration.candidates[rest.trailingZeroBitCount].mode != .observe { return true }
@@ -103,5 +107,5 @@ extension Worker {
         return false
     }
 
-    func wantsHold(_ flow: Flow) -> Bool { holds(flow.pointee.rules) }
+    mutating func wantsHold(_ flow: Flow) -> Bool { holds(flows.prelude(flow).pointee.rules) }
 }

@@ -4,7 +4,7 @@ import Wire
 
 /// What a segment from the servers' side means to its flow.
 extension Worker {
-    mutating func handleServer(_ packet: Packet, _ flow: Flow?, _ key: FlowKey) {
+    mutating func handleServer(_ packet: Packet, _ flow: Flow?, _ key: PackedFlowKey) {
         guard let flow else {
             if packet.tcp.flags.contains(.rst), isWithheld(key) {
                 // The origin does not know a connection that a proxy may have: the client must not hear of it.
@@ -14,7 +14,6 @@ extension Worker {
             counters.add(.passedNotCandidate)
             return pass(packet)
         }
-        flow.pointee.packetsToClient &+= 1
         switch flow.pointee.state {
         case .opening: serverOpening(packet, flow)
         case .held: serverHeld(packet, flow)
@@ -33,9 +32,11 @@ extension Worker {
     mutating func serverOpening(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
         let flags = tcp.flags
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         if flags.has([.syn, .ack]) {
-            if packet.hasValidChecksum, tcp.acknowledgement == flow.pointee.psn { learnHandshake(packet, flow) }
+            if packet.hasValidChecksum, tcp.acknowledgement == flows.prelude(flow).pointee.psn {
+                learnHandshake(packet, flow)
+            }
             return pass(packet)
         }
         if speaks(packet) {
@@ -46,22 +47,24 @@ extension Worker {
         pass(packet)
     }
 
-    func speaks(_ packet: Packet) -> Bool {
+    mutating func speaks(_ packet: Packet) -> Bool {
         let flags = packet.tcp.flags
         return packet.layout.payloadLength > 0 || flags.contains(.fin) || flags.contains(.rst)
     }
 
     /// Rule 3: a server's RST with the very number that the client expects (of a refused SYN: its acknowledgement),
     /// payload or FIN that is new to the client and within its window. Nothing else changes a flow.
-    func isExact(_ packet: Packet, _ flow: Flow) -> Bool {
+    mutating func isExact(_ packet: Packet, _ flow: Flow) -> Bool {
         let tcp = packet.tcp
         guard flow.pointee.marks.contains(.handshakeKnown) else {
-            return tcp.flags.lacks(.rst) || tcp.flags.contains(.ack) && tcp.acknowledgement == flow.pointee.psn
+            return tcp.flags.lacks(.rst)
+                || tcp.flags.contains(.ack) && tcp.acknowledgement == flows.prelude(flow).pointee.psn
         }
         let offset = tcp.sequence.distance(from: flow.pointee.serverNext)
         if tcp.flags.contains(.rst) { return offset == 0 }
         let length = Int32(packet.layout.payloadLength) &+ (tcp.flags.contains(.fin) ? 1 : 0)
-        return offset &+ length > 0 && offset < Int32(truncatingIfNeeded: max(flow.pointee.clientWindow, 65_535))
+        return offset &+ length > 0
+            && offset < Int32(truncatingIfNeeded: max(flows.prelude(flow).pointee.clientWindow, 65_535))
     }
 
     /// SYN/ACK: what the connection agreed on (RFC 7323, RFC 2018).
@@ -69,9 +72,10 @@ extension Worker {
         let tcp = packet.tcp
         let options = TCPOptions(of: tcp)
         guard !options.isMalformed, packet.layout.payloadLength == 0 else { return becomeOrigins(flow, packet.now) }
-        flow.pointee.pan = tcp.sequence + 1
+        let prelude = flows.prelude(flow)
+        prelude.pointee.pan = tcp.sequence + 1
         flow.pointee.serverNext = tcp.sequence + 1
-        var agreed = flow.pointee.options
+        var agreed = prelude.pointee.options
         agreed.serverMSS =
             options.maximumSegmentSize != 0 ? options.maximumSegmentSize : (packet.layout.isV6 ? 1_220 : 536)
         agreed.windowScale = agreed.windowScale && options.windowScale != 0xFF
@@ -79,21 +83,20 @@ extension Worker {
         if !agreed.windowScale { agreed.clientWindowScale = 0 }
         agreed.sack = agreed.sack && options.sackPermitted
         agreed.timestamps = agreed.timestamps && options.hasTimestamps
-        flow.pointee.options = agreed
-        flow.pointee.serverTimestamp = options.timestampValue
-        flow.pointee.serverTimestampAt = packet.now
+        prelude.pointee.options = agreed
+        prelude.pointee.serverTimestamp = options.timestampValue
+        prelude.pointee.serverTimestampAt = packet.now
         // The window of a SYN is never scaled (RFC 7323 section 2.2).
-        flow.pointee.serverWindowEdge = flow.pointee.psn + UInt32(tcp.window)
-        flow.pointee.originMAC = packet.sourceMAC
+        prelude.pointee.serverWindowEdge = prelude.pointee.psn + UInt32(tcp.window)
+        prelude.pointee.originMAC = packet.sourceMAC
         flow.pointee.marks.insert(.handshakeKnown)
-        flow.pointee.deadline = packet.now &+ configuration.idle
         clampMSS(packet, options)
     }
 
     /// The server's word before the client's request: only SMTP's greeting leaves the flow a candidate.
     mutating func serverSpeaks(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
-        guard tcp.flags.lacks([.fin, .rst]), applications(flow.pointee.rules).contains(.smtp),
+        guard tcp.flags.lacks([.fin, .rst]), applications(flows.prelude(flow).pointee.rules).contains(.smtp),
             tcp.sequence == flow.pointee.serverNext, flow.pointee.marks.contains(.handshakeKnown)
         else { return becomeOrigins(flow, packet.now, closing: tcp.flags.contains(.rst)) }
         let end = UnsafeRawPointer(packet.bytes) + Int(packet.layout.payload) + Int(packet.layout.payloadLength)
@@ -104,22 +107,23 @@ extension Worker {
             return becomeOrigins(flow, packet.now)
         }
         flow.pointee.serverNext = tcp.sequence + UInt32(packet.layout.payloadLength)
-        flow.pointee.pan = flow.pointee.serverNext
+        flows.prelude(flow).pointee.pan = flow.pointee.serverNext
         flow.pointee.marks.insert(.greeted)
         noteServer(packet, flow)
     }
 
     /// What a server's segment tells before a transfer.
-    func noteServer(_ packet: Packet, _ flow: Flow) {
+    mutating func noteServer(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
         guard tcp.flags.contains(.ack), tcp.flags.lacks([.syn, .rst]) else { return }
-        let edge = tcp.acknowledgement + UInt32(tcp.window) &<< UInt32(flow.pointee.options.serverWindowScale)
-        if edge.isAfter(flow.pointee.serverWindowEdge) { flow.pointee.serverWindowEdge = edge }
-        if flow.pointee.options.timestamps {
+        let prelude = flows.prelude(flow)
+        let edge = tcp.acknowledgement + UInt32(tcp.window) &<< UInt32(prelude.pointee.options.serverWindowScale)
+        if edge.isAfter(prelude.pointee.serverWindowEdge) { prelude.pointee.serverWindowEdge = edge }
+        if prelude.pointee.options.timestamps {
             let options = TCPOptions(of: tcp)
             if options.hasTimestamps {
-                flow.pointee.serverTimestamp = options.timestampValue
-                flow.pointee.serverTimestampAt = packet.now
+                prelude.pointee.serverTimestamp = options.timestampValue
+                prelude.pointee.serverTimestampAt = packet.now
             }
         }
     }
@@ -143,11 +147,11 @@ extension Worker {
             if tcp.flags.lacks(.rst), !flow.pointee.marks.contains(.resetPending) { resetSender(of: packet) }
             return drop(packet, flow.pointee.state == .closed ? .droppedTombstone : .droppedOriginAfterCommit)
         }
-        flow.pointee.lastSeen = packet.now
+        touch(flow)
         let isReset = tcp.flags.contains(.rst)
         let end = tcp.sequence + UInt32(packet.layout.payloadLength) + (tcp.flags.contains(.fin) ? 1 : 0)
         let sent = end.distance(from: flow.pointee.serverNext)
-        if !isReset, sent > 0, sent <= longestStep(windowScale: flow.pointee.options.clientWindowScale) {
+        if !isReset, sent > 0, UInt32(sent) <= flow.pointee.longestServerStep {
             flow.pointee.serverNext = end
         }
         if isReset, flow.pointee.state == .committed, tcp.sequence == flow.pointee.serverNext,
@@ -159,7 +163,7 @@ extension Worker {
     }
 
     /// True for the address of a proxy, whichever.
-    func isProxy(_ address: MACAddress) -> Bool {
+    mutating func isProxy(_ address: MACAddress) -> Bool {
         var index = 0
         while index < 255 {
             if proxies[index].mac == address { return true }
@@ -176,11 +180,11 @@ extension Worker {
             flow.pointee.proxy.value != ProxyIndex.none.value
         else { return pass(packet) }
         let quoted = SequenceNumber(UnsafeRawPointer(packet.bytes).wire32(Int(packet.layout.payload) &+ 4))
-        // Plausible: what the proxy may have under way, by the client's acknowledgements and window, or had a little
-        // earlier (RFC 5927 section 4).
+        // Plausible: what the proxy may have under way, by the client's acknowledgements and largest window, or had a
+        // little earlier (RFC 5927 section 4).
         let ahead = Int64(quoted.distance(from: flow.pointee.serverNext))
         guard
-            ahead >= -1_048_576 && ahead <= Int64(max(flow.pointee.clientWindow, 65_535))
+            ahead >= -1_048_576 && ahead <= Int64(flow.pointee.longestServerStep)
                 || flow.pointee.marks.contains(.announced) || flow.pointee.state == .routed
         else { return pass(packet) }
         counters.add(.icmpToProxy)

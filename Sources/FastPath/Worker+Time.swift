@@ -9,7 +9,7 @@ extension Worker {
         if recoveryEnds != 0, now >= recoveryEnds { recoveryEnds = 0 }
         expireHolds(now: now)
         var steps = 64
-        while let flow = timers.next(now: now, steps: &steps, in: flows) {
+        while let flow = timers.next(now: now, steps: &steps, in: &flows) {
             expire(flow, now: now)
             steps &-= 1
         }
@@ -19,14 +19,14 @@ extension Worker {
         var budget = 32
         while collecting.first != noFlow, budget > 0 {
             let flow = flows.at(collecting.first)
-            guard now &- flow.pointee.holdStarted >= configuration.incompleteHead else { break }
+            guard now &- flows.prelude(flow).pointee.holdStarted >= configuration.incompleteHead else { break }
             counters.add(.requestsIncomplete)
             releaseToOrigin(flow, now: now)
             budget &-= 1
         }
         while asked.first != noFlow, budget > 0 {
             let flow = flows.at(asked.first)
-            let isLate = now &- flow.pointee.holdStarted >= configuration.backstop
+            let isLate = now &- flows.prelude(flow).pointee.holdStarted >= configuration.backstop
             guard isLate || !isControlAlive else { break }
             abort(flow, isControlAlive ? .backstop : .controlDead, now: now)
             budget &-= 1
@@ -35,14 +35,13 @@ extension Worker {
 
     /// An entry's time has come, unless it was used meanwhile.
     private mutating func expire(_ flow: Flow, now: UInt64) {
-        if flow.pointee.resetsSent > 0, repeatReset(flow, now: now) { return }
+        if flow.pointee.marks.contains(.asymmetric), repeatReset(flow, now: now) { return }
         let limit = timeLimit(flow)
         let isTold = isEndTold(flow)
-        if flow.pointee.state == .held || now &- flow.pointee.lastSeen < limit {
-            flow.pointee.deadline =
-                isTold ? max(flow.pointee.lastSeen &+ limit, now &+ 1) : now &+ configuration.hertz / 10
-            timers.arm(flow, in: flows)
-            return
+        let seen = lastSeen(flow, now: now)
+        if flow.pointee.state == .held || now &- seen < limit {
+            let deadline = isTold ? max(seen &+ limit, now &+ 1) : now &+ configuration.hertz / 10
+            return timers.arm(flow, deadline: deadline, in: &flows)
         }
         if flow.pointee.state == .committed {
             flow.pointee.end = .idle
@@ -50,14 +49,13 @@ extension Worker {
         }
         guard isEndTold(flow) else {
             // Still no room: the entry stays until it has been told.
-            flow.pointee.deadline = now &+ configuration.hertz / 10
-            return timers.arm(flow, in: flows)
+            return timers.arm(flow, deadline: now &+ configuration.hertz / 10, in: &flows)
         }
         counters.add(.flowsExpired)
         removeFlow(flow)
     }
 
-    func timeLimit(_ flow: Flow) -> UInt64 {
+    mutating func timeLimit(_ flow: Flow) -> UInt64 {
         switch flow.pointee.state {
         case .opening: flow.pointee.marks.contains(.handshakeKnown) ? configuration.idle : configuration.synOnly
         case .held: configuration.idle
@@ -79,37 +77,45 @@ extension Worker {
         }
         if now >= due {
             resetOriginOf(flow, now: now)
+            if nextReset(flow) == nil { flows.dropPrelude(flow) }
         }
-        flow.pointee.deadline = nextReset(flow) ?? now &+ timeLimit(flow)
-        timers.arm(flow, in: flows)
+        timers.arm(flow, deadline: nextReset(flow) ?? now &+ timeLimit(flow), in: &flows)
         return true
     }
 
     /// When an asymmetric flow's reset is to be sent again; nil when it is not.
-    func nextReset(_ flow: Flow) -> UInt64? {
-        guard flow.pointee.marks.contains(.asymmetric) else { return nil }
-        switch flow.pointee.resetsSent {
-        case 1: return flow.pointee.firstReset &+ configuration.hertz / 5
-        case 2: return flow.pointee.firstReset &+ configuration.hertz
-        case 3: return flow.pointee.firstReset &+ configuration.hertz &* 3
+    mutating func nextReset(_ flow: Flow) -> UInt64? {
+        guard flow.pointee.marks.isSuperset(of: [.asymmetric, .hasPrelude]) else { return nil }
+        let prelude = flows.prelude(flow)
+        switch prelude.pointee.resetsSent {
+        case 1: return prelude.pointee.firstReset &+ configuration.hertz / 5
+        case 2: return prelude.pointee.firstReset &+ configuration.hertz
+        case 3: return prelude.pointee.firstReset &+ configuration.hertz &* 3
         default: return nil
         }
     }
 
+    /// A packet of the flow passes.
+    @inline(__always)
+    func touch(_ flow: Flow) { flow.pointee.lastSeen = tick }
+
+    /// TSC of a flow's last packet, exact to a tick of the wheel and never too early.
+    mutating func lastSeen(_ flow: Flow, now: UInt64) -> UInt64 { timers.time(ofTick: flow.pointee.lastSeen, now: now) }
+
     /// A new time limit, from now on.
     mutating func rearm(_ flow: Flow, now: UInt64, limit: UInt64) {
-        timers.disarm(flow, in: flows)
-        flow.pointee.deadline = nextReset(flow) ?? now &+ limit
-        timers.arm(flow, in: flows)
+        timers.disarm(flow, in: &flows)
+        timers.arm(flow, deadline: nextReset(flow) ?? now &+ limit, in: &flows)
     }
 
     /// The end of a committed flow: its entry stays as a tombstone for the origin's late packets.
     mutating func close(_ flow: Flow, _ end: FlowEnd, now: UInt64) {
         setState(flow, .closed)
-        flow.pointee.lastSeen = now
+        touch(flow)
         flow.pointee.end = end
         // Nobody will ask for the origin's reset any more: the tombstone answers for it.
         flow.pointee.marks.remove(.resetPending)
+        if nextReset(flow) == nil { flows.dropPrelude(flow) }
         rearm(flow, now: now, limit: configuration.closed)
         counters.add(.flowsClosed)
         tellEnd(flow)
@@ -117,7 +123,7 @@ extension Worker {
     }
 
     /// Tells the control core of a flow's end; without room in the ring, later.
-    func tellEnd(_ flow: Flow) {
+    mutating func tellEnd(_ flow: Flow) {
         if push(.flowEnded(handle(flow), flow.pointee.end)) {
             flow.pointee.marks.remove(.endUntold)
         } else {
@@ -126,14 +132,14 @@ extension Worker {
     }
 
     /// False while an end waits for room in the ring; such an entry must not be removed. Tries once more.
-    func isEndTold(_ flow: Flow) -> Bool {
+    mutating func isEndTold(_ flow: Flow) -> Bool {
         if flow.pointee.marks.contains(.endUntold) { tellEnd(flow) }
         return !flow.pointee.marks.contains(.endUntold)
     }
 
     mutating func removeFlow(_ flow: Flow) {
         count(flow.pointee.state, -1)
-        timers.disarm(flow, in: flows)
+        timers.disarm(flow, in: &flows)
         flows.remove(flow)
         updateGauges()
     }
@@ -152,7 +158,7 @@ extension Worker {
         if state == .closed { counters[.closedFlows] &+= UInt64(bitPattern: Int64(change)) }
     }
 
-    func updateGauges() {
+    mutating func updateGauges() {
         counters[.flows] = UInt64(flows.count)
         counters[.heldFlows] = UInt64(collecting.count &+ asked.count)
         counters[.heldPackets] = UInt64(heldPackets)

@@ -18,6 +18,20 @@ struct Side {
         self.sentCounter = sentCounter
     }
 
+    /// Sends what waits unless `room` more packets fit; false when they still do not. After true, `append` need not look.
+    @inline(__always)
+    mutating func makeRoom(_ room: Int, _ counters: CounterBlock) -> Bool {
+        if count &+ room > Side.capacity { flush(counters) }
+        return count &+ room <= Side.capacity
+    }
+
+    /// There must be room.
+    @inline(__always)
+    mutating func append(_ packet: OpaquePointer) {
+        waiting[count] = packet
+        count &+= 1
+    }
+
     @inline(__always)
     mutating func enqueue(_ packet: OpaquePointer, _ counters: CounterBlock) {
         if count == Side.capacity { flush(counters) }
@@ -26,8 +40,7 @@ struct Side {
             shim_mbuf_free(packet)
             return
         }
-        waiting[count] = packet
-        count &+= 1
+        append(packet)
     }
 
     /// Sends what waits; what the port does not take goes on waiting.
@@ -83,15 +96,22 @@ extension Worker {
     /// proxy gets only flows of its own VLAN (`isInOtherVLAN`).
     @inline(__always)
     mutating func sendToProxy(_ packet: OpaquePointer, _ proxy: ProxyIndex) {
-        UnsafeMutableRawPointer(shim_mbuf_data(packet)).setWireMAC(0, proxies[Int(proxy.value)].mac)
+        rewriteDestination(UnsafeMutableRawPointer(shim_mbuf_data(packet)), proxy)
         sendToServers(packet)
+    }
+
+    @inline(__always)
+    func rewriteDestination(_ frame: UnsafeMutableRawPointer, _ proxy: ProxyIndex) {
+        let mac = proxyMACs[Int(proxy.value)]
+        frame.storeBytes(of: UInt32(truncatingIfNeeded: mac), as: UInt32.self)
+        frame.storeBytes(of: UInt16(truncatingIfNeeded: mac >> 32), toByteOffset: 4, as: UInt16.self)
     }
 
     /// True, and counted, for a proxy that says it is in another VLAN than the connection. It gets none of it: its
     /// answers would come with a tag that the client does not know, and a tag cannot be added or taken away in place.
-    func isInOtherVLAN(_ proxy: ProxyIndex, _ key: FlowKey) -> Bool {
+    mutating func isInOtherVLAN(_ proxy: ProxyIndex, _ connection: VLAN) -> Bool {
         let vlan = proxies[Int(proxy.value)].vlan
-        guard vlan.isTagged, vlan != key.vlan else { return false }
+        guard vlan.isTagged, vlan != connection else { return false }
         counters.add(.refusedOtherVLAN)
         return true
     }

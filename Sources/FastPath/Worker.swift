@@ -20,24 +20,30 @@ public struct Worker: ~Copyable {
     var serverSide: Side
     var proxies: UnsafeMutablePointer<NextHop>
     let proxiesUp: UnsafeMutablePointer<Bool>
+    /// The proxies' addresses in the byte order of the wire.
+    let proxyMACs: UnsafeMutablePointer<UInt64>
     let scratch: UnsafeMutableRawBufferPointer
     let burst: Burst
     var isBypassed = false
     var isControlAlive = true
     /// TSC until which mid-stream packets without an entry are withheld; 0 when that is over.
     var recoveryEnds: UInt64
-    /// The next entry to report of a `listFlows`, and how many more.
-    var listCursor: UInt32 = 0
+    /// This turn's time as entries keep it.
+    var tick: UInt32 = 0
+    /// The next place to report of a `listFlows`, and how many more.
+    var listCursor = 0
     var listRemaining = 0
     var isListing = false
-    /// The next entry to consider when a flow that must have one finds the table full.
-    var evictionCursor: UInt32 = 0
+    /// The next place to consider when a flow that must have one finds the table full.
+    var evictionCursor = 0
 
     public init(configuration: WorkerConfiguration, links: WorkerLinks, now: UInt64, hertz: UInt64) {
         self.configuration = CompiledConfiguration(configuration, hertz: hertz)
         self.links = links
         counters = links.counters
-        flows = FlowTable(capacity: configuration.flowCapacity)
+        flows = FlowTable(
+            FlowTable.Size(ipv4: configuration.flowCapacity, ipv6: configuration.flowCapacityIPv6),
+            hashSeed: configuration.hashSeed, socket: links.socket)
         timers = FlowTimers(now: now, hertz: hertz)
         clientSide = Side(links.clientQueue, .transmittedToClients)
         serverSide = Side(links.serverQueue, .transmittedToServers)
@@ -45,6 +51,8 @@ public struct Worker: ~Copyable {
         proxies.initialize(repeating: NextHop(mac: .zero), count: 256)
         proxiesUp = .allocate(capacity: 256)
         proxiesUp.initialize(repeating: false, count: 256)
+        proxyMACs = .allocate(capacity: 256)
+        proxyMACs.initialize(repeating: 0, count: 256)
         scratch = .allocate(byteCount: configuration.headLimit, alignment: 64)
         burst = Burst()
         recoveryEnds = configuration.recoveryMicroseconds == 0 ? 0 : now &+ self.configuration.recovery
@@ -53,6 +61,7 @@ public struct Worker: ~Copyable {
     /// One turn. Returns how many packets and commands it found; 0 means that there was nothing to do.
     public mutating func poll(now: UInt64) -> Int {
         links.heartbeat.beat(now: now)
+        tick = timers.tick(at: now)
         // The control core's clock reading may be a little later than this turn's.
         isControlAlive = Int64(bitPattern: now &- links.controlHeartbeat.lastBeat) < Int64(configuration.heartbeat)
         var found = takeCommands(now: now)
@@ -64,56 +73,89 @@ public struct Worker: ~Copyable {
         return found
     }
 
-    /// One burst of one queue through all stages.
+    /// One burst of one queue through all stages. Inlined, so that the direction is a constant in each.
+    @inline(__always)
     mutating func receive(_ queue: PortQueue, fromClient: Bool, now: UInt64) -> Int {
         let count = Int(shim_receive(queue.port, queue.queue, burst.packets, UInt16(Burst.size)))
         guard count > 0 else { return 0 }
         counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(count))
         parse(count, fromClient: fromClient)
         let own = sortOut(count, fromClient: fromClient)
+        flows.probeAll(own)
         act(own, fromClient: fromClient, now: now)
         return count
     }
 
-    /// Packets of this worker's flows that came in by another's queue.
+    /// Packets of this worker's flows that came in by another's queue, in bursts of one direction.
     mutating func receiveHandedOver(now: UInt64) -> Int {
         var count = 0
         var source = 0
         while source < links.handOverSources {
             let ring = links.handOverIn[source]
+            var waiting = 0
+            var fromClient = true
             var taken = 0
             while taken < Burst.size, let handed = ring.pop() {
-                burst.packets[0] = OpaquePointer(bitPattern: handed.packet)
-                counters.add(.receivedHandedOver)
-                parse(1, fromClient: handed.fromClient)
-                act(1, fromClient: handed.fromClient, now: now)
+                if waiting > 0, handed.fromClient != fromClient {
+                    actOnHandedOver(waiting, fromClient: fromClient, now: now)
+                    waiting = 0
+                }
+                fromClient = handed.fromClient
+                burst.packets[waiting] = OpaquePointer(bitPattern: handed.packet)
+                waiting &+= 1
                 taken &+= 1
             }
+            if waiting > 0 { actOnHandedOver(waiting, fromClient: fromClient, now: now) }
             count &+= taken
             source &+= 1
         }
         return count
     }
 
+    @inline(never)
+    private mutating func actOnHandedOver(_ count: Int, fromClient: Bool, now: UInt64) {
+        counters.add(.receivedHandedOver, UInt64(count))
+        parse(count, fromClient: fromClient)
+        flows.probeAll(count)
+        act(count, fromClient: fromClient, now: now)
+    }
+
     /// Reads the headers and finds the connection of each packet; asks the memory for its bucket.
+    @inline(__always)
     mutating func parse(_ count: Int, fromClient: Bool) {
+        let (burst, lookup) = (burst, flows.lookup)
         var index = 0
         while index < count {
-            let packet = burst.packets[index]!
+            let packet = burst.packets[index].unsafelyUnwrapped
             let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
-            let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
-            burst.layouts[index] = layout
-            if layout.kind == .tcp || layout.kind == .icmpError {
-                let key =
-                    layout.kind == .tcp
-                    ? layout.key(bytes, fromClient: fromClient) : layout.quotedKey(bytes, fromClient: fromClient)
-                burst.keys[index] = key
-                let hash = flowHash(of: key, seed: configuration.hashSeed)
-                burst.hashes[index] = hash
-                flows.prefetch(hash)
+            let length = Int(shim_mbuf_length(packet))
+            if let layout = PacketLayout(plainIPv4: bytes, length: length) {
+                burst.layouts[index] = layout
+                lookup.begin(
+                    index, addresses: PackedFlowKey.addresses(bytes + 26, fromClient: fromClient),
+                    ports: PackedFlowKey.ports(bytes + 34, vlan: .untagged, fromClient: fromClient))
+            } else if let layout = PacketLayout(plainIPv6: bytes, length: length) {
+                burst.layouts[index] = layout
+                let key = lookup.keys + index
+                key.pointee = PackedFlowKey(
+                    sourceAddress: bytes + 22, ports: bytes + 54, isV6: true, vlan: .untagged, fromClient: fromClient)
+                lookup.begin6(index, key)
+            } else {
+                parse(index, bytes, length: length, fromClient: fromClient)
             }
             index &+= 1
         }
+    }
+
+    /// Any other packet.
+    @inline(never)
+    private mutating func parse(_ index: Int, _ bytes: UnsafeRawPointer, length: Int, fromClient: Bool) {
+        let layout = PacketLayout.walked(bytes, length: length)
+        burst.layouts[index] = layout
+        guard layout.belongsToFlow else { return flows.lookup.skip(index) }
+        let key = flows.lookup.keys + index
+        key.pointee = layout.key(bytes, fromClient: fromClient)
+        flows.lookup.begin(index, key)
     }
 
     /// Gives other workers' packets away and closes the gaps. Returns how many are left.
@@ -122,13 +164,13 @@ public struct Worker: ~Copyable {
         var kept = 0
         var index = 0
         while index < count {
-            let kind = burst.layouts[index].kind
             let owner =
-                kind == .tcp || kind == .icmpError
-                ? flowOwner(ofHash: burst.hashes[index], workerCount: configuration.workerCount)
+                burst.layouts[index].belongsToFlow
+                ? flowOwner(ofHash: flows.lookup.hashes[index], workerCount: configuration.workerCount)
                 : configuration.workerIndex
             if owner == configuration.workerIndex {
                 burst.move(index, to: kept)
+                flows.lookup.move(index, to: kept)
                 kept &+= 1
             } else {
                 handOver(burst.packets[index]!, to: owner, fromClient: fromClient)
@@ -140,7 +182,7 @@ public struct Worker: ~Copyable {
 
     /// Out of line: a symmetric hash in the port makes it rare, and a test looks for it in the object code.
     @inline(never)
-    func handOver(_ packet: OpaquePointer, to owner: Int, fromClient: Bool) {
+    mutating func handOver(_ packet: OpaquePointer, to owner: Int, fromClient: Bool) {
         let handed = HandedOver(packet: UInt(bitPattern: packet), fromClient: fromClient)
         if links.handOverOut[owner].push(handed) {
             counters.add(.handedOver)
@@ -151,31 +193,44 @@ public struct Worker: ~Copyable {
         }
     }
 
-    /// Looks each packet's flow up and lets its state decide.
+    /// Lets each packet's flow decide. Most packets belong to a transferred connection and change nothing but numbers:
+    /// those take the short way.
+    @inline(__always)
     mutating func act(_ count: Int, fromClient: Bool, now: UInt64) {
+        let hasRoom = serverSide.makeRoom(count, counters)
+        let (burst, lookup) = (burst, flows.lookup)
         var index = 0
         while index < count {
-            let packet = Packet(
-                mbuf: burst.packets[index]!, layout: burst.layouts[index], fromClient: fromClient, now: now)
-            switch packet.layout.kind {
-            case .tcp:
-                let key = burst.keys[index]
-                let hash = burst.hashes[index]
-                let flow = flows.find(key, hash: hash)
-                if fromClient {
-                    handleClient(packet, flow, key, hash)
-                } else {
-                    handleServer(packet, flow, key)
-                }
-            case .icmpError: handleError(packet, flows.find(burst.keys[index], hash: burst.hashes[index]))
-            case .fragment:
-                counters.add(.passedFragment)
-                pass(packet)
-            case .other:
-                counters.add(.passedNotTCP)
-                pass(packet)
+            let flow = flows.hasChangedSinceProbe ? flows.found(index) : lookup.resolve(index, lookup.keys)
+            if !fromClient || !hasRoom
+                || !forwardCommitted(burst.packets[index].unsafelyUnwrapped, burst.layouts + index, flow)
+            {
+                act(index, flow, fromClient: fromClient, now: now)
             }
             index &+= 1
+        }
+    }
+
+    @inline(never)
+    private mutating func act(_ index: Int, _ flow: Flow?, fromClient: Bool, now: UInt64) {
+        let packet = Packet(
+            mbuf: burst.packets[index].unsafelyUnwrapped, layout: burst.layouts[index], fromClient: fromClient, now: now
+        )
+        let key = flows.lookup.keys[index]
+        switch packet.layout.kind {
+        case .tcp:
+            if fromClient {
+                handleClient(packet, flow, key, flows.lookup.hashes[index])
+            } else {
+                handleServer(packet, flow, key)
+            }
+        case .icmpError: handleError(packet, flow)
+        case .fragment:
+            counters.add(.passedFragment)
+            pass(packet)
+        case .other:
+            counters.add(.passedNotTCP)
+            pass(packet)
         }
     }
 }
@@ -198,20 +253,16 @@ struct Packet {
     }
 }
 
-/// What the stages hand on to each other: parallel arrays, filled anew by each burst.
+/// What the stages hand on to each other, filled anew by each burst: parallel arrays, and `FlowTable`'s own beside them.
 struct Burst {
-    static var size: Int { 32 }
+    static var size: Int { BurstLookup.size }
     let packets: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Burst.size)
     let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
-    let keys: UnsafeMutablePointer<FlowKey> = .allocate(capacity: Burst.size)
-    let hashes: UnsafeMutablePointer<UInt64> = .allocate(capacity: Burst.size)
 
     @inline(__always)
     func move(_ source: Int, to target: Int) {
         guard source != target else { return }
         packets[target] = packets[source]
         layouts[target] = layouts[source]
-        keys[target] = keys[source]
-        hashes[target] = hashes[source]
     }
 }

@@ -43,16 +43,20 @@ public struct WorkerLinks: @unchecked Sendable {
     let waitable: UnsafeMutableBufferPointer<Int32>
     /// False when a side has no descriptor: nothing but time wakes the worker when a packet comes there.
     package let canBeWoken: Bool
+    /// NUMA node of the worker's lcore; -1 for any.
+    let socket: Int
 
     /// - Parameters:
     ///   - handOver: ring from worker i to worker j at `[i][j]`.
+    ///   - socket: NUMA node of the worker's lcore, where its tables will lie; -1 for any.
     ///   - clientWaitable, serverWaitable: descriptors of this worker's receive queue on either side.
     public init(
         index: Int, clientQueue: PortQueue, serverQueue: PortQueue, pool: PacketPool, events: Ring<WorkerEvent>,
         commands: Ring<WorkerCommand>, counters: CounterBlock, heartbeat: Heartbeat, controlHeartbeat: Heartbeat,
         controlDoorbell: Doorbell, doorbells: [Doorbell], handOver: [[Ring<HandedOver>]],
-        clientWaitable: [Int32], serverWaitable: [Int32]
+        clientWaitable: [Int32], serverWaitable: [Int32], socket: Int = -1
     ) {
+        self.socket = socket
         self.clientQueue = clientQueue
         self.serverQueue = serverQueue
         self.pool = pool.pointer

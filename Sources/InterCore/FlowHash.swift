@@ -3,18 +3,31 @@ public import Wire
 /// The hash of a flow: places it in a worker's table, gives it its owner, and draws the lot for `canary` rules. Workers
 /// and control core compute it alike, and both directions of a connection have the same key, hence the same hash.
 ///
-/// Folded 64 x 64 -> 128 bit products (the construction of wyhash): three multiplications, no branch. The seed is secret,
-/// so that nobody outside can choose connections that collide.
+/// Folded 64 x 64 -> 128 bit products (the construction of wyhash): two multiplications for IPv4, four for IPv6. The
+/// seed is secret and new at each start, so that nobody outside can choose connections that collide.
 ///
-/// Bits: the upper 32 choose the owner, bits 16 to 31 the canary, so a table should index by the lower ones and keep
-/// the upper ones as its tag.
+/// Bits: the upper 32 choose the owner, bits 32 to 47 the canary, so a table should index by the lower 32 and take its
+/// tag from above them.
 @inlinable @inline(__always)
-public func flowHash(of key: FlowKey, seed: UInt64) -> UInt64 {
-    let ports = UInt64(key.clientPort) << 32 | UInt64(key.serverPort) << 16 | UInt64(key.vlan.value)
-    let client = foldedProduct(key.client.high ^ 0x9E37_79B9_7F4A_7C15 ^ seed, key.client.low ^ 0xD1B5_4A32_D192_ED03)
-    let server = foldedProduct(key.server.high ^ 0x8CB9_2BA7_2F3D_8DD7, key.server.low ^ 0xAAAA_AAAA_5555_5555 ^ seed)
-    return foldedProduct(client ^ ports ^ 0x2545_F491_4F6C_DD1D, server ^ seed ^ 0x9FB2_1C65_1E98_DF25)
+public func flowHash(of key: PackedFlowKey, seed: UInt64) -> UInt64 {
+    var addresses = key.addresses
+    if key.isV6 {
+        let client = foldedProduct(addresses ^ 0xD1B5_4A32_D192_ED03, key.clientLow ^ seed)
+        let server = foldedProduct(key.serverHigh ^ 0x8CB9_2BA7_2F3D_8DD7 ^ seed, key.serverLow ^ 0xAAAA_AAAA_5555_5555)
+        addresses = client ^ (server &<< 23 | server &>> 41)
+    }
+    return flowHash(addresses: addresses, ports: key.ports, seed: seed)
 }
+
+/// The hash of an IPv4 key by its words.
+@inlinable @inline(__always)
+public func flowHash(addresses: UInt64, ports: UInt64, seed: UInt64) -> UInt64 {
+    let folded = foldedProduct(addresses ^ seed ^ 0x9E37_79B9_7F4A_7C15, ports ^ 0x2545_F491_4F6C_DD1D)
+    return foldedProduct(folded ^ seed, 0x9FB2_1C65_1E98_DF25)
+}
+
+@inlinable
+public func flowHash(of key: FlowKey, seed: UInt64) -> UInt64 { flowHash(of: PackedFlowKey(key), seed: seed) }
 
 /// The worker that owns a flow for life (invariant 9): 0 ..< `workerCount`.
 @inlinable @inline(__always)
@@ -31,7 +44,7 @@ public func flowOwner(ofHash hash: UInt64, workerCount: Int) -> Int {
 /// True for the part of all flows that a `canary(percent:)` rule holds.
 @inlinable @inline(__always)
 public func isCanary(hash: UInt64, percent: UInt8) -> Bool {
-    (((hash >> 16) & 0xFFFF) &* 100) >> 16 < UInt64(percent)
+    (((hash >> 32) & 0xFFFF) &* 100) >> 16 < UInt64(percent)
 }
 
 /// Both halves of the 128-bit product, folded into one.

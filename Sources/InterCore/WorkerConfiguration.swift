@@ -6,8 +6,9 @@ public struct WorkerConfiguration: Sendable {
     public var candidates: [CandidateRule] = []
     /// The first match decides, before any candidate rule.
     public var routes: [RouteRule] = []
-    /// Flows, all kinds together, for this worker. Rounded up to a power of two.
+    /// IPv4 flows, all kinds together, for this worker; and IPv6 flows.
     public var flowCapacity: Int = 65_536
+    public var flowCapacityIPv6: Int = 65_536
     /// Packets held in all, for this worker.
     public var heldPacketLimit: Int = 4_096
     /// Packets held for one flow.

@@ -109,19 +109,14 @@ public struct FlowSummary: Sendable, BitwiseCopyable {
     public var state: FlowState
     public var proxy: ProxyIndex
     public var idleMilliseconds: UInt32
-    public var packetsFromClient: UInt32
-    public var packetsToClient: UInt32
 
     public init(
-        handle: FlowHandle, key: FlowKey, state: FlowState, proxy: ProxyIndex, idleMilliseconds: UInt32,
-        packetsFromClient: UInt32, packetsToClient: UInt32
+        handle: FlowHandle, key: FlowKey, state: FlowState, proxy: ProxyIndex, idleMilliseconds: UInt32
     ) {
         self.handle = handle
         self.key = key
         self.state = state
         self.proxy = proxy
         self.idleMilliseconds = idleMilliseconds
-        self.packetsFromClient = packetsFromClient
-        self.packetsToClient = packetsToClient
     }
 }

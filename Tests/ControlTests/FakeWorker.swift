@@ -70,7 +70,7 @@ struct FakeWorker {
                 WorkerEvent.flow(
                     FlowSummary(
                         handle: handle(index), key: flows[index]!.key, state: .committed, proxy: ProxyIndex(0),
-                        idleMilliseconds: 1, packetsFromClient: 2, packetsToClient: 3))
+                        idleMilliseconds: 1))
             }
             let next = all.count > Int(limit) ? all[Int(limit) - 1] : nil
             return (rows + [.endOfFlows(nextCursor: next)], nil, nil)

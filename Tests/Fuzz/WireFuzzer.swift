@@ -78,7 +78,7 @@ private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
             bytes.storeBytes(of: sum.bigEndian, toByteOffset: field, as: UInt16.self)
             precondition(layout.hasValidChecksum(again))
         }
-    case .icmpError: _ = layout.quotedKey(base, fromClient: fromClient)
+    case .icmpError: _ = layout.key(base, fromClient: fromClient).key
     case .fragment, .other: break
     }
 }

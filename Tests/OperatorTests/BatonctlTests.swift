@@ -10,8 +10,8 @@ import Testing
         #expect(flows.status == 0)
         #expect(
             flows.output == """
-                FLOW    WORKER  STATE      PROXY  IDLE  FROM-CLIENT  TO-CLIENT
-                flow-1       0  committed  -      0.0s            0          0
+                FLOW    WORKER  STATE      PROXY  IDLE
+                flow-1       0  committed  -      0.0s
 
                 """)
         let json = try Batonctl.run(["bypass", "on", "--json", "--socket", director.path])

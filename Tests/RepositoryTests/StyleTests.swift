@@ -7,7 +7,7 @@ import Testing
     private static let markers = ["TO" + "DO", "FIX" + "ME", "XX" + "X:", "HA" + "CK"]
 
     @Test func nothingIsLeftForLater() throws {
-        for folder in ["Sources", "Tests", "hugepages", "docs"] {
+        for folder in ["Sources", "Tests", "bench", "hugepages", "docs"] {
             for file in try Repository.files(under: folder, endings: [".swift", ".c", ".h", ".sh", ".md"]) {
                 for (index, line) in file.lines.enumerated() {
                     for marker in Self.markers {
@@ -21,9 +21,12 @@ import Testing
     /// A type is named after what it is, not after the fact that it does something.
     @Test func namesSaySomething() throws {
         let empty = /\b(?:class|struct|enum|protocol|actor)\s+\w*(?:Manager|Helper|Util|Utils|Utility)\b/
-        for file in try Repository.files(under: "Sources", endings: [".swift"]) {
-            for (index, line) in file.lines.enumerated() {
-                #expect(line.firstMatch(of: empty) == nil, "\(file.path):\(index + 1): a name of the field is better")
+        for folder in ["Sources", "bench"] {
+            for file in try Repository.files(under: folder, endings: [".swift"]) {
+                for (index, line) in file.lines.enumerated() {
+                    #expect(
+                        line.firstMatch(of: empty) == nil, "\(file.path):\(index + 1): a name of the field is better")
+                }
             }
         }
     }
@@ -38,7 +41,7 @@ import Testing
 
     @Test(.enabled(if: hasFormatter, "swift format is not installed")) func theFormatterAgrees() throws {
         let outcome = try Repository.run(
-            ["swift", "format", "lint", "--strict", "--recursive", "Sources", "Tests", "Package.swift"])
+            ["swift", "format", "lint", "--strict", "--recursive", "Sources", "Tests", "bench", "Package.swift"])
         #expect(outcome.status == 0, "\(outcome.output)")
     }
 }

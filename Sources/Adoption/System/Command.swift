@@ -21,6 +21,8 @@ package enum Command {
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = arguments
         process.environment = ["PATH": path, "LC_ALL": "C"]
+        // Where the agent was started an unprivileged user may not be: below /root, for instance.
+        process.currentDirectoryURL = URL(fileURLWithPath: "/")
         let standardInput = Pipe()
         let standardOutput = Pipe()
         process.standardInput = standardInput

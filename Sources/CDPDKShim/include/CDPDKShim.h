@@ -13,6 +13,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
+#include <rte_vect.h>
 
 /* MARK: time */
 
@@ -56,7 +57,30 @@ static inline uint16_t shim_transmit(uint16_t port, uint16_t queue, struct rte_m
 /* A hint, not an access: no Swift expression means "prefetch". */
 static inline void shim_prefetch(const void *_Nonnull address) { rte_prefetch0(address); }
 
+/* MARK: eight tags at once (Swift's SIMD8 compares in one instruction, but has no name for the next one, which makes a
+ * number of the result) */
+
+/* Bit i is set when the i-th of eight 16-bit tags equals `tag`. `tags` is aligned to 16 bytes. */
+static inline uint32_t shim_equal_tags(const void *_Nonnull tags, uint16_t tag) {
+#if defined(__SSE2__)
+    __m128i equal = _mm_cmpeq_epi16(_mm_load_si128((const __m128i *)tags), _mm_set1_epi16((short)tag));
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()));
+#else
+    const uint16_t *each = (const uint16_t *)tags;
+    uint32_t found = 0;
+    for (uint32_t index = 0; index < 8; index++)
+        found |= (uint32_t)(each[index] == tag) << index;
+    return found;
+#endif
+}
+
 /* MARK: set-up, out of line */
+
+/* Zeroed memory for a worker's tables, aligned to cache lines and never freed: of DPDK's hugepages on a NUMA node (-1 for any)
+ * where there are enough, else of the kernel's with transparent hugepages. `*huge` says which. Null when there is none. */
+void *_Nullable shim_table_memory(size_t bytes, int socket, bool *_Nonnull huge);
+/* NUMA node of an lcore; -1 without an EAL. */
+int shim_lcore_socket(unsigned lcore);
 
 uint64_t shim_tsc_hertz(void);
 int shim_eal_init(int argc, char *_Nonnull *_Nonnull argv);

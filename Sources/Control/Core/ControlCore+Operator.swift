@@ -141,6 +141,7 @@ extension ControlCore {
             return rule
         }
         result.flowCapacity = workers.flowCapacity
+        result.flowCapacityIPv6 = workers.flowCapacityIPv6
         result.heldPacketLimit = workers.heldPackets
         result.heldFlowLimit = workers.heldFlows
         result.headLimit = workers.headLimit

@@ -85,7 +85,7 @@ public struct ControlCore {
         pendingLimit = max(1, workers.heldFlows * self.workerCount)
         recallLimit = 4 * pendingLimit
         transfers = TransferTable(
-            capacity: workers.flowCapacity * self.workerCount + pendingLimit + recallLimit)
+            capacity: (workers.flowCapacity + workers.flowCapacityIPv6) * self.workerCount + pendingLimit + recallLimit)
         wheel = TimingWheel(tickMicroseconds: min(200, max(100, configuration.timeout.granularityMicroseconds)))
         nextTransaction = UInt32(truncatingIfNeeded: hashSeed)
     }

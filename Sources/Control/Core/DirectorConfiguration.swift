@@ -32,6 +32,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public struct Workers: Sendable, Equatable {
         public var count = 1
         public var flowCapacity = 65_536
+        public var flowCapacityIPv6 = 65_536
         public var heldPackets = 4_096
         public var heldFlows = 4_096
         public var headLimit = 16_384

@@ -37,8 +37,6 @@ package struct FlowListing: Sendable {
         row.state = "\(summary.state)"
         row.proxy = proxyName
         row.idleMilliseconds = summary.idleMilliseconds
-        row.packetsFromClient = summary.packetsFromClient
-        row.packetsToClient = summary.packetsToClient
         rows.append(row)
     }
 

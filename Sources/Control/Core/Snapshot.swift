@@ -71,7 +71,5 @@ public struct FlowStatus: Codable, Sendable, Equatable {
     public var state = ""
     public var proxy = ""
     public var idleMilliseconds: UInt32 = 0
-    public var packetsFromClient: UInt32 = 0
-    public var packetsToClient: UInt32 = 0
     public init() {}
 }

@@ -68,6 +68,8 @@ struct ConfigurationReader {
         workers.count = section.value("count", .integer(in: 1...64), default: workers.count)
         workers.flowCapacity = section.value(
             "flows", .integer(in: 1_024...134_217_728), default: workers.flowCapacity)
+        workers.flowCapacityIPv6 = section.value(
+            "flows-ipv6", .integer(in: 1_024...134_217_728), default: workers.flowCapacity)
         workers.heldPackets = section.value("held-packets", .integer(in: 1...1_048_576), default: workers.heldPackets)
         workers.heldFlows = section.value("held-flows", .integer(in: 1...1_048_576), default: workers.heldFlows)
         workers.headLimit = section.value("head-limit", .bytes(in: 256...65_536), default: workers.headLimit)

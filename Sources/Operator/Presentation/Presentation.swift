@@ -48,12 +48,10 @@ package enum Presentation {
         var table = Table([
             .text("FLOW", mayShrink: true), .number("WORKER"), .text("STATE"), .text("PROXY", mayShrink: true),
             .number("IDLE"),
-            .number("FROM-CLIENT"), .number("TO-CLIENT"),
         ])
         for flow in flows {
             table.add([
                 flow.flow, "\(flow.worker)", flow.state, flow.proxy, duration(Double(flow.idleMilliseconds) / 1_000),
-                "\(flow.packetsFromClient)", "\(flow.packetsToClient)",
             ])
         }
         return rows(table, flows.isEmpty ? "no such flows" : nil, style)

@@ -52,6 +52,10 @@ final class TestAgent {
         let log = FileHandle(forWritingAtPath: directory + "/log")!
         process.standardError = log
         process.standardOutput = log
+        // As when an operator starts it from root's home, where the user that it becomes may not be.
+        try FileManager.default.createDirectory(
+            atPath: directory + "/home", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        process.currentDirectoryURL = URL(fileURLWithPath: directory + "/home")
         try process.run()
     }
 

@@ -78,6 +78,7 @@ final class Lab {
         rule.lastPort = 80
         configuration.candidates = [rule]
         configuration.flowCapacity = 256
+        configuration.flowCapacityIPv6 = 256
         configuration.recoveryMicroseconds = 0
         configuration.hashSeed = 77
         configuration.workerCount = workers
