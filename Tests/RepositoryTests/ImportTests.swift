@@ -44,6 +44,13 @@ import Testing
         ),
         ("Sources/batonctl", ["Operator", "ArgumentParser"]),
         (
+            "bench/transfers",
+            [
+                "ArgumentParser", "CDPDKShim", "CRTP", "Control", "Datagrams", "DequeModule", "FastPath", "Foundation",
+                "InterCore", "Wire",
+            ]
+        ),
+        (
             "bench/baton-bench",
             ["FastPath", "InterCore", "Wire", "CDPDKShim", "ArgumentParser", "Foundation", "Glibc"]
         ),
