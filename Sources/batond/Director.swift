@@ -1,6 +1,7 @@
 import CDPDKShim
 import CRTP
 import Control
+import Datagrams
 import FastPath
 import Glibc
 import InterCore
