@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 // The levels of the modules (a target may name only targets of a lower level):
 //
-//   level 0   Wire            CDPDKShim (C)     StrictYAML
-//   level 1   InterCore CRTP       │
+//   level 0   Wire            CDPDKShim (C)     StrictYAML     CDatagrams (C)
+//   level 1   InterCore CRTP       │            Datagrams
 //   level 2   Control   FastPath ──┘  Adoption
 //   level 3   Operator
 //   level 4   batond    baton-agent   batonctl   baton-bench (bench/baton-bench)
@@ -57,6 +57,7 @@ let package = Package(
     targets: [
         // Level 0
         .target(name: "CDPDKShim", cSettings: [.unsafeFlags(["-O3"] + dpdkCompile)]),
+        .target(name: "CDatagrams"),
         .target(name: "Wire", swiftSettings: strict),
         .target(name: "StrictYAML", dependencies: [.product(name: "Yams", package: "Yams")], swiftSettings: strict),
 
@@ -66,6 +67,8 @@ let package = Package(
             name: "CRTP",
             dependencies: ["Wire", .product(name: "Crypto", package: "swift-crypto")],
             path: "Sources/Control/CRTP", swiftSettings: strict),
+
+        .target(name: "Datagrams", dependencies: ["CDatagrams", "Wire"], swiftSettings: strict),
 
         // Level 2
         .target(
@@ -104,7 +107,7 @@ let package = Package(
         .executableTarget(
             name: "batond",
             dependencies: [
-                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams", "CDPDKShim", "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -129,10 +132,22 @@ let package = Package(
             ],
             path: "bench/baton-bench", swiftSettings: seesDPDK, linkerSettings: linksDPDK),
 
+        // Measurements (level 4)
+        .executableTarget(
+            name: "baton-bench-transfers",
+            dependencies: [
+                "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams", "CDPDKShim",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            path: "bench/transfers", swiftSettings: seesDPDK, linkerSettings: linksDPDK),
+
         // Tests, one target a module
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: strict),
         .testTarget(name: "InterCoreTests", dependencies: ["InterCore", "Wire"], swiftSettings: strict),
-        .testTarget(name: "CRTPTests", dependencies: ["CRTP", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "CRTPTests", dependencies: ["CRTP", "Wire", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "CRTP", "InterCore", "Wire"], swiftSettings: strict),
         .testTarget(

@@ -49,11 +49,12 @@ int shim_launch(int (*function)(void *), void *argument, unsigned lcore) {
 }
 void shim_wait_lcore(unsigned lcore) { rte_eal_wait_lcore(lcore); }
 
+bool shim_has_hugepages(void) { return eal_runs && rte_eal_has_hugepages() != 0; }
 int shim_lcore_socket(unsigned lcore) { return eal_runs ? (int)rte_lcore_to_socket_id(lcore) : -1; }
 
 void *shim_table_memory(size_t bytes, int socket, bool *huge) {
     /* DPDK's heap before rte_eal_init would crash, and without hugepages it is small and meant for packets. */
-    *huge = eal_runs && rte_eal_has_hugepages() != 0;
+    *huge = shim_has_hugepages();
     if (*huge) {
         void *memory = rte_zmalloc_socket("table", bytes, RTE_CACHE_LINE_SIZE, socket);
         if (memory != NULL)

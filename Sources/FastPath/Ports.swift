@@ -36,6 +36,11 @@ public enum Environment {
         return lcore < 0 ? nil : Int(lcore)
     }
 
+    /// NUMA node of an lcore; -1 when unknown.
+    public static func socket(ofLcore lcore: Int) -> Int { Int(shim_lcore_socket(UInt32(lcore))) }
+
+    public static var hasHugepages: Bool { shim_has_hugepages() }
+
     public static func launch(
         onLcore lcore: Int, _ function: @convention(c) (UnsafeMutableRawPointer?) -> Int32,
         _ argument: UnsafeMutableRawPointer
@@ -52,9 +57,11 @@ public struct PacketPool: @unchecked Sendable {
     package let pointer: OpaquePointer
     public let size: Int
 
-    /// - Parameter index: tells pools of one process apart.
-    public init(packets: Int, index: Int = 0) throws {
-        guard let pointer = shim_pool_make("baton_packets_\(index)", UInt32(packets), 256, -1) else {
+    /// - Parameters:
+    ///   - index: tells pools of one process apart.
+    ///   - socket: NUMA node of the worker's lcore; -1 for any.
+    public init(packets: Int, index: Int = 0, socket: Int = -1) throws {
+        guard let pointer = shim_pool_make("baton_packets_\(index)", UInt32(packets), 256, Int32(socket)) else {
             throw Environment.Failure(
                 description: "no memory for \(packets) packets: \(String(cString: shim_error_text())). "
                     + "Reserve hugepages (hugepages/reserve.sh), or give EAL --no-huge -m MEGABYTES.")

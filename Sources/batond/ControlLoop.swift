@@ -1,5 +1,6 @@
 import CDPDKShim
 import Control
+import Datagrams
 import FastPath
 import Glibc
 import InterCore
@@ -21,7 +22,7 @@ struct WorkerLink {
 /// Runs on the main lcore until `stop` is true.
 struct ControlLoop: ~Copyable {
     var core: ControlCore
-    let socket: DatagramSocket
+    var socket: DatagramSocket
     var workers: [WorkerLink]
     let mailbox: OperatorMailbox
     let doorbell: Doorbell
@@ -88,11 +89,17 @@ struct ControlLoop: ~Copyable {
     }
 
     private mutating func takeDatagrams(now: UInt64) -> Int {
-        for count in 0..<Self.batch {
-            guard let (datagram, sender) = socket.receive() else { return count }
-            core.receive(datagram, from: sender, now: now)
+        var count = 0
+        while count < Self.batch {
+            let received = socket.receive()
+            for index in 0..<received {
+                let (datagram, sender) = socket[index]
+                core.receive(datagram, from: sender, now: now)
+            }
+            count += received
+            if received < DatagramSocket.batch { break }
         }
-        return Self.batch
+        return count
     }
 
     /// Carries out what the core decided.
@@ -105,6 +112,7 @@ struct ControlLoop: ~Copyable {
             }
         }
         core.actions.removeAll(keepingCapacity: true)
+        socket.flush()
         for index in workers.indices where !workers[index].backlog.isEmpty { drain(index) }
     }
 

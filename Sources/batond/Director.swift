@@ -1,6 +1,7 @@
 import CDPDKShim
 import CRTP
 import Control
+import Datagrams
 import FastPath
 import Glibc
 import InterCore
@@ -27,7 +28,10 @@ struct Director {
         StopSignal.listen()
         let count = configuration.workers.count
         let lcores = try workerLcores(count)
-        let pools = try (0..<count).map { try PacketPool(packets: configuration.workers.mbufs, index: $0) }
+        let pools = try lcores.enumerated().map { index, lcore in
+            try PacketPool(
+                packets: configuration.workers.mbufs, index: index, socket: Environment.socket(ofLcore: lcore))
+        }
         let sides = try openPorts(pools)
         guard let clientQueues = queues(sides.client, count), let serverQueues = queues(sides.server, count) else {
             throw Environment.Failure(
@@ -35,6 +39,7 @@ struct Director {
                     + "lower `workers: count`.")
         }
 
+        warn(of: lcores, sides)
         let core = ControlCore(configuration: configuration, keys: keys, workerCount: count, epoch: epoch())
         let bell = Doorbell(descriptor: try eventDescriptor())
         let heartbeat = Heartbeat()
@@ -47,6 +52,14 @@ struct Director {
         let mailbox = OperatorMailbox()
         let controlSocket = try ControlSocket.open(configuration.control, mailbox: mailbox, logger: logger)
 
+        let table = FlowTable.Size(
+            ipv4: configuration.workers.flowCapacity, ipv6: configuration.workers.flowCapacityIPv6)
+        logger.info(
+            "flow tables",
+            metadata: [
+                "ipv4": "\(table.ipv4)", "ipv6": "\(table.ipv6)", "megabytesEach": "\(table.byteCount >> 20)",
+                "hugepages": "\(Environment.hasHugepages)",
+            ])
         try workers.launch()
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
         var loop = ControlLoop(
@@ -61,6 +74,17 @@ struct Director {
         workers.stop()
         for port in sides.client + sides.server { port.stop() }
         Environment.stop()
+    }
+
+    /// What of the layout costs speed. A worker that sleeps when nothing comes does not mind company on its CPU.
+    private func warn(of lcores: [Int], _ sides: (client: [Port], server: [Port])) {
+        let ports = [sides.client, sides.server].flatMap { ports in
+            ports.enumerated().map { index, port in
+                (name: port.name, number: port.number, worker: index * port.waitable.count % lcores.count)
+            }
+        }
+        let level: Logger.Level = configuration.workers.idle == .spin ? .warning : .info
+        for warning in LcoreLayout(workers: lcores, ports: ports).warnings { logger.log(level: level, "\(warning)") }
     }
 
     private func workerLcores(_ count: Int) throws -> [Int] {

@@ -33,7 +33,8 @@ struct WorkerSet {
                 events: events, commands: commands, counters: counters, heartbeat: Heartbeat(),
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
                 handOver: count > 1 ? handOver : [],
-                clientWaitable: clientQueues[index].waitable, serverWaitable: serverQueues[index].waitable)
+                clientWaitable: clientQueues[index].waitable, serverWaitable: serverQueues[index].waitable,
+                socket: Environment.socket(ofLcore: lcores[index]))
             links.append(
                 WorkerLink(
                     events: events, commands: commands, doorbell: doorbells[index], counters: counters,

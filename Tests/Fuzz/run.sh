@@ -30,7 +30,7 @@ for target in "${targets[@]}"; do
     wire) swiftc "${flags[@]}" -module-name WireFuzzer Tests/Fuzz/WireFuzzer.swift "$build/Wire.o" -o "$build/wire" ;;
     crtp)
         # All of CRTP that needs no cryptography: what lies on both sides of the tag.
-        mapfile -t crtp < <(grep -L '^import Crypto' Sources/Control/CRTP/*.swift |
+        mapfile -t crtp < <(grep -L '^import Crypto\|^internal import CCrypto' Sources/Control/CRTP/*.swift |
             grep --line-buffered -Ev '/(Channel(Initiator|Responder).*|Session)\.swift$')
         swiftc "${flags[@]}" -wmo -module-name CRTP -emit-module -emit-module-path "$build/CRTP.swiftmodule" \
             -emit-object -o "$build/CRTP.o" "${crtp[@]}"

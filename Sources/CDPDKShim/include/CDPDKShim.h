@@ -79,6 +79,7 @@ static inline uint32_t shim_equal_tags(const void *_Nonnull tags, uint16_t tag) 
 /* Zeroed memory for a worker's tables, aligned to cache lines and never freed: of DPDK's hugepages on a NUMA node (-1 for any)
  * where there are enough, else of the kernel's with transparent hugepages. `*huge` says which. Null when there is none. */
 void *_Nullable shim_table_memory(size_t bytes, int socket, bool *_Nonnull huge);
+bool shim_has_hugepages(void);
 /* NUMA node of an lcore; -1 without an EAL. */
 int shim_lcore_socket(unsigned lcore);
 

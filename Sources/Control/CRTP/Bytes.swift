@@ -1,6 +1,6 @@
 import Wire
 
-/// Big-endian numbers at the end of a message under construction.
+/// Big-endian numbers at the end of what keys and cookies are made of.
 extension [UInt8] {
     mutating func append16(_ value: UInt16) {
         Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
@@ -12,26 +12,6 @@ extension [UInt8] {
 
     mutating func append64(_ value: UInt64) {
         Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
-    }
-
-    mutating func append(_ address: IPAddress) {
-        append64(address.high)
-        append64(address.low)
-    }
-
-    mutating func appendZeros(_ count: Int) {
-        append(contentsOf: repeatElement(0, count: count))
-    }
-
-    /// Exactly `count` bytes: `bytes`, cut or followed by zeros.
-    mutating func append(_ bytes: [UInt8], paddedTo count: Int) {
-        append(contentsOf: bytes.prefix(count))
-        appendZeros(Swift.max(0, count - bytes.count))
-    }
-
-    mutating func store16(_ value: UInt16, at offset: Int) {
-        self[offset] = UInt8(truncatingIfNeeded: value >> 8)
-        self[offset + 1] = UInt8(truncatingIfNeeded: value)
     }
 }
 

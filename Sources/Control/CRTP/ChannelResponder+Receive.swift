@@ -38,10 +38,10 @@ extension ChannelResponder {
     private enum Place { case waiting, current, previous }
 
     private func place(of session: UInt32) -> (index: Int, place: Place)? {
-        for (index, entry) in entries.enumerated() {
-            if entry.current?.session.id == session { return (index, .current) }
-            if entry.waiting?.session.id == session { return (index, .waiting) }
-            if entry.previous?.id == session { return (index, .previous) }
+        for index in entries.indices {
+            if entries[index].current?.session.id == session { return (index, .current) }
+            if entries[index].waiting?.session.id == session { return (index, .waiting) }
+            if entries[index].previous?.id == session { return (index, .previous) }
         }
         return nil
     }
@@ -67,7 +67,7 @@ extension ChannelResponder {
         case .replayed: counters.replayed += 1
         case .body(let body):
             if place == .waiting { confirm(index, now: now) }
-            if let current = entries[index].current { entries[index].silentAt = now + current.patienceMicroseconds }
+            if let patience = entries[index].current?.patienceMicroseconds { entries[index].silentAt = now + patience }
             receive(FrameCodec.decode(header, body: body), header, director: entries[index].endpoint)
         }
     }

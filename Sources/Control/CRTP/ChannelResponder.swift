@@ -40,6 +40,7 @@ public struct ChannelResponder: Sendable {
         let accept: Accept
 
         /// Silence of this length means that the director is gone; it sends KEEPALIVE itself, and gives up itself.
+        @inline(__always)
         var patienceMicroseconds: UInt64 {
             let interval = min(max(UInt64(initiate.keepaliveMicroseconds), 10_000), 60_000_000)
             return interval * (UInt64(initiate.detectMultiplier) + 1)
@@ -81,7 +82,7 @@ public struct ChannelResponder: Sendable {
 
     /// The frame's datagram, to be sent to `director`; nil when there is no channel to it.
     public mutating func send(_ frame: Frame, to director: Endpoint) -> [UInt8]? {
-        guard let index = entries.firstIndex(where: { $0.endpoint == director }),
+        guard let index = entries.indices.first(where: { entries[$0].endpoint == director }),
             let bytes = entries[index].current?.session.seal(frame)
         else { return nil }
         counters.sent += 1

@@ -31,10 +31,11 @@ struct CookieJar: Sendable {
     private func code(time: UInt64, source: Endpoint, senderID: UInt32, nonce: [UInt8]) -> [UInt8] {
         var input = Array("CRTP/1 cookie".utf8)
         input.append64(time)
-        input.append(source.address)
+        input.append64(source.address.high)
+        input.append64(source.address.low)
         input.append16(source.port)
         input.append32(senderID)
         input.append(contentsOf: nonce)
-        return FrameProtection.code(input[...], secret)
+        return input.withUnsafeBytes { FrameProtection.code($0, secret) }
     }
 }

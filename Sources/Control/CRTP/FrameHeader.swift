@@ -79,7 +79,7 @@ package struct FrameHeader: Equatable, Sendable {
                 transaction: datagram.load32(at: 24), attempt: datagram[28]))
     }
 
-    func emit(into frame: inout [UInt8]) {
+    func emit(into frame: inout FrameWriter) {
         frame.append(Self.version << 4 | 4)
         frame.append(type)
         frame.append16(0)

@@ -67,7 +67,9 @@ package struct KeySchedule: Sendable {
         case .authenticated: return .authenticated(HMAC(key: derive(32)))
         case .sealed:
             let bytes = derive(20).withUnsafeBytes { [UInt8]($0) }
-            return .sealed(SymmetricKey(data: bytes[..<16]), salt: Array(bytes[16...]))
+            return SealingKey(Array(bytes[..<16])).map { key in
+                .sealed(key, salt: bytes.withUnsafeBytes { $0.load32(at: 16) })
+            }
         }
     }
 }

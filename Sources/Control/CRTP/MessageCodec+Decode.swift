@@ -36,7 +36,7 @@ extension MessageCodec {
     }
 
     /// Bytes before the first part.
-    private static func fixedByteCount(_ type: MessageType) -> Int {
+    static func fixedByteCount(_ type: MessageType) -> Int {
         switch type {
         case .initiate: 32
         case .challenge: 40

@@ -7,8 +7,22 @@ package enum MessageCodec {
     package static var maximumRequest: Int { 1_216 }
     package static var maximumName: Int { 63 }
 
+    /// Bytes of the body that `encode` makes.
+    package static func byteCount(_ message: Message) -> Int {
+        let parts =
+            switch message {
+            case .initiate(let initiate): initiate.cookie.map { min($0.count, cookieByteCount) }
+            case .accept(let accept): prefixOfCharacters(accept.agent.name).count
+            case .transfer(let transfer): min(transfer.request.count, maximumRequest)
+            case .challenge, .keepalive, .keepaliveResponse, .error, .transferACK, .transferNACK, .terminate,
+                .terminateResponse, .flowInformation, .flowInformationEnd, .firstByte:
+                nil as Int?
+            }
+        return fixedByteCount(message.type) + (parts.map(TypeLengthValue.encodedLength) ?? 0)
+    }
+
     /// Appends the body of `message`. Total: what is too long is cut, and a cut request says so. `detail` is ERROR's.
-    package static func encode(_ message: Message, detail: UInt32 = 0, into body: inout [UInt8]) {
+    package static func encode(_ message: Message, detail: UInt32 = 0, into body: inout FrameWriter) {
         switch message {
         case .initiate(let initiate): encode(initiate, into: &body)
         case .challenge(let challenge):
@@ -47,7 +61,12 @@ package enum MessageCodec {
         }
     }
 
-    private static func encode(_ initiate: Initiate, into body: inout [UInt8]) {
+    /// The same into an array.
+    package static func encode(_ message: Message, detail: UInt32 = 0, into body: inout [UInt8]) {
+        body += FrameWriter.bytes(capacity: byteCount(message)) { encode(message, detail: detail, into: &$0) }
+    }
+
+    private static func encode(_ initiate: Initiate, into body: inout FrameWriter) {
         body.append(initiate.nonce, paddedTo: nonceByteCount)
         body.append64(initiate.epoch)
         body.append32(initiate.keepaliveMicroseconds)
@@ -60,7 +79,7 @@ package enum MessageCodec {
     }
 
     /// 64 bytes and NAME.
-    private static func encode(_ accept: Accept, into body: inout [UInt8]) {
+    private static func encode(_ accept: Accept, into body: inout FrameWriter) {
         body.append(accept.initiatorNonce, paddedTo: nonceByteCount)
         body.append(accept.nonce, paddedTo: nonceByteCount)
         body.append64(accept.agent.epoch)
@@ -85,7 +104,7 @@ package enum MessageCodec {
         return bytes
     }
 
-    private static func encode(_ status: AgentStatus, into body: inout [UInt8]) {
+    private static func encode(_ status: AgentStatus, into body: inout FrameWriter) {
         body.append32(status.connections)
         body.append32(status.credits)
         body.append16(status.processorLoad)
@@ -95,7 +114,7 @@ package enum MessageCodec {
     }
 
     /// 40 bytes.
-    private static func encode(_ key: FlowKey, into body: inout [UInt8]) {
+    private static func encode(_ key: FlowKey, into body: inout FrameWriter) {
         body.append(key.client)
         body.append(key.server)
         body.append16(key.clientPort)
@@ -105,7 +124,7 @@ package enum MessageCodec {
     }
 
     /// 88 bytes and REQUEST.
-    private static func encode(_ transfer: Transfer, into body: inout [UInt8]) {
+    private static func encode(_ transfer: Transfer, into body: inout FrameWriter) {
         let state = transfer.connection
         encode(state.key, into: &body)
         body.append32(state.psn.value)

@@ -3,10 +3,10 @@
 package struct ReplayWindow: Sendable {
     /// Numbers below the highest that are still told apart.
     package static var size: UInt64 { 1_024 }
-    private static var blockCount: UInt64 { size / 64 + 1 }
+    private static var blockCount: UInt64 { 17 }
 
     /// Bit `n % 64` of block `n / 64 % blockCount`.
-    private var blocks = [UInt64](repeating: 0, count: Int(blockCount))
+    private var blocks = InlineArray<17, UInt64>(repeating: 0)
     /// The highest number that has come; numbers start at 1.
     private var highest: UInt64 = 0
 

@@ -62,16 +62,17 @@ package enum FrameCodec {
     package static func encode(
         _ message: Message, detail: UInt32 = 0, header: FrameHeader, protection: FrameProtection, padTo: Int = 0
     ) -> [UInt8] {
-        var frame: [UInt8] = []
-        frame.reserveCapacity(256)
-        header.emit(into: &frame)
-        MessageCodec.encode(message, detail: detail, into: &frame)
-        let missing = padTo - frame.count - FrameHeader.tagByteCount
-        if missing >= 4 {
-            TypeLengthValue.padding.append(repeatElement(0, count: missing - 4), critical: false, to: &frame)
+        let length = max(FrameHeader.byteCount + MessageCodec.byteCount(message) + FrameHeader.tagByteCount, padTo)
+        return FrameWriter.bytes(capacity: length) { frame in
+            header.emit(into: &frame)
+            MessageCodec.encode(message, detail: detail, into: &frame)
+            let missing = padTo - frame.count - FrameHeader.tagByteCount
+            if missing >= 4 {
+                TypeLengthValue.padding.append(repeatElement(0, count: missing - 4), critical: false, to: &frame)
+            }
+            frame.store16(UInt16(truncatingIfNeeded: frame.count + FrameHeader.tagByteCount), at: 4)
+            protection.protect(&frame, sequence: header.sequence)
         }
-        frame.store16(UInt16(truncatingIfNeeded: frame.count + FrameHeader.tagByteCount), at: 4)
-        return protection.protect(frame, sequence: header.sequence)
     }
 
     package static func decode(_ header: FrameHeader, body: [UInt8]) -> DecodedBody {

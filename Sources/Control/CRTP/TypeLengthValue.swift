@@ -18,7 +18,7 @@ package enum TypeLengthValue: UInt16, Sendable, CaseIterable {
     static var criticalBit: UInt16 { 0x8000 }
 
     /// Lies behind `bytes`, which must be a multiple of four long already.
-    func append(_ value: some Collection<UInt8>, critical: Bool, to bytes: inout [UInt8]) {
+    func append(_ value: some Collection<UInt8>, critical: Bool, to bytes: inout FrameWriter) {
         bytes.append16(rawValue | (critical ? Self.criticalBit : 0))
         bytes.append16(UInt16(value.count))
         bytes.append(contentsOf: value)

@@ -5,9 +5,11 @@ internal import Wire
 // What comes from agents: a channel's life, answers to transfers, announcements.
 extension ControlCore {
     package mutating func drainChannel(_ index: Int, now: UInt64) {
-        let pending = proxies[index].channel.actions
-        if pending.isEmpty { return }
-        proxies[index].channel.actions = []
+        if proxies[index].channel.actions.isEmpty { return }
+        // One of two arrays is always the channel's: what is done here may make it act again.
+        var pending: [ChannelAction] = []
+        swap(&pending, &channelActions)
+        swap(&pending, &proxies[index].channel.actions)
         for action in pending {
             switch action {
             case .transmit(let datagram, let endpoint):
@@ -21,6 +23,8 @@ extension ControlCore {
                 proxies[index].update(status)
             }
         }
+        pending.removeAll(keepingCapacity: true)
+        channelActions = pending
     }
 
     /// Workers learn the next hop before any verdict can name the proxy: rings keep the order of commands.

@@ -85,7 +85,9 @@ extension ControlCore {
             rows.append(row)
         }
         for entry in history.newestFirst.prefix(max(0, limit - rows.count)) {
-            var row = row(entry.transaction, entry.proxy, "\(entry.key)", entry.request)
+            var row = row(
+                entry.transaction, entry.proxy, "\(entry.key)", entry.request?.summary(limit: TransferHistory.textLimit)
+            )
             row.state = entry.outcome.ending == .committed ? "committed" : "origin"
             row.reason = entry.outcome.reason
             row.tookMicroseconds = entry.tookMicroseconds

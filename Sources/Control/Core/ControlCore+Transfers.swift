@@ -46,15 +46,15 @@ extension ControlCore {
             connection: request.connection, request: Array(payload.prefix(HeldRequest.maximumPayload)),
             isTruncated: request.request.headLength > min(payload.count, HeldRequest.maximumPayload), isHeld: isHeld,
             application: request.request.application, wantsFirstByte: wantsFirstByte)
-        let record = TransferRecord(
-            machine: TransferMachine(isHeld: isHeld, wantsFirstByte: wantsFirstByte, timing: timing),
-            transaction: takeTransaction(for: proxy), proxy: proxy, handle: request.handle,
-            key: request.connection.key,
-            request: TransferRequest(
-                transfer: message, host: request.request.host, path: request.request.path, rule: rule),
-            startedAt: now)
-        let slot = transfers.insert(record)
-        count(slot, from: nil, to: record.machine.state)
+        let slot = transfers.insert(
+            TransferRecord(
+                machine: TransferMachine(isHeld: isHeld, wantsFirstByte: wantsFirstByte, timing: timing),
+                transaction: takeTransaction(for: proxy), proxy: proxy, handle: request.handle,
+                key: request.connection.key,
+                request: TransferRequest(
+                    transfer: message, host: request.request.host, path: request.request.path, rule: rule),
+                startedAt: now))
+        count(slot, from: nil, to: transfers[slot].machine.state)
         drive(slot: slot, nil, now: now)
     }
 
@@ -171,15 +171,13 @@ extension ControlCore {
 
     private mutating func decided(_ outcome: TransferOutcome, _ slot: Int, now: UInt64) {
         counters.add(outcome.ending)
-        let record = transfers[slot]
-        let took = now - min(record.startedAt, now)
+        let took = now - min(transfers[slot].startedAt, now)
+        // It is not asked for again: a flow may live for days, and its request with it.
+        let request = transfers[slot].request.take()
         history.append(
             TransferHistory.Entry(
-                transaction: record.transaction, proxy: record.proxy, key: record.key,
-                request: record.request?.summary(limit: TransferHistory.textLimit), outcome: outcome,
-                tookMicroseconds: took))
-        // It is not asked for again: a flow may live for days, and its request with it.
-        transfers[slot].request = nil
+                transaction: transfers[slot].transaction, proxy: transfers[slot].proxy, key: transfers[slot].key,
+                request: request, outcome: outcome, tookMicroseconds: took))
         log(.info, outcome.ending == .committed ? "transfer committed" : "transfer to origin") {
             $0.fields(slot) + [("reason", outcome.reason), ("took_us", "\(took)")]
         }
@@ -203,7 +201,7 @@ extension ControlCore {
             endedFlows.insert(proxy: transfers[slot].proxy, transfer: transfers[slot].transaction)
         default: break
         }
-        _ = transfers.remove(at: slot)
+        transfers.remove(at: slot)
     }
 
     // MARK: Ways out

@@ -43,6 +43,8 @@ public struct ControlCore {
     package var nextTransaction: UInt32
     package var expired: [Int] = []
     package var transferActions: [TransferAction] = []
+    package var channelActions: [ChannelAction] = []
+    package var logBudget: LogBudget
 
     /// Timers that one `advance` lets fire, at most.
     package static var expirationsInOneAdvance: Int { 4_096 }
@@ -63,6 +65,7 @@ public struct ControlCore {
             names.indices.filter { rule.proxies.isEmpty || rule.proxies.contains(names[$0]) }
         }
         algorithm = configuration.crtp.algorithm
+        logBudget = LogBudget(linesPerSecond: configuration.logLinesPerSecond)
         logLevel = ControlLogEntry.Level(rawValue: configuration.logLevel)?.rank ?? 1
 
         let senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
@@ -90,6 +93,7 @@ public struct ControlCore {
     /// Opens the channels. Once, before anything else. What workers hold from before goes to the origin.
     public mutating func start(now: UInt64) {
         startedAt = now
+        logBudget = LogBudget(linesPerSecond: configuration.logLinesPerSecond, now: now)
         wheel = TimingWheel(tickMicroseconds: wheel.tickMicroseconds, now: now)
         commandAll(.abortAllHolds)
         for index in proxies.indices {
@@ -128,6 +132,9 @@ public struct ControlCore {
 
     /// Lets everything happen that was due by `now`.
     public mutating func advance(to now: UInt64) {
+        if let suppressed = logBudget.refill(now: now) {
+            actions.append(.log(ControlLogEntry(.warning, "suppressed \(suppressed) lines")))
+        }
         for index in proxies.indices {
             if let deadline = proxies[index].channel.nextDeadline, deadline <= now {
                 proxies[index].channel.advance(to: now)
@@ -171,11 +178,13 @@ extension ControlCore {
         for worker in 0..<workerCount { actions.append(.command(command, worker: worker)) }
     }
 
-    /// The line is only made when the configured level wants it.
+    /// The line is only made when the configured level wants it and the bound on lines has room for it: where transfers
+    /// are many, their lines would cost more than they do.
     package mutating func log(
         _ level: ControlLogEntry.Level, _ event: String, _ fields: (ControlCore) -> [(name: String, value: String)]
     ) {
-        if level.rank >= logLevel { actions.append(.log(ControlLogEntry(level, event, fields(self)))) }
+        guard level.rank >= logLevel, logBudget.take() else { return }
+        actions.append(.log(ControlLogEntry(level, event, fields(self))))
     }
 
     package func proxyName(_ index: ProxyIndex) -> String {

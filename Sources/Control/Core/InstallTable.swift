@@ -51,29 +51,32 @@ package struct InstallTable: Sendable {
 }
 
 /// The last flows that ended, by proxy and transfer: an announcement that was under way meanwhile is not believed.
-/// A ring of fixed size beside a set.
+/// A ring of fixed size with an index.
 package struct EndedFlows: Sendable {
     package static var capacity: Int { 65_536 }
 
-    private var known: Set<UInt64> = []
-    private var ring: [UInt64] = []
+    private var index = PlaceIndex()
+    private var ring: [TransferKey] = []
     private var next = 0
 
     package init() {}
 
     package mutating func insert(proxy: Int, transfer: UInt32) {
-        let key = UInt64(proxy) << 32 | UInt64(transfer)
-        guard known.insert(key).inserted else { return }
+        let key = TransferKey(proxy: proxy, transfer: transfer)
+        guard place(of: key) == nil else { return }
         if ring.count < Self.capacity {
             ring.append(key)
-            return
+        } else {
+            index.remove(next, hash: ring[next].hash)
+            ring[next] = key
         }
-        known.remove(ring[next])
-        ring[next] = key
+        index.insert(next, hash: key.hash)
         next = (next + 1) % Self.capacity
     }
 
     package func contains(proxy: Int, transfer: UInt32) -> Bool {
-        known.contains(UInt64(proxy) << 32 | UInt64(transfer))
+        place(of: TransferKey(proxy: proxy, transfer: transfer)) != nil
     }
+
+    private func place(of key: TransferKey) -> Int? { index.place(hash: key.hash) { ring[$0] == key } }
 }

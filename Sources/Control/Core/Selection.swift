@@ -12,6 +12,9 @@ package func selectProxy(
     }
 }
 
+/// Looks at a record where it is: an array's subscript copies all of one to call a method of it.
+private func look<Answer>(_ proxy: inout ProxyRecord, _ question: (ProxyRecord) -> Answer) -> Answer { question(proxy) }
+
 /// Smooth weighted round robin: each eligible proxy gains its weight, the one that is furthest goes back by what all
 /// have gained. With equal weights this is plain round robin.
 private func roundRobin(
@@ -19,7 +22,7 @@ private func roundRobin(
 ) -> Int? {
     var chosen: Int?
     var gained = 0
-    for index in candidates where proxies[index].isEligible(for: needs, now: now) {
+    for index in candidates where look(&proxies[index], { $0.isEligible(for: needs, now: now) }) {
         let weight = max(1, proxies[index].configuration.weight)
         gained += weight
         proxies[index].turn += weight
@@ -34,13 +37,13 @@ private func leastConnections(
     _ candidates: [Int], _ proxies: inout [ProxyRecord], _ needs: Capabilities, _ now: UInt64
 ) -> Int? {
     var chosen: Int?
-    for index in candidates where proxies[index].isEligible(for: needs, now: now) {
+    for index in candidates where look(&proxies[index], { $0.isEligible(for: needs, now: now) }) {
         guard let best = chosen else {
             chosen = index
             continue
         }
-        let load = proxies[index].connections * max(1, proxies[best].configuration.weight)
-        let leastLoad = proxies[best].connections * max(1, proxies[index].configuration.weight)
+        let load = look(&proxies[index], \.connections) * max(1, proxies[best].configuration.weight)
+        let leastLoad = look(&proxies[best], \.connections) * max(1, proxies[index].configuration.weight)
         if load < leastLoad || (load == leastLoad && proxies[index].turn < proxies[best].turn) { chosen = index }
     }
     if let chosen { proxies[chosen].turn += 1 }

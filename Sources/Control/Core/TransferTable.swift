@@ -17,6 +17,8 @@ package struct TransferRecord: Sendable {
     /// When it became `committed`, once it has.
     package var committedAt: UInt64
     package var timer: TimingWheel<Int>.Token?
+    /// False when the slot is free.
+    fileprivate(set) var isInUse = true
 
     /// PSN, by which TERMINATE must name the transfer as well; nil where it is not known.
     package let psn: SequenceNumber?
@@ -65,54 +67,62 @@ package struct TransferSummary: Sendable {
 package struct TransferTable: Sendable {
     package let capacity: Int
     package private(set) var count = 0
-    private var slots: [TransferRecord?] = []
+    private var records: [TransferRecord] = []
     private var freeSlots: [Int] = []
-    private var byTransaction: [UInt64: Int] = [:]
-    private var byHandle: [FlowHandle: Int] = [:]
+    private var byTransaction = PlaceIndex()
+    private var byHandle = PlaceIndex()
 
     package init(capacity: Int) { self.capacity = capacity }
 
     package var isFull: Bool { count >= capacity }
 
-    package mutating func insert(_ record: TransferRecord) -> Int {
+    package mutating func insert(_ record: consuming TransferRecord) -> Int {
         let slot: Int
+        let key = TransferKey(proxy: record.proxy, transfer: record.transaction)
+        let (handle, isObserving) = (record.handle, record.machine.state == .observing)
         if let free = freeSlots.popLast() {
             slot = free
+            records[slot] = record
         } else {
-            slot = slots.count
-            slots.append(nil)
+            slot = records.count
+            records.append(record)
         }
-        byTransaction[Self.key(record.proxy, record.transaction)] = slot
-        if record.machine.state != .observing { byHandle[record.handle] = slot }
-        slots[slot] = record
+        byTransaction.insert(slot, hash: key.hash)
+        if !isObserving { byHandle.insert(slot, hash: handle.hash) }
         count += 1
         return slot
     }
 
-    package mutating func remove(at slot: Int) -> TransferRecord? {
-        guard let record = slots[slot] else { return nil }
-        byTransaction[Self.key(record.proxy, record.transaction)] = nil
-        if byHandle[record.handle] == slot { byHandle[record.handle] = nil }
-        slots[slot] = nil
+    package mutating func remove(at slot: Int) {
+        guard contains(slot: slot) else { return }
+        let key = TransferKey(proxy: records[slot].proxy, transfer: records[slot].transaction)
+        byTransaction.remove(slot, hash: key.hash)
+        byHandle.remove(slot, hash: records[slot].handle.hash)
+        records[slot].isInUse = false
+        records[slot].request = nil
         freeSlots.append(slot)
         count -= 1
-        return record
     }
 
     /// The record in a slot that is in use.
     package subscript(slot: Int) -> TransferRecord {
-        get { slots[slot]! }
-        _modify { yield &slots[slot]! }
+        get { records[slot] }
+        _modify { yield &records[slot] }
     }
 
-    package func contains(slot: Int) -> Bool { slots[slot] != nil }
-    package func slot(proxy: Int, transaction: UInt32) -> Int? { byTransaction[Self.key(proxy, transaction)] }
-    package func slot(handle: FlowHandle) -> Int? { byHandle[handle] }
+    package func contains(slot: Int) -> Bool { records[slot].isInUse }
 
-    /// Slots in use.
-    package var slotsInUse: some Sequence<Int> { slots.indices.lazy.filter { slots[$0] != nil } }
+    package func slot(proxy: Int, transaction: UInt32) -> Int? {
+        byTransaction.place(hash: TransferKey(proxy: proxy, transfer: transaction).hash) {
+            records[$0].transaction == transaction && records[$0].proxy == proxy
+        }
+    }
 
-    private static func key(_ proxy: Int, _ transaction: UInt32) -> UInt64 { UInt64(proxy) << 32 | UInt64(transaction) }
+    package func slot(handle: FlowHandle) -> Int? {
+        byHandle.place(hash: handle.hash) { records[$0].handle == handle }
+    }
+
+    package var slotsInUse: some Sequence<Int> { records.indices.lazy.filter { records[$0].isInUse } }
 }
 
 /// The last transfers that ended, newest last; a ring of fixed size.
@@ -121,12 +131,12 @@ package struct TransferHistory: Sendable {
         package var transaction: UInt32
         package var proxy: Int
         package var key: FlowKey
-        package var request: TransferSummary?
+        package var request: TransferRequest?
         package var outcome: TransferOutcome
         package var tookMicroseconds: UInt64
     }
 
-    /// Bytes of a text that are kept.
+    /// Bytes of a text that are shown.
     package static var textLimit: Int { 128 }
 
     package let capacity: Int
