@@ -86,10 +86,13 @@ class Baton:
         return report
 
     def _run_on_ports(self, command, traffic, *arguments, **environment):
-        return self._run(
+        report = self._run(
             traffic.environment, command, "--capture", traffic.capture, "--packets", traffic.packets, "--seconds",
             self._seconds, "--warm-up", self._warm_up, *arguments, **environment,
         )
+        if report["packets"] == 0:
+            raise BatonFailed(f"{command}: no packet came")
+        return report
 
     def _run(self, variables, *arguments, **environment):
         command = [self._program, *map(str, arguments), "--", *ports.environment("bench-baton", **environment)]

@@ -30,6 +30,9 @@ TRANSFERS_PER_SECOND = 500_000
 #: Hugepages of their program.
 TRANSFERS_BYTES = 512 << 20
 
+#: Rounds of contests whose rounds take a minute.
+LONG = 3
+
 #: Of the larger of both programs' tables and its keys, for each key; IPv4 and IPv6.
 TABLE_BYTES = {False: 256, True: 320}
 
@@ -37,7 +40,7 @@ TABLE_BYTES = {False: 256, True: 320}
 class Contest:
     """`baton` and every value of `peers` are functions without arguments that measure once and return a dictionary."""
 
-    def __init__(self, figures, baton, peers, conditions, hugepage_bytes, notes=()):
+    def __init__(self, figures, baton, peers, conditions, hugepage_bytes, notes=(), most_rounds=None):
         self.figures = figures
         self.baton = baton
         self.peers = peers
@@ -45,6 +48,8 @@ class Contest:
         self.hugepage_bytes = hugepage_bytes
         #: Of what Baton returns besides, the keys that go into the conditions.
         self.notes = notes
+        #: Where one round takes long, as many as are worth it.
+        self.most_rounds = most_rounds
 
     @property
     def rows(self):
@@ -160,6 +165,7 @@ class Programme:
             {HASH: lambda: self._peers.rte_hash(keys), **self._memory_limit(False)},
             {"keys": keys, "burst": 32},
             keys * TABLE_BYTES[False],
+            most_rounds=LONG if name == "10m" else None,
         )
 
     def _table_ipv6(self, name):
@@ -177,6 +183,7 @@ class Programme:
             },
             {"keys": keys, "ipv6": True, "burst": 32},
             keys * TABLE_BYTES[True],
+            most_rounds=LONG if name == "10m" else None,
         )
 
     @staticmethod
@@ -205,5 +212,6 @@ class Programme:
             {peer: lambda: {"transfersPerSecond": TRANSFERS_PER_SECOND}},
             {"stage": stage},
             TRANSFERS_BYTES,
+            most_rounds=LONG if stage == "whole" else None,
             notes=("clocksPerTransfer", "holdMicroseconds", "parts", "lost"),
         )

@@ -10,6 +10,7 @@ Writes .build/bench.json, .build/bench-machine.json and .build/bench.svg, and en
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 
@@ -51,6 +52,7 @@ def chosen(contests, names):
 
 def measure(contest, count):
     """The rounds of a contest: in each, Baton first and then its peers."""
+    count = min(count, contest.most_rounds or count)
     rounds = []
     for number in range(count):
         one = {"baton": contest.baton()}
@@ -79,6 +81,9 @@ def main():
     sources.build()
     peers.build_l3fwd()
     peers.build_rte_hash()
+    # Whoever ends the run, by whatever signal, gets what was measured until then; and hugepages go back.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     started = time.monotonic()
     rows, failures = [], []
     with machine.Hugepages(max(contest.hugepage_bytes for contest in contests), ports.MEASURED_CPU):
@@ -89,12 +94,19 @@ def main():
             except NotBuilt as error:
                 print(f"bench: {', '.join(sorted(contest.rows))}: {error}", flush=True)
                 continue
+            except KeyboardInterrupt:
+                failures.append("interrupted")
+                break
             except (BatonFailed, PeerFailed) as error:
                 failures.append(f"{', '.join(sorted(contest.rows))}: {error}")
                 print(f"bench: {failures[-1]}", file=sys.stderr, flush=True)
                 continue
             rows += [results.row(contest, figure, rounds) for figure in contest.figures]
     return report(rows, failures, described, time.monotonic() - started)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def report(rows, failures, described, seconds):
