@@ -13,9 +13,9 @@ BUILD := $(SWIFT) build -c release
 # build: dpdk-dev … pkg-config; run: dpdk … iproute2; test: nginx-light … binutils
 PACKAGES := dpdk dpdk-dev libdpdk-dev libnuma-dev pkg-config build-essential \
 	iproute2 nftables ethtool procps curl openssl python3 \
-	nginx-light tcpdump spin binutils
+	nginx-light tcpdump spin binutils valgrind
 
-.PHONY: setup build demo test test-unit test-model test-fuzz test-endtoend bench clean
+.PHONY: setup build demo test test-unit test-guard test-model test-fuzz test-endtoend bench clean
 
 setup:
 	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>/dev/null | \
@@ -34,12 +34,15 @@ demo: build
 	python3 demo/run.py $(if $(KEEP),--keep) $(if $(DOWN),--down) $(subst $(comma), ,$(SCENARIO))
 comma := ,
 
-test: test-unit test-model test-fuzz test-endtoend
+test: test-unit test-guard test-model test-fuzz test-endtoend
 
 test-unit: setup
 	$(BUILD) --build-tests
 	$(SWIFT) test -c release --skip-build
 	python3 -m unittest discover --start-directory Tests/Bench --top-level-directory .
+
+test-guard: build
+	python3 Tests/Guard/instructions.py
 
 test-model: setup
 	Sources/Control/Core/Model/check.sh

@@ -65,30 +65,21 @@ struct BurstLookup: BitwiseCopyable {
         hashes[target] = hashes[source]
     }
 
-    /// Stages 2 and 3.
+    /// Stages 2 and 3: the buckets have come, and the entries are asked for; after them those that lead by way of a second
+    /// bucket.
     @inline(__always)
     func probeAll(_ count: Int, _ keys: UnsafePointer<PackedFlowKey>) {
-        probeAway(probe(count, keys), keys)
-    }
-
-    /// The buckets have come: asks for the entries, or for the second buckets. Returns how many need those.
-    @inline(__always)
-    private func probe(_ count: Int, _ keys: UnsafePointer<PackedFlowKey>) -> Int {
         var awayCount = 0
         var index = 0
         while index < count {
+            let note = {
+                away[awayCount] = UInt8(truncatingIfNeeded: index)
+                awayCount &+= 1
+            }
             let hash = hashes[index]
-            let probed = keys[index].isV6 ? v6.probe(hash) : v4.probe(hash)
-            probes[index] = probed
-            away[awayCount] = UInt8(truncatingIfNeeded: index)
-            awayCount &+= probed == FlowBuckets.away ? 1 : 0
+            probes[index] = keys[index].isV6 ? v6.probe(hash, isAway: note) : v4.probe(hash, isAway: note)
             index &+= 1
         }
-        return awayCount
-    }
-
-    @inline(__always)
-    private func probeAway(_ awayCount: Int, _ keys: UnsafePointer<PackedFlowKey>) {
         var next = 0
         while next < awayCount {
             let index = Int(away[next])

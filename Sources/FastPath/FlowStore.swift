@@ -92,24 +92,24 @@ struct FlowFinder<Layout: EntryLayout>: BitwiseCopyable {
     func prefetch(_ hash: UInt64) { buckets.prefetch(hash) }
 
     @inline(__always)
-    func probe(_ hash: UInt64) -> UInt32 {
-        let index = buckets.firstMatch(hash)
-        // Harmless for the two indices that mean no entry: a prefetch never faults.
-        shim_prefetch(place(index))
+    func probe(_ hash: UInt64, isAway: () -> Void) -> UInt32 {
+        let index = buckets.firstMatch(hash, isAway: isAway)
+        // Harmless for the index that means no entry: a prefetch never faults.
+        shim_prefetch_near(place(index))
         return index
     }
 
     @inline(__always)
     func probeAway(_ hash: UInt64) -> UInt32 {
         let index = buckets.secondMatch(hash)
-        shim_prefetch(place(index))
+        shim_prefetch_near(place(index))
         return index
     }
 
     @inline(__always)
     func resolve(_ key: UnsafePointer<PackedFlowKey>, hash: UInt64, probed index: UInt32) -> Flow? {
-        if index < FlowBuckets.away, Layout.matches(place(index), key) { return at(index) }
-        return index == noFlow ? nil : find(key, hash: hash)
+        guard index != noFlow else { return nil }
+        return Layout.matches(place(index), key) ? at(index) : find(key, hash: hash)
     }
 
     @inline(never)

@@ -8,8 +8,8 @@ import Wire
 /// Each address family has a store of its own (`FlowStore`), so that IPv4 does not pay for IPv6's addresses. An index
 /// names a flow of either family: the highest bit says which.
 ///
-/// At the capacity stated an IPv4 flow costs 32 bytes of key and entry, 16 of links, 8.4 of buckets (a bucket of 64 bytes
-/// for 7.6 flows) and 6.4 for its share of the preludes (one for 20 flows): 62.8; an IPv6 flow costs 94.8.
+/// At the capacity stated an IPv4 flow costs 32 bytes of key and entry, 16 of links, 10 of buckets (64 bytes for 6.4
+/// flows) and 4.8 for its share of the preludes (120 bytes for 25 flows): 62.8; an IPv6 flow costs 94.8.
 package struct FlowTable: ~Copyable {
     var v4: FlowStore<IPv4Layout>
     var v6: FlowStore<IPv6Layout>
@@ -34,7 +34,7 @@ package struct FlowTable: ~Copyable {
         }
 
         /// Connections of either family whose fate is not decided yet; others pass.
-        package var preludes: Int { max(min(ipv4 + ipv6, 16_384), (ipv4 + ipv6) / 20) }
+        package var preludes: Int { max(min(ipv4 + ipv6, 16_384), (ipv4 + ipv6) / 25) }
 
         /// All that the table takes, in bytes.
         package var byteCount: Int {

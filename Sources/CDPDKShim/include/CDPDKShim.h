@@ -56,6 +56,9 @@ static inline uint16_t shim_transmit(uint16_t port, uint16_t queue, struct rte_m
 
 /* A hint, not an access: no Swift expression means "prefetch". */
 static inline void shim_prefetch(const void *_Nonnull address) { rte_prefetch0(address); }
+/* The same, but only into the second level: the first has room for so few lines on their way that a burst would wait for
+ * one another. */
+static inline void shim_prefetch_near(const void *_Nonnull address) { rte_prefetch1(address); }
 
 /* MARK: eight tags at once (Swift's SIMD8 compares in one instruction, but has no name for the next one, which makes a
  * number of the result) */
