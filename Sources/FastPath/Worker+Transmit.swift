@@ -5,7 +5,8 @@ import Wire
 /// One side of the director: a queue pair, and packets that wait to leave by it.
 struct Side {
     let queue: PortQueue
-    let waiting: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Side.capacity)
+    /// With a burst's places beyond `capacity`, for `append`.
+    let waiting: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Side.capacity + Burst.size)
     var count = 0
 
     /// Packets that a slow port may leave waiting from one turn to the next.
@@ -18,7 +19,8 @@ struct Side {
         self.sentCounter = sentCounter
     }
 
-    /// Sends what waits unless `room` more packets fit; false when they still do not. After true, `append` need not look.
+    /// Sends what waits unless `room` more packets fit, a burst at most; false when they still do not. After true, `append`
+    /// need not look: it may go beyond `capacity` when the burst's other packets had more to send than themselves.
     @inline(__always)
     mutating func makeRoom(_ room: Int, _ counters: CounterBlock) -> Bool {
         if count &+ room > Side.capacity { flush(counters) }
@@ -34,8 +36,8 @@ struct Side {
 
     @inline(__always)
     mutating func enqueue(_ packet: OpaquePointer, _ counters: CounterBlock) {
-        if count == Side.capacity { flush(counters) }
-        if count == Side.capacity {
+        if count >= Side.capacity { flush(counters) }
+        if count >= Side.capacity {
             counters.add(.droppedTransmitFull)
             shim_mbuf_free(packet)
             return

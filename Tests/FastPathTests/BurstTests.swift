@@ -1,3 +1,4 @@
+import FastPath
 import InterCore
 import Testing
 import Wire
@@ -66,6 +67,31 @@ extension WorkerTests {
         // Sequence-exact by what the burst has taught.
         connection.client("R", seq: start + 4)
         #expect(lab.gauge(.committedFlows) == 0)
+        lab.finish()
+    }
+
+    /// A port that takes nothing any more: what does not fit is dropped and counted, whichever way it took.
+    @Test func aPortThatIsStuckLosesNothingUncounted() {
+        let lab = Lab()
+        let connection = Connection(lab)
+        connection.commit()
+        let stranger = Connection(lab, port: 50_000)
+        let start = UInt32(1 + request.count)
+        // The ring takes 4,095 packets, the worker keeps 1,024 and a burst.
+        for _ in 0..<170 {
+            for index in 0..<32 {
+                let segment =
+                    index % 8 == 7
+                    ? stranger.clientSegment(".", seq: 7, ack: 7) : connection.clientSegment(".", seq: start, ack: 1)
+                lab.put(segment.frame, fromClient: true)
+            }
+            _ = lab.boxes[0].worker.poll(now: lab.now)
+        }
+        #expect(lab.counter(.droppedTransmitFull) > 200)
+        #expect(lab.gauge(.waitingPackets) >= 1_024 && lab.gauge(.waitingPackets) <= 1_056)
+        #expect(lab.counters[0].imbalance == 0)
+        lab.turn()
+        lab.turn()
         lab.finish()
     }
 }
