@@ -1,6 +1,8 @@
 """One measurement: which programs run, in which order, and what becomes a row."""
 
 import os
+import random
+import time
 from dataclasses import replace
 
 import machine
@@ -17,6 +19,8 @@ FLOOD_ROUNDS = 3
 FLOOD_SECONDS = 1.5
 #: Turns of generator and sink alone, of which the best counts.
 ALONE_ROUNDS = 3
+#: Seconds between a disturbed trial and the next one.
+PAUSE_AT_MOST = 0.25
 #: What memif says of its speed; only Pktgen needs to know.
 MEMIF_GIGABITS = 100
 
@@ -28,6 +32,7 @@ class Measurement:
         self._cpus = cpus
         self._directory = directory
         self._prefix = prefix
+        self._was_disturbed = False
         self.rows = []
 
     # MARK: programs
@@ -97,18 +102,22 @@ class Measurement:
             for size in self._options.sizes:
                 self._run_flood(size)
 
-    def _search(self, generator, device, size):
+    def _search(self, generator, device, size, limit):
         options = self._options
         generator.choose(size)
         search = Search(
             lambda rate: self._trial(generator, device, rate), options.resolution, options.attempts, options.tolerance,
             progress(device.name, size))
-        return search.highest()
+        return search.highest(limit)
 
     def _trial(self, generator, device, rate):
+        # What disturbs comes at regular intervals: a trial must not always begin at the same point of one.
+        time.sleep(random.random() * PAUSE_AT_MOST if self._was_disturbed else 0)
         before = device.seconds_kept_waiting()
         trial = generator.trial(rate, self._options.seconds)
-        return replace(trial, seconds_kept_waiting=device.seconds_kept_waiting() - before)
+        trial = replace(trial, seconds_kept_waiting=device.seconds_kept_waiting() - before)
+        self._was_disturbed = trial.is_disturbed()
+        return trial
 
     def _measure_alone(self):
         """What the generator reaches with its two ports connected, by size. A full ring holds it up: nothing is lost, and
@@ -126,15 +135,19 @@ class Measurement:
 
     def _search_baton(self, peers):
         with self._baton() as device, self._generator(self._wiring.generator_arguments()) as generator:
-            megabits = (self._options.link_gbit or 0) * 1000 or (0 if self._is_local else generator.links()["megabits"][0])
+            megabits = 0 if self._is_local else self._link_megabits(generator)
             for size in self._options.sizes:
                 before = device.counters()
-                found = self._search(generator, device, size)
+                limit = line_rate(megabits, size) if megabits else None
+                found = self._search(generator, device, size, limit)
                 after = device.counters()
                 counted = {name: value - before.get(name, 0) for name, value in after.items()}
                 conditions = {**self.conditions(), "counters": {name: value for name, value in counted.items() if value}}
-                peer = ("generator to sink alone", peers[size]) if peers else ("line rate", line_rate(megabits, size))
+                peer = ("generator to sink alone", peers[size]) if peers else ("line rate", limit)
                 yield loss_free_row(size, found, *peer, conditions)
+
+    def _link_megabits(self, generator):
+        return self._options.link_gbit * 1000 if self._options.link_gbit else generator.links()["megabits"][0]
 
     def _run_flood(self, size):
         rounds = {"Baton": [], "testpmd io": []}

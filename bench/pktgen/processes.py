@@ -144,11 +144,12 @@ class Workplace:
         # A socket's path is short: not in the repository.
         self.directory = tempfile.mkdtemp(prefix="baton-pktgen-")
         self._hugepages.__enter__()
-        runtime = [f"/var/run/dpdk/{self.prefix}-{name}" for name in ("device", "generator")]
-        self._guard = Guard(self._hugepages.added, [self.directory, *runtime])
+        # In EAL's directories nothing but sockets is left.
+        self._paths = [self.directory, *(f"/var/run/dpdk/{self.prefix}-{name}" for name in ("device", "generator"))]
+        self._guard = Guard(self._hugepages.added, self._paths)
         return self
 
     def __exit__(self, *_):
-        subprocess.run(["rm", "-rf", self.directory], check=False)
+        subprocess.run(["rm", "-rf", *self._paths], check=False)
         self._hugepages.__exit__()
         self._guard.dismiss()

@@ -82,15 +82,18 @@ def wiring_of(options, directory):
     return Memif(os.path.join(directory, "memif"), options.ring)
 
 
-def stop_in_order(*_):
-    """SIGTERM and SIGHUP end a run like any other error: with everything given back."""
-    raise SystemExit(143)
+def stop_in_order(number, _):
+    """A signal ends a run like any other error: with everything given back. A second one does not disturb that."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def main():
     options = parse_arguments()
     try:
         cpus = CPUs.of(options.cpus)
+        wiring_of(options, "/nowhere")
         if options.print:
             measurement = Measurement(options, wiring_of(options, "/tmp/baton-pktgen"), cpus, "/tmp/baton-pktgen", "pktgen")
             for title, text in measurement.plan():
@@ -100,7 +103,7 @@ def main():
         sys.exit(f"pktgen: {error}")
     if os.geteuid() != 0:
         sys.exit("pktgen: hugepages and ports need root")
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop_in_order)
     started = time.monotonic()
     failures = []

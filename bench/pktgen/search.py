@@ -112,13 +112,14 @@ class Search:
                 counted += 1
         return None
 
-    def highest(self, ceiling=None):
-        """Searches below `ceiling`; without one, a little beyond what the port takes when nothing paces."""
-        if ceiling is None:
-            flood = self._run(0)
-            self._trials += 1
-            self._report(flood, "unpaced")
-            ceiling = BEYOND_UNPACED * flood.sent / flood.seconds
+    def highest(self, limit=None):
+        """Searches from a little beyond what the port takes when nothing paces; `limit` is what the link can carry."""
+        flood = self._run(0)
+        self._trials += 1
+        self._report(flood, "unpaced")
+        ceiling = BEYOND_UNPACED * flood.sent / flood.seconds
+        if limit is not None:
+            ceiling = min(ceiling, limit)
         if ceiling <= 0:
             return Found(None, 0, self._trials, self._not_offered, self._disturbed, self._least_loss)
         best = self._passes(ceiling)
