@@ -2,6 +2,7 @@
 
 import glob
 import json
+import math
 import os
 import signal
 import subprocess
@@ -26,7 +27,7 @@ def device(capacity, disturb=lambda number: 0.0, generator=float("inf")):
         forwarded = min(wanted, capacity) * (1 - waiting)
         # Unpaced, the ring takes what the device takes.
         sent = forwarded if rate == 0 else wanted
-        return Trial(rate, int(sent), int(forwarded), 0, 0, 1.0, seconds_kept_waiting=waiting)
+        return Trial(rate, int(sent), math.ceil(forwarded), 0, 0, 1.0, seconds_kept_waiting=waiting)
 
     return run
 
@@ -37,6 +38,11 @@ class SearchTests(unittest.TestCase):
             found = Search(device(capacity), resolution=0.01).highest()
             self.assertLessEqual(found.best.rate, capacity)
             self.assertGreaterEqual(found.best.rate, capacity - 0.01 * found.ceiling)
+
+    def test_a_device_that_is_better_when_paced_is_followed_upwards(self):
+        inner = device(1_000_000)
+        found = Search(lambda rate: inner(rate) if rate else device(300_000)(0), resolution=0.01).highest()
+        self.assertGreater(found.best.rate, 0.98 * 1_000_000)
 
     def test_a_link_bounds_the_search(self):
         found = Search(device(5_000_000)).highest(limit=1_000_000)
@@ -50,6 +56,13 @@ class SearchTests(unittest.TestCase):
     def test_a_loss_greater_than_the_disturbance_counts(self):
         trial = Trial(1_000, sent=1_000, received=900, refused=0, forfeited=0, seconds=1.0, seconds_kept_waiting=0.05)
         self.assertFalse(trial.is_disturbed())
+
+    def test_a_sender_that_was_held_up_is_a_disturbance_and_a_slow_one_is_not(self):
+        for waiting, expected in ((0.05, True), (0.0, False)):
+            trial = Trial(
+                1_000, sent=950, received=950, refused=0, forfeited=50, seconds=1.0, seconds_sender_kept_waiting=waiting)
+            self.assertFalse(trial.is_offered())
+            self.assertEqual(trial.is_disturbed(), expected)
 
     def test_always_disturbed_is_not_passed(self):
         found = Search(device(1_000_000, lambda number: 0.004)).highest()

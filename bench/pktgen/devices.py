@@ -11,6 +11,9 @@ from telemetry import Telemetry
 
 BINARIES = os.environ.get("BATON_BINARIES", os.path.join(machine.ROOT, ".build", "release"))
 
+#: Packet buffers of either device: as many for both, since more of them means more cache misses.
+MBUFS = 16383
+
 
 def environment(lcores, prefix):
     """EAL's arguments that every program of a measurement has."""
@@ -34,7 +37,7 @@ class Baton:
 ports:
   client: ["{client}"]
   server: ["{server}"]
-workers: {{ count: 1, idle: spin, flows: 65536, recovery: 0s }}
+workers: {{ count: 1, idle: spin, flows: 65536, mbufs: {MBUFS}, recovery: 0s }}
 control: {{ socket: {self._socket} }}
 """
         self._log = log
@@ -89,7 +92,7 @@ class Testpmd:
         self._command = [
             "dpdk-testpmd", *environment(cpus.device_lcores(), prefix), *wiring.device_arguments(),
             *(f"--vdev={port}" for port in wiring.device_ports() if wiring.kind == "memif"), "--",
-            "--auto-start", "--nb-cores=1", "--forward-mode=io", "--total-num-mbufs=32768", "--no-flush-rx",
+            "--auto-start", "--nb-cores=1", "--forward-mode=io", f"--total-num-mbufs={MBUFS}", "--no-flush-rx",
         ]
 
     def command(self):

@@ -61,6 +61,10 @@ class Generator:
             if line.startswith("{"):
                 return json.loads(line)
 
+    def seconds_kept_waiting(self):
+        """How long the thread that sends has been kept off its CPU so far; unknown of Pktgen."""
+        return 0.0
+
     def links(self):
         return self.ask("link")
 
@@ -88,6 +92,10 @@ class Paced(Generator):
     def command(arguments, cpus, prefix):
         program = os.path.join(DIRECTORY, "generator")
         return [program, *environment(cpus.generator_lcores(), prefix), "--no-telemetry", *arguments]
+
+    def seconds_kept_waiting(self):
+        # The first thread has the first lcore, and that one sends.
+        return self._program.seconds_kept_waiting(self._program.pid)
 
     def choose(self, size):
         self.ask(f"load {captures.capture(DIRECTORY, self._flows, str(size))}")

@@ -113,9 +113,11 @@ class Measurement:
     def _trial(self, generator, device, rate):
         # What disturbs comes at regular intervals: a trial must not always begin at the same point of one.
         time.sleep(random.random() * PAUSE_AT_MOST if self._was_disturbed else 0)
-        before = device.seconds_kept_waiting()
+        before = device.seconds_kept_waiting(), generator.seconds_kept_waiting()
         trial = generator.trial(rate, self._options.seconds)
-        trial = replace(trial, seconds_kept_waiting=device.seconds_kept_waiting() - before)
+        trial = replace(
+            trial, seconds_kept_waiting=device.seconds_kept_waiting() - before[0],
+            seconds_sender_kept_waiting=generator.seconds_kept_waiting() - before[1])
         self._was_disturbed = trial.is_disturbed()
         return trial
 

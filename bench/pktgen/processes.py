@@ -43,6 +43,10 @@ class Program:
             # Not root, or no such groups.
             pass
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def is_running(self):
         return self._process.poll() is None
 

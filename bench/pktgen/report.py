@@ -20,7 +20,8 @@ def progress(device, size):
         lost = f", {trial.lost} lost" if trial.lost else ""
         why = {
             "not offered": f" (the generator stood still for up to {trial.longest_pause_microseconds / 1000:.0f} ms)",
-            "disturbed": f" (the worker was kept off its CPU for {trial.seconds_kept_waiting * 1000:.0f} ms)",
+            "disturbed": f" (kept off their CPUs: worker {trial.seconds_kept_waiting * 1000:.0f} ms, "
+            f"sender {trial.seconds_sender_kept_waiting * 1000:.0f} ms)",
         }
         print(
             f"pktgen: {size:5} bytes, {device}: {trial.offered / 1e6:8.3f} Mpps offered, "

@@ -19,6 +19,8 @@ class Trial:
     longest_pause_microseconds: float = 0
     #: How long the device's worker was kept off its CPU by other programs.
     seconds_kept_waiting: float = 0
+    #: The same of the thread that sends.
+    seconds_sender_kept_waiting: float = 0
 
     @property
     def lost(self):
@@ -42,8 +44,12 @@ class Trial:
         return self.rate == 0 or self.offered >= 0.99 * self.rate
 
     def is_disturbed(self):
-        """Whether the loss is no more than what came while the device's worker was kept off its CPU. On a CPU of its own
-        that is never so."""
+        """Whether others' work on the same CPUs explains why this trial has not passed: the loss is no more than what came
+        while the device's worker was kept off its CPU, or the sender lacks no more than it could not send while it was.
+        On CPUs of their own that is never so."""
+        if not self.is_offered():
+            possible = max(0, self.seconds - self.seconds_sender_kept_waiting) / self.seconds
+            return self.offered >= 0.99 * self.rate * possible
         return 0 < self.lost <= self.seconds_kept_waiting * self.offered
 
 
@@ -95,17 +101,17 @@ class Search:
         while counted < self._attempts and disturbed < DISTURBED_AT_MOST and not_offered < NOT_OFFERED_AT_MOST:
             trial = self._run(rate)
             self._trials += 1
-            if not trial.is_offered():
-                self._not_offered += 1
-                not_offered += 1
-                self._report(trial, "not offered")
-            elif trial.is_loss_free(self._tolerance):
+            if trial.is_offered() and trial.is_loss_free(self._tolerance):
                 self._report(trial, "passed")
                 return trial
-            elif trial.is_disturbed():
+            if trial.is_disturbed():
                 self._disturbed += 1
                 disturbed += 1
                 self._report(trial, "disturbed")
+            elif not trial.is_offered():
+                self._not_offered += 1
+                not_offered += 1
+                self._report(trial, "not offered")
             else:
                 self._least_loss = trial.lost
                 self._report(trial, "lost")
@@ -122,8 +128,13 @@ class Search:
             ceiling = min(ceiling, limit)
         if ceiling <= 0:
             return Found(None, 0, self._trials, self._not_offered, self._disturbed, self._least_loss)
-        best = self._passes(ceiling)
-        low, high = (best.rate if best else 0), ceiling
+        best, low = None, 0.0
+        while trial := self._passes(ceiling):
+            best, low = trial, ceiling
+            if ceiling == limit:
+                break
+            ceiling = ceiling * BEYOND_UNPACED if limit is None else min(ceiling * BEYOND_UNPACED, limit)
+        high = ceiling
         while high - low > self._resolution * ceiling:
             middle = (low + high) / 2
             trial = self._passes(middle)
