@@ -5,6 +5,7 @@
 #   make demo               real downloads through a real hand-over; SCENARIO=cached,late  KEEP=1  DOWN=1
 #   make test               everything CI runs: unit, property, golden, model, fuzz and end-to-end tests
 #   make bench              side by side with peers; QUICK=1  FULL=1  ROWS=forward-io,table-1k
+#   make pktgen             the highest loss-free rate through batond; FULL=1  PKTGEN="--sizes 64 --client-port …"
 #   make clean
 SHELL := /bin/bash
 SWIFT := swift
@@ -15,7 +16,7 @@ PACKAGES := dpdk dpdk-dev libdpdk-dev libnuma-dev pkg-config build-essential \
 	iproute2 nftables ethtool procps curl openssl python3 \
 	nginx-light tcpdump spin binutils valgrind
 
-.PHONY: setup build demo test test-unit test-guard test-model test-fuzz test-endtoend bench clean
+.PHONY: setup build demo test test-unit test-guard test-model test-fuzz test-endtoend bench pktgen clean
 
 setup:
 	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>/dev/null | \
@@ -59,6 +60,9 @@ bench: setup
 	$(BUILD) --product baton-bench
 	$(BUILD) --product baton-bench-transfers
 	python3 bench/run.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROWS),--rows $(ROWS))
+
+pktgen: build
+	python3 bench/pktgen/run.py $(if $(FULL),--full) $(PKTGEN)
 
 clean:
 	$(SWIFT) package clean

@@ -39,6 +39,11 @@ class Hugepages:
         if self._added > 0:
             self._call("release.sh", "--pages", str(self._added))
 
+    @property
+    def added(self):
+        """Pages that were reserved for this, to be given back."""
+        return self._added
+
     def _status(self):
         """Pages in all, free ones, and those that the scripts took."""
         return tuple(map(int, self._call("status.sh").splitlines()[1].split()[2:5]))
