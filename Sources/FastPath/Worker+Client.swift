@@ -68,41 +68,6 @@ extension Worker {
         pass(packet)
     }
 
-    /// A first SYN with a destination of its own. Where that cannot be reached the origin gets it, and is noted: the rest of
-    /// the connection must not follow the route when the proxy is back.
-    mutating func openRouted(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
-        guard proxy.value != ProxyIndex.none.value, !isInOtherVLAN(proxy, key.vlan) else { return passUnknown(packet) }
-        guard proxiesUp[Int(proxy.value)], proxies[Int(proxy.value)].mac != .zero else {
-            counters.add(.passedProxyDown)
-            guard let flow = makeFlow(key, hash, packet, .origin, limit: configuration.idle) else { return }
-            flow.pointee.clientNext = packet.tcp.sequence + 1
-            return pass(packet)
-        }
-        // Without an entry the route leads there, too.
-        if let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now) {
-            flow.pointee.proxy = proxy
-            // The first acknowledgement tells where the proxy's numbers begin.
-            flow.pointee.marks.insert(.announced)
-            flow.pointee.clientNext = packet.tcp.sequence + 1 + UInt32(packet.layout.payloadLength)
-        }
-        sendToProxy(packet.mbuf, proxy)
-    }
-
-    /// A connection of a route to a proxy, in mid-stream, whose entry has gone: idle for too long, or an earlier worker's.
-    mutating func resumeRouted(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
-        if packet.tcp.flags.lacks(.rst),
-            let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now)
-        {
-            flow.pointee.proxy = proxy
-            flow.pointee.marks.insert(.announced)
-            flow.pointee.clientNext = packet.tcp.sequence
-        } else if !proxiesUp[Int(proxy.value)] {
-            // Perhaps one that the origin got, and the table had no room to note.
-            return passUnknown(packet)
-        }
-        sendToProxy(packet.mbuf, proxy)
-    }
-
     /// A first SYN that is no candidate. Of a connection that begins during the recovery no proxy has anything: it is
     /// noted as the origin's, so that the rest of it is not withheld.
     mutating func passNew(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64) {

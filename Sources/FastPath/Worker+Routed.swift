@@ -5,6 +5,41 @@ import Wire
 /// ended flow still takes its last packets to the proxy, and leaves when there have been none for a closed flow's
 /// lifetime; so a forged end does no harm to a connection that goes on.
 extension Worker {
+    /// A first SYN with a destination of its own. Where that cannot be reached the origin gets it, and is noted: the rest of
+    /// the connection must not follow the route when the proxy is back.
+    mutating func openRouted(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
+        guard proxy.value != ProxyIndex.none.value, !isInOtherVLAN(proxy, key.vlan) else { return passUnknown(packet) }
+        guard proxiesUp[Int(proxy.value)], proxies[Int(proxy.value)].mac != .zero else {
+            counters.add(.passedProxyDown)
+            guard let flow = makeFlow(key, hash, packet, .origin, limit: configuration.idle) else { return }
+            flow.pointee.clientNext = packet.tcp.sequence + 1
+            return pass(packet)
+        }
+        // Without an entry the route leads there, too.
+        if let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now) {
+            flow.pointee.proxy = proxy
+            // The first acknowledgement tells where the proxy's numbers begin.
+            flow.pointee.marks.insert(.announced)
+            flow.pointee.clientNext = packet.tcp.sequence + 1 + UInt32(packet.layout.payloadLength)
+        }
+        sendToProxy(packet.mbuf, proxy)
+    }
+
+    /// A connection of a route to a proxy, in mid-stream, whose entry has gone: idle for too long, or an earlier worker's.
+    mutating func resumeRouted(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64, _ proxy: ProxyIndex) {
+        if packet.tcp.flags.lacks(.rst),
+            let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now)
+        {
+            flow.pointee.proxy = proxy
+            flow.pointee.marks.insert(.announced)
+            flow.pointee.clientNext = packet.tcp.sequence
+        } else if !proxiesUp[Int(proxy.value)] {
+            // Perhaps one that the origin got, and the table had no room to note.
+            return passUnknown(packet)
+        }
+        sendToProxy(packet.mbuf, proxy)
+    }
+
     mutating func hasEnded(_ flow: Flow) -> Bool {
         flow.pointee.marks.contains(.clientFinished) && flow.pointee.marks.contains(.serverFinished)
     }
