@@ -56,13 +56,8 @@ struct Forwarder: ~Copyable {
         var index = 0
         while index < count {
             // The header of a packet further on is not in the cache yet: it was written by the port, or by a device.
-            if index &+ 4 < count { shim_prefetch(shim_mbuf_data(burst[index &+ 4]!)) }
-            let header = UnsafeMutableRawPointer(shim_mbuf_data(burst[index]!))
-            let low = header.loadUnaligned(as: UInt64.self)
-            let high = header.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
-            let source = low >> 48 | UInt64(high) << 16
-            header.storeBytes(of: source | low << 48, as: UInt64.self)
-            header.storeBytes(of: UInt32(truncatingIfNeeded: low >> 16), toByteOffset: 8, as: UInt32.self)
+            if index &+ 4 < count { shim_prefetch(shim_mbuf_data(burst[index &+ 4].unsafelyUnwrapped)) }
+            shim_swap_addresses(shim_mbuf_data(burst[index].unsafelyUnwrapped))
             index &+= 1
         }
     }

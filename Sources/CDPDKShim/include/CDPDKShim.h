@@ -77,6 +77,20 @@ static inline uint32_t shim_equal_tags(const void *_Nonnull tags, uint16_t tag) 
 #endif
 }
 
+/* Swaps the two addresses of an Ethernet frame of at least 16 bytes: one shuffle (Swift's SIMD16 shuffles by
+ * single elements). */
+static inline void shim_swap_addresses(uint8_t *_Nonnull frame) {
+#if defined(__SSSE3__)
+    const __m128i order = _mm_setr_epi8(6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 12, 13, 14, 15);
+    _mm_storeu_si128((__m128i *)frame, _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)frame), order));
+#else
+    uint8_t saved[6];
+    __builtin_memcpy(saved, frame, 6);
+    __builtin_memcpy(frame, frame + 6, 6);
+    __builtin_memcpy(frame + 6, saved, 6);
+#endif
+}
+
 /* MARK: set-up, out of line */
 
 /* Zeroed memory for a worker's tables, aligned to cache lines and never freed: of DPDK's hugepages on a NUMA node (-1 for any)
