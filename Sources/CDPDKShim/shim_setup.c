@@ -49,17 +49,14 @@ int shim_launch(int (*function)(void *), void *argument, unsigned lcore) {
 }
 void shim_wait_lcore(unsigned lcore) { rte_eal_wait_lcore(lcore); }
 
-bool shim_has_hugepages(void) { return eal_runs && rte_eal_has_hugepages() != 0; }
 int shim_lcore_socket(unsigned lcore) { return eal_runs ? (int)rte_lcore_to_socket_id(lcore) : -1; }
 
-void *shim_table_memory(size_t bytes, int socket, bool *huge) {
+void *shim_table_memory(size_t bytes, int socket) {
     /* DPDK's heap before rte_eal_init would crash, and without hugepages it is small and meant for packets. */
-    *huge = shim_has_hugepages();
-    if (*huge) {
+    if (eal_runs && rte_eal_has_hugepages() != 0) {
         void *memory = rte_zmalloc_socket("table", bytes, RTE_CACHE_LINE_SIZE, socket);
         if (memory != NULL)
             return memory;
-        *huge = false;
     }
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)

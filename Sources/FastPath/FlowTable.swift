@@ -194,8 +194,7 @@ package struct TableMemory {
 
     /// Zeroed, aligned to cache lines, never freed.
     package func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
-        var isHuge = false
-        guard let memory = shim_table_memory(byteCount, Int32(socket), &isHuge) else {
+        guard let memory = shim_table_memory(byteCount, Int32(socket)) else {
             fatalError("no memory for a flow table of \(byteCount) bytes: lower `workers: flows`")
         }
         return memory

@@ -39,8 +39,6 @@ public enum Environment {
     /// NUMA node of an lcore; -1 when unknown.
     public static func socket(ofLcore lcore: Int) -> Int { Int(shim_lcore_socket(UInt32(lcore))) }
 
-    public static var hasHugepages: Bool { shim_has_hugepages() }
-
     public static func launch(
         onLcore lcore: Int, _ function: @convention(c) (UnsafeMutableRawPointer?) -> Int32,
         _ argument: UnsafeMutableRawPointer

@@ -58,7 +58,6 @@ struct Director {
             "flow tables",
             metadata: [
                 "ipv4": "\(table.ipv4)", "ipv6": "\(table.ipv6)", "megabytesEach": "\(table.byteCount >> 20)",
-                "hugepages": "\(Environment.hasHugepages)",
             ])
         try workers.launch()
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])

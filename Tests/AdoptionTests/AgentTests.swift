@@ -98,7 +98,11 @@ import Wire
             scene.director.plan(.commit)
             let client = try scene.connect()
             client.send(scene.get(path))
-            if path == "/big.bin" { usleep(20_000) }
+            if path == "/big.bin" {
+                // Not before the answer has begun.
+                var byte: UInt8 = 0
+                #expect(recv(client.descriptor, &byte, 1, CInt(MSG_PEEK)) == 1)
+            }
             shutdown(client.descriptor, CInt(SHUT_WR))
             let response = try #require(client.response())
             if path == "/big.bin" { #expect(response.body == scene.agent.content) }

@@ -94,9 +94,8 @@ static inline void shim_swap_addresses(uint8_t *_Nonnull frame) {
 /* MARK: set-up, out of line */
 
 /* Zeroed memory for a worker's tables, aligned to cache lines and never freed: of DPDK's hugepages on a NUMA node (-1 for any)
- * where there are enough, else of the kernel's with transparent hugepages. `*huge` says which. Null when there is none. */
-void *_Nullable shim_table_memory(size_t bytes, int socket, bool *_Nonnull huge);
-bool shim_has_hugepages(void);
+ * where there are enough, else of the kernel's with transparent hugepages. Null when there is none. */
+void *_Nullable shim_table_memory(size_t bytes, int socket);
 /* NUMA node of an lcore; -1 without an EAL. */
 int shim_lcore_socket(unsigned lcore);
 
