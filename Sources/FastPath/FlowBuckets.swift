@@ -69,7 +69,7 @@ struct FlowBuckets: BitwiseCopyable {
         let first = first(hash)
         let bucket = buckets + Int(first)
         let hits = shim_equal_tags(bucket, tag)
-        if hits != 0 { return flow(bucket, Int(hits.trailingZeroBitCount)) }
+        if hits != 0 { return flow(bucket, hits) }
         if bucket.pointee.away != 0 {
             shim_prefetch(buckets + Int(other(first, tag)))
             isAway()
@@ -83,14 +83,22 @@ struct FlowBuckets: BitwiseCopyable {
         let tag = tag(hash)
         let bucket = buckets + Int(other(first(hash), tag))
         let hits = shim_equal_tags(bucket, tag)
-        return hits == 0 ? noFlow : flow(bucket, Int(hits.trailingZeroBitCount))
+        return hits == 0 ? noFlow : flow(bucket, hits)
+    }
+
+    /// The flow of the first hit. Hits have two bits a slot, so the lowest one's number is twice the slot's.
+    @inline(__always)
+    private func flow(_ bucket: UnsafeMutablePointer<Bucket>, _ hits: UInt32) -> UInt32 {
+        // As memory: a vector subscript with a variable goes by way of the stack.
+        UnsafeRawPointer(bucket).load(fromByteOffset: 32 &+ hits.trailingZeroBitCount &* 2, as: UInt32.self)
     }
 
     @inline(__always)
-    private func flow(_ bucket: UnsafeMutablePointer<Bucket>, _ slot: Int) -> UInt32 {
-        // As memory: a vector subscript with a variable goes by way of the stack.
-        UnsafeRawPointer(bucket).load(fromByteOffset: 32 &+ slot &* 4, as: UInt32.self)
-    }
+    private func slot(_ hits: UInt32) -> Int { hits.trailingZeroBitCount / 2 }
+
+    /// All hits but the first.
+    @inline(__always)
+    private func others(_ hits: UInt32) -> UInt32 { hits & ~(3 &<< UInt32(hits.trailingZeroBitCount)) }
 
     /// The first flow with the hash's tag, in either bucket, that `isIt` says yes to; `noFlow` when there is none.
     @inline(__always)
@@ -103,9 +111,9 @@ struct FlowBuckets: BitwiseCopyable {
         while true {
             var hits = shim_equal_tags(bucket, tag)
             while hits != 0 {
-                let flow = flow(bucket, Int(hits.trailingZeroBitCount))
+                let flow = flow(bucket, hits)
                 if isIt(flow) { return flow }
-                hits &= hits &- 1
+                hits = others(hits)
             }
             guard round == 0, mayBeAway else { return noFlow }
             bucket = buckets + Int(other(first, tag))
@@ -175,9 +183,8 @@ struct FlowBuckets: BitwiseCopyable {
         let bucket = buckets + Int(index)
         var hits = shim_equal_tags(bucket, tag)
         while hits != 0 {
-            let slot = Int(hits.trailingZeroBitCount)
-            if self.flow(bucket, slot) == flow { return slot }
-            hits &= hits &- 1
+            if self.flow(bucket, hits) == flow { return slot(hits) }
+            hits = others(hits)
         }
         return nil
     }
@@ -185,7 +192,7 @@ struct FlowBuckets: BitwiseCopyable {
     @inline(__always)
     private func freeSlot(_ index: UInt32) -> Int? {
         let free = shim_equal_tags(buckets + Int(index), 0)
-        return free == 0 ? nil : Int(free.trailingZeroBitCount)
+        return free == 0 ? nil : slot(free)
     }
 
     @inline(__always)
@@ -227,10 +234,14 @@ struct FlowBuckets: BitwiseCopyable {
         UnsafeRawPointer(buckets + Int(index)).load(fromByteOffset: slot &* 2, as: UInt16.self)
     }
 
+    private func flow(_ index: UInt32, _ slot: Int) -> UInt32 {
+        UnsafeRawPointer(buckets + Int(index)).load(fromByteOffset: 32 &+ slot &* 4, as: UInt32.self)
+    }
+
     /// A flow moves to its other bucket: a guest comes home, another one leaves it.
     private func move(_ source: UInt32, _ slot: Int, to target: UInt32, _ free: Int) {
         let wasGuest = buckets[Int(source)].guests & 1 &<< UInt8(truncatingIfNeeded: slot) != 0
-        set(target, free, tag(source, slot), flow(buckets + Int(source), slot), isGuest: !wasGuest)
+        set(target, free, tag(source, slot), flow(source, slot), isGuest: !wasGuest)
         if wasGuest { buckets[Int(target)].away &-= 1 } else { buckets[Int(source)].away &+= 1 }
         clear(source, slot)
     }

@@ -8,8 +8,25 @@ protocol EntryLayout {
     /// Bytes of key before the entry.
     static var keySize: Int { get }
     static func matches(_ place: UnsafeRawPointer, _ key: UnsafePointer<PackedFlowKey>) -> Bool
+
+    // A plain segment of this family (`PlainSegment`):
+
+    /// Where its TCP header begins.
+    static var plainTransport: Int { get }
+    static func key(ofPlain frame: UnsafeRawPointer, fromClient: Bool) -> PackedFlowKey
+    /// `matches` for that key, without making it.
+    static func matches(_ place: UnsafeRawPointer, plain frame: UnsafeRawPointer, fromClient: Bool) -> Bool
+
     static func write(_ key: PackedFlowKey, to place: UnsafeMutableRawPointer)
     static func key(at place: UnsafeRawPointer) -> PackedFlowKey
+}
+
+/// Whether a key's ports and VLAN, as they lie in a place, are those of an untagged segment.
+@inline(__always)
+private func portsMatch(_ place: UnsafeRawPointer, _ ports: UnsafeRawPointer, _ fromClient: Bool) -> Bool {
+    let wanted = PackedFlowKey.ports(ports, vlan: .untagged, fromClient: fromClient)
+    return place.load(as: UInt32.self) == UInt32(truncatingIfNeeded: wanted)
+        && place.load(fromByteOffset: 4, as: UInt16.self) == VLAN.untagged.value
 }
 
 // The last word of a key is four bytes of ports and the entry's VLAN; two bytes of the entry follow.
@@ -18,6 +35,20 @@ private let lastWordMask: UInt64 = 0xFFFF_FFFF_FFFF
 enum IPv4Layout: EntryLayout {
     static var stride: Int { 32 }
     static var keySize: Int { 12 }
+    static var plainTransport: Int { 34 }
+
+    @inline(__always)
+    static func key(ofPlain frame: UnsafeRawPointer, fromClient: Bool) -> PackedFlowKey {
+        PackedFlowKey(
+            sourceAddress: frame + 26, ports: frame + plainTransport, isV6: false, vlan: .untagged,
+            fromClient: fromClient)
+    }
+
+    @inline(__always)
+    static func matches(_ place: UnsafeRawPointer, plain frame: UnsafeRawPointer, fromClient: Bool) -> Bool {
+        let addresses = PackedFlowKey.addresses(frame + 26, fromClient: fromClient)
+        return place.load(as: UInt64.self) == addresses && portsMatch(place + 8, frame + plainTransport, fromClient)
+    }
 
     @inline(__always)
     static func matches(_ place: UnsafeRawPointer, _ key: UnsafePointer<PackedFlowKey>) -> Bool {
@@ -42,6 +73,20 @@ enum IPv4Layout: EntryLayout {
 enum IPv6Layout: EntryLayout {
     static var stride: Int { 64 }
     static var keySize: Int { 36 }
+    static var plainTransport: Int { 54 }
+
+    @inline(__always)
+    static func key(ofPlain frame: UnsafeRawPointer, fromClient: Bool) -> PackedFlowKey {
+        PackedFlowKey(
+            sourceAddress: frame + 22, ports: frame + plainTransport, isV6: true, vlan: .untagged,
+            fromClient: fromClient)
+    }
+
+    @inline(__always)
+    static func matches(_ place: UnsafeRawPointer, plain frame: UnsafeRawPointer, fromClient: Bool) -> Bool {
+        shim_equal_32(place, frame + (fromClient ? 22 : 38), frame + (fromClient ? 38 : 22))
+            && portsMatch(place + 32, frame + plainTransport, fromClient)
+    }
 
     @inline(__always)
     static func matches(_ place: UnsafeRawPointer, _ key: UnsafePointer<PackedFlowKey>) -> Bool {

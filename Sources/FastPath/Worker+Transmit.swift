@@ -98,15 +98,8 @@ extension Worker {
     /// proxy gets only flows of its own VLAN (`isInOtherVLAN`).
     @inline(__always)
     mutating func sendToProxy(_ packet: OpaquePointer, _ proxy: ProxyIndex) {
-        rewriteDestination(UnsafeMutableRawPointer(shim_mbuf_data(packet)), proxy)
+        UnsafeMutableRawPointer(shim_mbuf_data(packet)).storeDestination(proxyMACs[Int(proxy.value)])
         sendToServers(packet)
-    }
-
-    @inline(__always)
-    func rewriteDestination(_ frame: UnsafeMutableRawPointer, _ proxy: ProxyIndex) {
-        let mac = proxyMACs[Int(proxy.value)]
-        frame.storeBytes(of: UInt32(truncatingIfNeeded: mac), as: UInt32.self)
-        frame.storeBytes(of: UInt16(truncatingIfNeeded: mac >> 32), toByteOffset: 4, as: UInt16.self)
     }
 
     /// True, and counted, for a proxy that says it is in another VLAN than the connection. It gets none of it: its

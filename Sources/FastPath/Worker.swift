@@ -81,8 +81,7 @@ public struct Worker: ~Copyable {
         counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(count))
         parse(count, fromClient: fromClient)
         let own = sortOut(count, fromClient: fromClient)
-        flows.probeAll(own)
-        act(own, fromClient: fromClient, now: now)
+        if fromClient { lookUpAndActForClients(own, now: now) } else { lookUpAndActForServers(own, now: now) }
         return count
     }
 
@@ -116,8 +115,22 @@ public struct Worker: ~Copyable {
     private mutating func actOnHandedOver(_ count: Int, fromClient: Bool, now: UInt64) {
         counters.add(.receivedHandedOver, UInt64(count))
         parse(count, fromClient: fromClient)
+        if fromClient { lookUpAndActForClients(count, now: now) } else { lookUpAndActForServers(count, now: now) }
+    }
+
+    // One function for each direction, so that it is a constant in all that is inlined there: the compiler stops inlining
+    // into functions that have become large.
+
+    @inline(never)
+    private mutating func lookUpAndActForClients(_ count: Int, now: UInt64) {
         flows.probeAll(count)
-        act(count, fromClient: fromClient, now: now)
+        act(count, fromClient: true, now: now)
+    }
+
+    @inline(never)
+    private mutating func lookUpAndActForServers(_ count: Int, now: UInt64) {
+        flows.probeAll(count)
+        act(count, fromClient: false, now: now)
     }
 
     /// Reads the headers and finds the connection of each packet; asks the memory for its bucket.
@@ -129,19 +142,12 @@ public struct Worker: ~Copyable {
             let packet = burst.packets[index].unsafelyUnwrapped
             let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
             let length = Int(shim_mbuf_length(packet))
-            if let layout = PacketLayout(plainIPv4: bytes, length: length) {
-                burst.layouts[index] = layout
-                lookup.begin(
-                    index, addresses: PackedFlowKey.addresses(bytes + 26, fromClient: fromClient),
-                    ports: PackedFlowKey.ports(bytes + 34, vlan: .untagged, fromClient: fromClient))
-            } else if let layout = PacketLayout(plainIPv6: bytes, length: length) {
-                burst.layouts[index] = layout
-                let key = lookup.keys + index
-                key.pointee = PackedFlowKey(
-                    sourceAddress: bytes + 22, ports: bytes + 54, isV6: true, vlan: .untagged, fromClient: fromClient)
-                lookup.begin6(index, key)
+            if let segment = PlainSegment(ipv4: bytes, length: length) {
+                lookup.begin(index, IPv4Layout.key(ofPlain: bytes, fromClient: fromClient), segment)
+            } else if let segment = PlainSegment(ipv6: bytes, length: length) {
+                lookup.begin(index, IPv6Layout.key(ofPlain: bytes, fromClient: fromClient), segment)
             } else {
-                parse(index, bytes, length: length, fromClient: fromClient)
+                parse(at: index, fromClient: fromClient)
             }
             index &+= 1
         }
@@ -149,13 +155,22 @@ public struct Worker: ~Copyable {
 
     /// Any other packet.
     @inline(never)
-    private mutating func parse(_ index: Int, _ bytes: UnsafeRawPointer, length: Int, fromClient: Bool) {
-        let layout = PacketLayout.walked(bytes, length: length)
+    private mutating func parse(at index: Int, fromClient: Bool) {
+        layOut(index, fromClient: fromClient)
+        guard burst.layouts[index].belongsToFlow else { return flows.lookup.skip(index) }
+        flows.lookup.begin(index, flows.lookup.keys[index], .none(isV6: burst.layouts[index].isV6))
+    }
+
+    /// Layout and key, which packets that take the short way do without.
+    @inline(__always)
+    private mutating func layOut(_ index: Int, fromClient: Bool) {
+        let packet = burst.packets[index].unsafelyUnwrapped
+        let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
+        let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
         burst.layouts[index] = layout
-        guard layout.belongsToFlow else { return flows.lookup.skip(index) }
-        let key = flows.lookup.keys + index
-        key.pointee = layout.key(bytes, fromClient: fromClient)
-        flows.lookup.begin(index, key)
+        flows.lookup.keys[index] =
+            layout.belongsToFlow
+            ? layout.key(bytes, fromClient: fromClient) : PackedFlowKey(addresses: 0, ports: 0)
     }
 
     /// Gives other workers' packets away and closes the gaps. Returns how many are left.
@@ -165,8 +180,8 @@ public struct Worker: ~Copyable {
         var index = 0
         while index < count {
             let owner =
-                burst.layouts[index].belongsToFlow
-                ? flowOwner(ofHash: flows.lookup.hashes[index], workerCount: configuration.workerCount)
+                flows.lookup.slots[index].segment.isPlain || burst.layouts[index].belongsToFlow
+                ? flowOwner(ofHash: flows.lookup.slots[index].hash, workerCount: configuration.workerCount)
                 : configuration.workerIndex
             if owner == configuration.workerIndex {
                 burst.move(index, to: kept)
@@ -193,26 +208,26 @@ public struct Worker: ~Copyable {
         }
     }
 
-    /// Lets each packet's flow decide. Most packets belong to a transferred connection and change nothing but numbers:
-    /// those take the short way.
+    /// Lets each packet's flow decide. Most take the short way, as long as they follow one another.
     @inline(__always)
     mutating func act(_ count: Int, fromClient: Bool, now: UInt64) {
-        let hasRoom = serverSide.makeRoom(count, counters)
-        let (burst, lookup) = (burst, flows.lookup)
+        let hasRoom = fromClient ? serverSide.makeRoom(count, counters) : clientSide.makeRoom(count, counters)
         var index = 0
-        while index < count {
-            let flow = flows.hasChangedSinceProbe ? flows.found(index) : lookup.resolve(index, lookup.keys)
-            if !fromClient || !hasRoom
-                || !forwardCommitted(burst.packets[index].unsafelyUnwrapped, burst.layouts + index, flow)
-            {
-                act(index, flow, fromClient: fromClient, now: now)
+        while true {
+            if hasRoom, !flows.hasChangedSinceProbe {
+                index = forwardPlain(from: index, to: count, fromClient: fromClient)
             }
+            guard index < count else { return }
+            act(at: index, fromClient: fromClient, now: now)
             index &+= 1
         }
     }
 
     @inline(never)
-    private mutating func act(_ index: Int, _ flow: Flow?, fromClient: Bool, now: UInt64) {
+    private mutating func act(at index: Int, fromClient: Bool, now: UInt64) {
+        if flows.lookup.slots[index].segment.isPlain { layOut(index, fromClient: fromClient) }
+        let flow =
+            flows.hasChangedSinceProbe ? flows.found(index) : flows.lookup.resolve(index, flows.lookup.keys)
         let packet = Packet(
             mbuf: burst.packets[index].unsafelyUnwrapped, layout: burst.layouts[index], fromClient: fromClient, now: now
         )
@@ -220,7 +235,7 @@ public struct Worker: ~Copyable {
         switch packet.layout.kind {
         case .tcp:
             if fromClient {
-                handleClient(packet, flow, key, flows.lookup.hashes[index])
+                handleClient(packet, flow, key, flows.lookup.slots[index].hash)
             } else {
                 handleServer(packet, flow, key)
             }
@@ -253,10 +268,11 @@ struct Packet {
     }
 }
 
-/// What the stages hand on to each other, filled anew by each burst: parallel arrays, and `FlowTable`'s own beside them.
-struct Burst {
+/// What the stages hand on to each other, filled anew by each burst: parallel arrays, and `BurstLookup`'s beside them.
+struct Burst: BitwiseCopyable {
     static var size: Int { BurstLookup.size }
     let packets: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Burst.size)
+    /// Of packets that are no plain segments, and of those when they leave the short way.
     let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
 
     @inline(__always)

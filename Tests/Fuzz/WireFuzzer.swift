@@ -48,7 +48,6 @@ private func fuzzRequests(_ bytes: UnsafeRawBufferPointer, choice: UInt8, cut: I
 private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
     guard let base = frame.baseAddress else { return }
     let layout = PacketLayout(of: base, length: frame.count)
-    precondition(layout == PacketLayout.walked(base, length: frame.count), "the short way says something else")
     switch layout.kind {
     case .tcp:
         precondition(layout.network >= 14 && layout.transport >= layout.network + 20)

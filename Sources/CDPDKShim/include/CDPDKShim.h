@@ -63,17 +63,47 @@ static inline void shim_prefetch_near(const void *_Nonnull address) { rte_prefet
 /* MARK: eight tags at once (Swift's SIMD8 compares in one instruction, but has no name for the next one, which makes a
  * number of the result) */
 
-/* Bit i is set when the i-th of eight 16-bit tags equals `tag`. `tags` is aligned to 16 bytes. */
+/* Bit 2i (and on some machines bit 2i + 1) is set when the i-th of eight 16-bit tags equals `tag`. `tags` is aligned to
+ * 16 bytes. */
 static inline uint32_t shim_equal_tags(const void *_Nonnull tags, uint16_t tag) {
-#if defined(__SSE2__)
-    __m128i equal = _mm_cmpeq_epi16(_mm_load_si128((const __m128i *)tags), _mm_set1_epi16((short)tag));
-    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()));
+#if defined(__SSSE3__)
+    const __m128i twoBytes = _mm_set1_epi16(0x0100);
+    __m128i wanted = _mm_shuffle_epi8(_mm_cvtsi32_si128(tag), twoBytes);
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(_mm_load_si128((const __m128i *)tags), wanted));
 #else
     const uint16_t *each = (const uint16_t *)tags;
     uint32_t found = 0;
     for (uint32_t index = 0; index < 8; index++)
-        found |= (uint32_t)(each[index] == tag) << index;
+        found |= (uint32_t)(each[index] == tag) << (2 * index);
     return found;
+#endif
+}
+
+/* True when 16 bytes, as two little-endian words, have the two values where the masks have ones: one test for several
+ * fields of a header. */
+static inline bool shim_equal_where(const void *_Nonnull bytes, uint64_t low, uint64_t lowMask, uint64_t high,
+                                    uint64_t highMask) {
+#if defined(__SSE4_1__)
+    const __m128i value = _mm_set_epi64x((long long)high, (long long)low);
+    const __m128i mask = _mm_set_epi64x((long long)highMask, (long long)lowMask);
+    return _mm_testz_si128(_mm_xor_si128(_mm_loadu_si128((const __m128i *)bytes), value), mask) != 0;
+#else
+    uint64_t words[2];
+    __builtin_memcpy(words, bytes, 16);
+    return (((words[0] ^ low) & lowMask) | ((words[1] ^ high) & highMask)) == 0;
+#endif
+}
+
+/* True when 32 bytes are these sixteen and those sixteen: one test for an IPv6 packet's two addresses. */
+static inline bool shim_equal_32(const void *_Nonnull bytes, const void *_Nonnull first, const void *_Nonnull second) {
+#if defined(__SSE4_1__)
+    const __m128i *pair = (const __m128i *)bytes;
+    __m128i low = _mm_xor_si128(_mm_loadu_si128(pair), _mm_loadu_si128((const __m128i *)first));
+    __m128i high = _mm_xor_si128(_mm_loadu_si128(pair + 1), _mm_loadu_si128((const __m128i *)second));
+    __m128i different = _mm_or_si128(low, high);
+    return _mm_testz_si128(different, different) != 0;
+#else
+    return __builtin_memcmp(bytes, first, 16) == 0 && __builtin_memcmp((const char *)bytes + 16, second, 16) == 0;
 #endif
 }
 

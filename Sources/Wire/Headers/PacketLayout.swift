@@ -33,58 +33,8 @@ public struct PacketLayout: Equatable, Sendable, BitwiseCopyable {
     public init() {}
 
     /// Reads a frame of `length` bytes in one piece. Never fails: what is not understood is `.other`.
-    @inlinable @inline(__always)
-    public init(of frame: UnsafeRawPointer, length: Int) {
-        self =
-            PacketLayout(plainIPv4: frame, length: length) ?? PacketLayout(plainIPv6: frame, length: length)
-            ?? PacketLayout.walked(frame, length: length)
-    }
-
-    /// The most frequent frame by far, in few instructions: untagged, IPv4 without options, not a fragment, TCP. Nil for any
-    /// other.
-    @inlinable @inline(__always)
-    public init?(plainIPv4 frame: UnsafeRawPointer, length: Int) {
-        // Type, version and header length; flags, fragment offset and protocol: of each eight bytes, those that matter.
-        guard length >= 54, frame.wire64(12) & 0xFFFF_FF00_0000_0000 == 0x0800_4500_0000_0000,
-            frame.wire64(20) & 0x3FFF_00FF_0000_0000 == 0x0000_0006_0000_0000
-        else { return nil }
-        let end = 14 &+ Int(frame.wire16(16))
-        let header = Int(frame.wire8(46) >> 4) &* 4
-        guard header >= 20, 34 &+ header <= end, end <= length else { return nil }
-        kind = .tcp
-        isV6 = false
-        vlan = .untagged
-        network = 14
-        transport = 34
-        payload = UInt16(truncatingIfNeeded: 34 &+ header)
-        payloadLength = UInt16(truncatingIfNeeded: end &- 34 &- header)
-    }
-
-    /// The same for IPv6: untagged, no extension headers, TCP.
-    @inlinable @inline(__always)
-    public init?(plainIPv6 frame: UnsafeRawPointer, length: Int) {
-        guard length >= 74, frame.wire64(12) & 0xFFFF_F000_0000_0000 == 0x86DD_6000_0000_0000, frame.wire8(20) == 6
-        else { return nil }
-        let end = 54 &+ Int(frame.wire16(18))
-        let header = Int(frame.wire8(66) >> 4) &* 4
-        guard header >= 20, 54 &+ header <= end, end <= length else { return nil }
-        kind = .tcp
-        isV6 = true
-        vlan = .untagged
-        network = 14
-        transport = 54
-        payload = UInt16(truncatingIfNeeded: 54 &+ header)
-        payloadLength = UInt16(truncatingIfNeeded: end &- 54 &- header)
-    }
-
-    /// Any frame, header by header.
-    @inline(never)
-    public static func walked(_ frame: UnsafeRawPointer, length: Int) -> PacketLayout {
-        PacketLayout(walking: frame, length: length)
-    }
-
     @inlinable
-    init(walking frame: UnsafeRawPointer, length: Int) {
+    public init(of frame: UnsafeRawPointer, length: Int) {
         guard length >= 34 else { return }
         var type = frame.wire16(12)
         var offset = 14
