@@ -91,8 +91,8 @@ int shim_port_attach(const char *devargs) {
     return rte_eth_dev_get_port_by_name(devargs, &port) == 0 ? port : -ENODEV;
 }
 
-int shim_port_configure(uint16_t port, uint16_t queues) {
-    struct rte_eth_conf configuration = {0};
+int shim_port_configure(uint16_t port, uint16_t queues, bool interrupts) {
+    struct rte_eth_conf configuration = {.intr_conf.rxq = interrupts};
     struct rte_eth_dev_info info;
     int result = rte_eth_dev_info_get(port, &info);
     if (result != 0)

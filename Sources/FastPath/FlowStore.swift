@@ -29,6 +29,9 @@ private func portsMatch(_ place: UnsafeRawPointer, _ ports: UnsafeRawPointer, _ 
         && place.load(fromByteOffset: 4, as: UInt16.self) == VLAN.untagged.value
 }
 
+/// Where a key has its four words of addresses.
+private var addressesOffset: Int { 8 }
+
 // The last word of a key is four bytes of ports and the entry's VLAN; two bytes of the entry follow.
 private let lastWordMask: UInt64 = 0xFFFF_FFFF_FFFF
 
@@ -90,14 +93,9 @@ enum IPv6Layout: EntryLayout {
 
     @inline(__always)
     static func matches(_ place: UnsafeRawPointer, _ key: UnsafePointer<PackedFlowKey>) -> Bool {
-        let client =
-            (place.load(as: UInt64.self) ^ key.pointee.addresses)
-            | (place.load(fromByteOffset: 8, as: UInt64.self) ^ key.pointee.clientLow)
-        let server =
-            (place.load(fromByteOffset: 16, as: UInt64.self) ^ key.pointee.serverHigh)
-            | (place.load(fromByteOffset: 24, as: UInt64.self) ^ key.pointee.serverLow)
+        let addresses = UnsafeRawPointer(key) + addressesOffset
         let ports = (place.load(fromByteOffset: 32, as: UInt64.self) ^ key.pointee.ports) & lastWordMask
-        return client | server | ports == 0
+        return shim_equal_32(place, addresses, addresses + 16) && ports == 0
     }
 
     @inline(__always)
@@ -183,6 +181,8 @@ struct FlowStore<Layout: EntryLayout>: ~Copyable {
     init(capacity: Int, memory: TableMemory) {
         precondition(Layout.keySize + MemoryLayout<FlowEntry>.size <= Layout.stride, "key and entry share a place")
         precondition(MemoryLayout<FlowEntry>.offset(of: \.vlan) == 0, "the VLAN ends the key")
+        precondition(
+            MemoryLayout<PackedFlowKey>.offset(of: \.addresses) == addressesOffset, "four words in a row end a key")
         self.capacity = capacity
         finder = FlowFinder(
             buckets: FlowBuckets(flows: capacity, in: memory.take(FlowBuckets.byteCount(flows: capacity))),

@@ -76,44 +76,74 @@ public struct Port: Sendable {
     public let name: String
     public let number: UInt16
     public let mac: MACAddress
-    /// For each queue, the descriptors that become readable when it has received something; empty when the driver has
-    /// none, and its worker then cannot sleep for long.
-    public let waitable: [[Int32]]
+    public let queues: [Queue]
 
-    /// - Parameter pools: one for each queue; a queue receives into its own.
-    public init(devargs: String, pools: ArraySlice<PacketPool>) throws {
-        let queues = pools.count
+    /// A receive and transmit queue, and what tells that it has received something.
+    public struct Queue: Sendable {
+        public let queue: PortQueue
+        /// Descriptors that become readable; empty when the driver has none, and its worker then cannot sleep for long.
+        public let waitable: [Int32]
+    }
+
+    /// - Parameters:
+    ///   - pools: one for each queue; a queue receives into its own.
+    ///   - interrupts: whether workers may want to sleep until something comes.
+    public init(devargs: String, pools: ArraySlice<PacketPool>, interrupts: Bool = false) throws {
         let number = shim_port_attach(devargs)
         guard number >= 0 else {
             throw Environment.Failure(description: "no port from '\(devargs)': does the interface or PCI device exist?")
         }
-        let port = UInt16(number)
-        func check(_ result: Int32, _ what: String) throws {
-            guard result == 0 else {
-                throw Environment.Failure(description: "port '\(devargs)': \(what) failed with error \(result)")
-            }
-        }
-        try check(shim_port_configure(port, UInt16(queues)), "configuration for \(queues) queue(s)")
-        var waitable: [[Int32]] = []
-        for (queue, pool) in pools.enumerated() {
-            let before = Set(Port.pollableDescriptors())
-            try check(shim_port_queue(port, UInt16(queue), pool.pointer), "set-up of queue \(queue)")
-            waitable.append(Port.pollableDescriptors().filter { !before.contains($0) })
-        }
-        try check(shim_port_start(port), "start")
         name = devargs
-        self.number = port
-        self.waitable = waitable
+        self.number = UInt16(number)
+        let port = StoppedPort(name: devargs, number: self.number, pools: Array(pools))
+        if interrupts, let queues = try? port.start(interrupts: true) {
+            self.queues = queues
+        } else {
+            // Not every driver can be configured with interrupts.
+            queues = try port.start(interrupts: false)
+        }
         var bytes: (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) = (0, 0, 0, 0, 0, 0)
         withUnsafeMutableBytes(of: &bytes) { raw in
-            shim_port_mac(port, raw.baseAddress!.assumingMemoryBound(to: UInt8.self))
+            shim_port_mac(port.number, raw.baseAddress!.assumingMemoryBound(to: UInt8.self))
         }
         mac = withUnsafeBytes(of: bytes) { $0.baseAddress!.wireMAC(0) }
     }
 
     public func stop() { shim_port_stop(number) }
+}
 
-    private static func pollableDescriptors() -> [Int32] {
+/// A port that is attached.
+private struct StoppedPort {
+    let name: String
+    let number: UInt16
+    let pools: [PacketPool]
+
+    func start(interrupts: Bool) throws -> [Port.Queue] {
+        try check(
+            shim_port_configure(number, UInt16(pools.count), interrupts), "configuration for \(pools.count) queue(s)")
+        var found: [[Int32]] = []
+        for (queue, pool) in pools.enumerated() {
+            let before = Set(pollableDescriptors())
+            try check(shim_port_queue(number, UInt16(queue), pool.pointer), "set-up of queue \(queue)")
+            found.append(pollableDescriptors().filter { !before.contains($0) })
+        }
+        try check(shim_port_start(number), "start")
+        return found.enumerated().map { index, descriptors in
+            let interrupt =
+                interrupts && descriptors.isEmpty ? shim_queue_interrupt(number, UInt16(index)) : -1
+            return Port.Queue(
+                queue: PortQueue(port: number, queue: UInt16(index), interrupt: interrupt),
+                waitable: interrupt >= 0 ? [interrupt] : descriptors)
+        }
+    }
+
+    private func check(_ result: Int32, _ what: String) throws {
+        guard result == 0 else {
+            throw Environment.Failure(description: "port '\(name)': \(what) failed with error \(result)")
+        }
+    }
+
+    private func pollableDescriptors() -> [Int32] {
         var descriptors = [Int32](repeating: 0, count: 4_096)
         let count = shim_pollable_descriptors(&descriptors, Int32(descriptors.count))
         return Array(descriptors.prefix(Int(count)))

@@ -21,19 +21,17 @@ extension Worker {
     private mutating func sleep() {
         let bell = links.doorbells[configuration.workerIndex]
         bell.prepareToSleep()
-        defer { bell.awake() }
-        guard !links.commands.hasMessage, !handedOverWaits, clientSide.count == 0, serverSide.count == 0 else { return }
+        clientSide.queue.arm()
+        serverSide.queue.arm()
+        defer {
+            clientSide.queue.disarm()
+            serverSide.queue.disarm()
+            bell.awake()
+        }
+        // What came before the interrupts were armed.
+        guard poll(now: shim_tsc()) == 0, clientSide.count == 0, serverSide.count == 0 else { return }
         let holds = collecting.count &+ asked.count
         let nap: UInt64 = !links.canBeWoken ? 50 : holds > 0 || isListing ? 500 : 10_000
         shim_wait(links.waitable.baseAddress!, Int32(links.waitable.count), nap)
-    }
-
-    private var handedOverWaits: Bool {
-        var source = 0
-        while source < links.handOverSources {
-            if links.handOverIn[source].hasMessage { return true }
-            source &+= 1
-        }
-        return false
     }
 }

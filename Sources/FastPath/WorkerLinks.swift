@@ -6,11 +6,17 @@ import Wire
 public struct PortQueue: Sendable {
     public var port: UInt16
     public var queue: UInt16
+    /// The descriptor of its receive interrupt, which must be armed before a sleep; -1 when it has none.
+    public var interrupt: Int32
 
-    public init(port: UInt16, queue: UInt16) {
+    public init(port: UInt16, queue: UInt16, interrupt: Int32 = -1) {
         self.port = port
         self.queue = queue
+        self.interrupt = interrupt
     }
+
+    func arm() { if interrupt >= 0 { shim_queue_arm(port, queue) } }
+    func disarm() { if interrupt >= 0 { shim_queue_disarm(port, queue, interrupt) } }
 }
 
 /// A packet on its way to the worker that owns its flow.

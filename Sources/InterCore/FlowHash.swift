@@ -3,27 +3,25 @@ public import Wire
 /// The hash of a flow: places it in a worker's table, gives it its owner, and draws the lot for `canary` rules. Workers
 /// and control core compute it alike, and both directions of a connection have the same key, hence the same hash.
 ///
-/// Folded 64 x 64 -> 128 bit products (the construction of wyhash): two multiplications for IPv4, four for IPv6. The
-/// seed is secret and new at each start, so that nobody outside can choose connections that collide.
+/// Folded 64 x 64 -> 128 bit products (the construction of wyhash): two multiplications for IPv4, three for IPv6. The
+/// seed is secret and new at each start, so that nobody outside can choose connections that collide; it is in both
+/// factors of a product that the sender of a packet could otherwise make zero.
 ///
 /// Bits: the upper 32 choose the owner, bits 32 to 47 the canary, so a table should index by the lower 32 and take its
 /// tag from above them.
 @inlinable @inline(__always)
 public func flowHash(of key: PackedFlowKey, seed: UInt64) -> UInt64 {
-    var addresses = key.addresses
-    if key.isV6 {
-        let client = foldedProduct(addresses ^ 0xD1B5_4A32_D192_ED03, key.clientLow ^ seed)
-        let server = foldedProduct(key.serverHigh ^ 0x8CB9_2BA7_2F3D_8DD7 ^ seed, key.serverLow ^ 0xAAAA_AAAA_5555_5555)
-        addresses = client ^ (server &<< 23 | server &>> 41)
+    guard key.isV6 else {
+        // No port is so large that the second factor were zero.
+        let folded = foldedProduct(key.addresses ^ seed ^ 0x9E37_79B9_7F4A_7C15, key.ports ^ 0x2545_F491_4F6C_DD1D)
+        return foldedProduct(folded ^ seed, 0x9FB2_1C65_1E98_DF25)
     }
-    return flowHash(addresses: addresses, ports: key.ports, seed: seed)
-}
-
-/// The hash of an IPv4 key by its words.
-@inlinable @inline(__always)
-public func flowHash(addresses: UInt64, ports: UInt64, seed: UInt64) -> UInt64 {
-    let folded = foldedProduct(addresses ^ seed ^ 0x9E37_79B9_7F4A_7C15, ports ^ 0x2545_F491_4F6C_DD1D)
-    return foldedProduct(folded ^ seed, 0x9FB2_1C65_1E98_DF25)
+    let turned = seed &<< 32 | seed &>> 32
+    let client = foldedProduct(key.addresses ^ seed ^ 0xD1B5_4A32_D192_ED03, key.clientLow ^ turned)
+    let server = foldedProduct(
+        key.serverHigh ^ seed ^ 0x8CB9_2BA7_2F3D_8DD7, key.serverLow ^ turned ^ 0xAAAA_AAAA_5555_5555)
+    let both = client ^ (server &<< 23 | server &>> 41)
+    return foldedProduct(both ^ key.ports ^ seed, 0x9FB2_1C65_1E98_DF25)
 }
 
 @inlinable

@@ -1,10 +1,11 @@
 /// A `FlowKey` in the bytes of the packet that it was read from, network byte order: what a worker hashes and compares.
 /// An IPv4 key is two words, an IPv6 key five; nothing is swapped on the packet way.
 public struct PackedFlowKey: Hashable, Sendable, BitwiseCopyable {
-    /// IPv4: the client's address and the server's. IPv6: the first eight bytes of the client's.
-    public var addresses: UInt64
     /// Bytes 0 to 5: client port, server port, VLAN (its own byte order). Byte 6: 1 for IPv6. Byte 7: 0.
     public var ports: UInt64
+    // In a row, as in a packet that comes from the client.
+    /// IPv4: the client's address and the server's. IPv6: the first eight bytes of the client's.
+    public var addresses: UInt64
     /// IPv6 only: the rest of the client's address, and the server's.
     public var clientLow: UInt64 = 0
     public var serverHigh: UInt64 = 0

@@ -79,7 +79,7 @@ struct Director {
     private func warn(of lcores: [Int], _ sides: (client: [Port], server: [Port])) {
         let ports = [sides.client, sides.server].flatMap { ports in
             ports.enumerated().map { index, port in
-                (name: port.name, number: port.number, worker: index * port.waitable.count % lcores.count)
+                (name: port.name, number: port.number, worker: index * port.queues.count % lcores.count)
             }
         }
         let level: Logger.Level = configuration.workers.idle == .spin ? .warning : .info
@@ -103,33 +103,21 @@ struct Director {
         func open(_ devargs: [String]) throws -> [Port] {
             try devargs.enumerated().map { index, device in
                 let own = (index * queues..<(index + 1) * queues).map { pools[$0 % pools.count] }
-                return try Port(devargs: device, pools: own[...])
+                return try Port(
+                    devargs: device, pools: own[...], interrupts: configuration.workers.idle == .adaptive)
             }
         }
         return (try open(configuration.ports.client), try open(configuration.ports.server))
     }
 
     /// One queue for each worker, with the descriptors that tell of its packets; nil when there are too few.
-    private func queues(_ ports: [Port], _ count: Int) -> [WorkerQueue]? {
-        let all = ports.flatMap { port in
-            port.waitable.enumerated().map { WorkerQueue(PortQueue(port: port.number, queue: UInt16($0)), $1) }
-        }
+    private func queues(_ ports: [Port], _ count: Int) -> [Port.Queue]? {
+        let all = ports.flatMap(\.queues)
         return all.count == count ? all : nil
     }
 
     /// Different at each start.
     private func epoch() -> UInt64 { UInt64.random(in: 1...UInt64.max) }
-}
-
-/// A worker's queue on one side.
-struct WorkerQueue {
-    let queue: PortQueue
-    let waitable: [Int32]
-
-    init(_ queue: PortQueue, _ waitable: [Int32]) {
-        self.queue = queue
-        self.waitable = waitable
-    }
 }
 
 /// SIGINT and SIGTERM, as a flag.

@@ -11,8 +11,8 @@ struct WorkerSet {
     private let stopFlag: UnsafeMutablePointer<Int32>
 
     init(
-        count: Int, lcores: [Int], core: ControlCore, pools: [PacketPool], clientQueues: [WorkerQueue],
-        serverQueues: [WorkerQueue], controlDoorbell: Doorbell, controlHeartbeat: Heartbeat, idle: IdlePolicy
+        count: Int, lcores: [Int], core: ControlCore, pools: [PacketPool], clientQueues: [Port.Queue],
+        serverQueues: [Port.Queue], controlDoorbell: Doorbell, controlHeartbeat: Heartbeat, idle: IdlePolicy
     ) throws {
         let doorbells = try (0..<count).map { _ in Doorbell(descriptor: try eventDescriptor()) }
         let handOver = (0..<count).map { _ in (0..<count).map { _ in Ring<HandedOver>(capacity: count > 1 ? 4_096 : 2) }

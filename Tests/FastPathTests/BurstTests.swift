@@ -70,6 +70,38 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// Packets of the short way, whichever direction they go in, keep their flow alive.
+    @Test(arguments: [true, false], [true, false]) func aFlowLivesAsLongAsItsPacketsCome(
+        isCommitted: Bool, fromClient: Bool
+    ) {
+        let lab = Lab {
+            $0.idleMicroseconds = 2_000_000
+            $0.committedIdleMicroseconds = 2_000_000
+        }
+        let connection = Connection(lab)
+        if isCommitted {
+            connection.commit()
+        } else {
+            connection.handshake()
+            connection.client("P.", seq: 1, [UInt8]("no request at all\r\n\r\n".utf8))
+        }
+        let start = UInt32(1 + request.count)
+        for _ in 0..<8 {
+            lab.wait(milliseconds: 1_000, step: 10_000)
+            if fromClient {
+                connection.client(".", seq: start)
+            } else if isCommitted {
+                connection.proxy(".", seq: 1, ack: start)
+            } else {
+                connection.origin(".", seq: 1, ack: start)
+            }
+            #expect(lab.gauge(.flows) == 1)
+        }
+        lab.wait(milliseconds: 5_000, step: 10_000)
+        #expect(lab.gauge(.flows) == 0)
+        lab.finish()
+    }
+
     /// A port that takes nothing any more: what does not fit is dropped and counted, whichever way it took.
     @Test func aPortThatIsStuckLosesNothingUncounted() {
         let lab = Lab()

@@ -48,3 +48,27 @@ private func key(_ number: UInt32, port: UInt16) -> FlowKey {
     let chosen = (0..<10_000).count { isCanary(hash: flowHash(of: key(UInt32($0), port: 9), seed: 3), percent: 20) }
     #expect((1_800...2_200).contains(chosen))
 }
+
+/// Addresses that would make a product zero if the seed were in one of its factors only: whoever chose them could send
+/// any number of connections into one bucket.
+@Test func noAddressMakesTheOthersMeaningless() {
+    let constants: [UInt64] = [
+        0xD1B5_4A32_D192_ED03, 0x8CB9_2BA7_2F3D_8DD7, 0xAAAA_AAAA_5555_5555, 0x9E37_79B9_7F4A_7C15, 0,
+    ]
+    for constant in constants {
+        for turn in [constant, constant.byteSwapped] {
+            for field in 0..<4 {
+                let hashes = (1...100).map { (number: UInt64) in
+                    var words: [UInt64] = [1, 2, 3, 4]
+                    words[field] = turn
+                    words[field ^ 1] = number
+                    let key = PackedFlowKey(
+                        clientHigh: words[0], clientLow: words[1], serverHigh: words[2], serverLow: words[3],
+                        ports: 0x5000_9C40)
+                    return flowHash(of: key, seed: 0x1234_5678_9ABC_DEF1)
+                }
+                #expect(Set(hashes).count == hashes.count, "word \(field) is \(turn)")
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@ struct RingPort {
         var inbound: OpaquePointer?
         var outbound: OpaquePointer?
         let number = shim_ring_port(name, 8_192, &inbound, &outbound)
-        precondition(number >= 0 && shim_port_configure(UInt16(number), 1) == 0, "no ring port")
+        precondition(number >= 0 && shim_port_configure(UInt16(number), 1, false) == 0, "no ring port")
         precondition(shim_port_queue(UInt16(number), 0, pool.pointer) == 0, "no queue")
         precondition(shim_port_start(UInt16(number)) == 0, "no start")
         self.number = UInt16(number)

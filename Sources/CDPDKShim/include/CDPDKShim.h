@@ -150,8 +150,9 @@ unsigned shim_pool_available(const struct rte_mempool *_Nonnull pool);
 
 /* Attaches a device by its devargs (a PCI address or a vdev) and returns its port, or a negative errno. */
 int shim_port_attach(const char *_Nonnull devargs);
-/* Configures, but does not start: queues each way, promiscuous, all-multicast. 0 or a negative errno. */
-int shim_port_configure(uint16_t port, uint16_t queues);
+/* Configures, but does not start: queues each way, with interrupts of the receive queues if wanted. 0 or a negative errno:
+ * not every driver has interrupts. */
+int shim_port_configure(uint16_t port, uint16_t queues, bool interrupts);
 /* Sets up one queue pair; af_xdp opens its socket here. */
 int shim_port_queue(uint16_t port, uint16_t queue, struct rte_mempool *_Nonnull pool);
 int shim_port_start(uint16_t port);
@@ -183,6 +184,12 @@ static inline void shim_store_flag(int *_Nonnull flag, int value) { __atomic_sto
 int shim_event_descriptor(void);
 /* Makes an eventfd readable. */
 void shim_signal(int descriptor);
+/* A descriptor that becomes readable when a started port's queue has received something while its interrupt is armed, or -1
+ * when the driver has no such interrupt. */
+int shim_queue_interrupt(uint16_t port, uint16_t queue);
+/* Before the last look at the queue, and after the sleep. */
+void shim_queue_arm(uint16_t port, uint16_t queue);
+void shim_queue_disarm(uint16_t port, uint16_t queue, int interrupt);
 /* Waits until one of the descriptors is readable, for `microseconds` at most; empties the last one, an eventfd. */
 void shim_wait(const int *_Nonnull descriptors, int count, uint64_t microseconds);
 

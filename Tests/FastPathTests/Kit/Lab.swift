@@ -16,7 +16,7 @@ struct RingPort: @unchecked Sendable {
         let number = shim_ring_port(name, 4_096, &inbound, &outbound)
         precondition(number >= 0, "no ring port: \(number)")
         self.number = UInt16(number)
-        precondition(shim_port_configure(self.number, 1) == 0, "no configuration")
+        precondition(shim_port_configure(self.number, 1, false) == 0, "no configuration")
         precondition(shim_port_queue(self.number, 0, Bench.pool.pointer) == 0, "no queue")
         precondition(shim_port_start(self.number) == 0, "no start")
         self.inbound = inbound!
