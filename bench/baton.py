@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import ports
+from wakeup import WakeUp, WakeUpFailed
 
 
 class BatonFailed(Exception):
@@ -84,6 +85,13 @@ class Baton:
         if report.get("lost") or not report.get("sealed"):
             raise BatonFailed(f"transfers: packets are lost, or frames not sealed: {report}")
         return report
+
+    def wake_up(self, idle):
+        """How long a frame takes through a whole batond when nothing came before it."""
+        try:
+            return WakeUp(self._directory).measure(idle)
+        except WakeUpFailed as error:
+            raise BatonFailed(f"wake-up: {error}") from error
 
     def _run_on_ports(self, command, traffic, *arguments, **environment):
         # A machine that others use may leave a program no time at all for a while.

@@ -10,7 +10,7 @@ Figure = namedtuple("Figure", "row unit key peer goal", defaults=[None])
 COUNTS = {"1k": 1_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
 
 #: Units in which less is better.
-COSTS = {"clocks", "bytes"}
+COSTS = {"clocks", "bytes", "µs"}
 
 #: Clocks that a packet of a transferred flow may cost with a million flows, the port's own cost included: about a third
 #: of the graph of VPP's load balancer.
@@ -32,6 +32,8 @@ TRANSFERS_BYTES = 512 << 20
 
 #: Rounds of contests whose rounds take a minute.
 LONG = 3
+#: Times as many rounds for contests of two loops that do next to nothing, so that what lies where decides.
+SWINGS = 3
 
 #: Of the larger of both programs' tables and its keys, for each key; IPv4 and IPv6.
 TABLE_BYTES = {False: 256, True: 320}
@@ -40,7 +42,7 @@ TABLE_BYTES = {False: 256, True: 320}
 class Contest:
     """`baton` and every value of `peers` are functions without arguments that measure once and return a dictionary."""
 
-    def __init__(self, figures, baton, peers, conditions, hugepage_bytes, notes=(), most_rounds=None):
+    def __init__(self, figures, baton, peers, conditions, hugepage_bytes, notes=(), most_rounds=None, times_rounds=1):
         self.figures = figures
         self.baton = baton
         self.peers = peers
@@ -50,6 +52,8 @@ class Contest:
         self.notes = notes
         #: Where one round takes long, as many as are worth it.
         self.most_rounds = most_rounds
+        #: Where rounds differ much, times as many.
+        self.times_rounds = times_rounds
 
     @property
     def rows(self):
@@ -79,6 +83,7 @@ class Programme:
             yield self._table_ipv6(name)
         yield self._transfers("control", "transfers")
         yield self._transfers("whole", "transfers-whole")
+        yield self._wake_up()
 
     def _forwarding(self, mode, flows=1_000):
         traffic = self._sources.captured(flows)
@@ -89,6 +94,7 @@ class Programme:
             {peer: lambda: self._peers.testpmd(mode, traffic)},
             {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name},
             traffic.hugepage_bytes,
+            times_rounds=SWINGS,
         )
 
     def _transferred(self, name, source, suffix=""):
@@ -214,4 +220,17 @@ class Programme:
             TRANSFERS_BYTES,
             most_rounds=LONG if stage == "whole" else None,
             notes=("clocksPerTransfer", "holdMicroseconds", "parts", "lost"),
+        )
+
+    def _wake_up(self):
+        """What a frame waits for when its worker sleeps."""
+        peer = "baton, idle: spin"
+        return Contest(
+            [Figure("wake-up", "µs", "microseconds", peer)],
+            lambda: self._baton.wake_up("adaptive"),
+            {peer: lambda: self._baton.wake_up("spin")},
+            {"ports": "af_xdp on veth", "frame": 64},
+            0,
+            most_rounds=LONG,
+            notes=("percentile99",),
         )

@@ -52,7 +52,7 @@ def chosen(contests, names):
 
 def measure(contest, count):
     """The rounds of a contest: in each, Baton first and then its peers."""
-    count = min(count, contest.most_rounds or count)
+    count = min(count, contest.most_rounds or count) * contest.times_rounds
     rounds = []
     for number in range(count):
         one = {"baton": contest.baton()}
