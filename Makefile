@@ -59,6 +59,7 @@ bench: PACKAGES += dpdk-doc
 bench: setup
 	$(BUILD) --product baton-bench
 	$(BUILD) --product baton-bench-transfers
+	$(BUILD) --product batond
 	python3 bench/run.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROWS),--rows $(ROWS))
 
 pktgen: build

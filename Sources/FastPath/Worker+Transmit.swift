@@ -8,6 +8,8 @@ struct Side {
     /// With a burst's places beyond `capacity`, for `append`.
     let waiting: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Side.capacity + Burst.size)
     var count = 0
+    /// TSC of the turn in which the first of them came, when there is a delay.
+    private var waitingSince: UInt64 = 0
 
     /// Packets that a slow port may leave waiting from one turn to the next.
     static var capacity: Int { 1_024 }
@@ -43,6 +45,18 @@ struct Side {
             return
         }
         append(packet)
+    }
+
+    /// `flush`, but fewer than a burst wait for others, `delay` ticks at most.
+    @inline(__always)
+    mutating func flushWhenDue(now: UInt64, delay: UInt64, _ counters: CounterBlock) {
+        guard count > 0 else { return }
+        if delay > 0, count < Burst.size {
+            if waitingSince == 0 { waitingSince = now }
+            if now &- waitingSince < delay { return }
+        }
+        waitingSince = 0
+        flush(counters)
     }
 
     /// Sends what waits; what the port does not take goes on waiting.
@@ -87,10 +101,11 @@ extension Worker {
         shim_mbuf_free(packet.mbuf)
     }
 
-    /// Hands the turn's packets to the ports. What a port does not take waits for the next turn.
-    mutating func transmit() {
-        clientSide.flush(counters)
-        serverSide.flush(counters)
+    /// Hands the packets to the ports: those of one turn together, of several if a delay is configured. What a port does
+    /// not take waits for the next turn.
+    mutating func transmit(now: UInt64) {
+        clientSide.flushWhenDue(now: now, delay: configuration.transmitDelay, counters)
+        serverSide.flushWhenDue(now: now, delay: configuration.transmitDelay, counters)
         counters[.waitingPackets] = UInt64(clientSide.count &+ serverSide.count)
     }
 

@@ -69,7 +69,7 @@ public struct Worker: ~Copyable {
         found &+= receive(serverSide.queue, fromClient: false, now: now)
         found &+= receiveHandedOver(now: now)
         expire(now: now)
-        transmit()
+        transmit(now: now)
         return found
     }
 

@@ -106,6 +106,7 @@ struct CompiledConfiguration {
     let workerIndex: Int
     /// TSC ticks.
     let incompleteHead, backstop, heartbeat, synOnly, idle, committedIdle, closed, recovery, microsecond, hertz: UInt64
+    let transmitDelay: UInt64
 
     init(_ configuration: WorkerConfiguration, hertz: UInt64) {
         let rules = Array(configuration.candidates.prefix(64))
@@ -133,6 +134,7 @@ struct CompiledConfiguration {
         committedIdle = ticks(configuration.committedIdleMicroseconds)
         closed = ticks(configuration.closedMicroseconds)
         recovery = ticks(configuration.recoveryMicroseconds)
+        transmitDelay = ticks(configuration.transmitDelayMicroseconds)
         microsecond = max(ticks(1), 1)
         self.hertz = hertz
     }

@@ -35,6 +35,8 @@ public struct WorkerConfiguration: Sendable {
     /// Seed of the hash that places flows in the table and gives each its owner. Equal for all workers.
     public var hashSeed: UInt64 = 0
     public var idle: IdlePolicy = .adaptive
+    /// So long packets may wait for others to fill a burst with; 0: until the end of the turn.
+    public var transmitDelayMicroseconds: UInt64 = 0
     public var workerCount: Int = 1
     public var workerIndex: Int = 0
 

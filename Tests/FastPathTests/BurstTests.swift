@@ -102,6 +102,34 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// With a delay fewer than a burst wait for others, but not longer.
+    @Test func fewPacketsWaitForOthersAsLongAsTheDelay() {
+        let lab = Lab { $0.transmitDelayMicroseconds = 50 }
+        let connection = Connection(lab)
+        let segment = connection.clientSegment(".", seq: 7, ack: 7)
+        func put(_ count: Int) { for _ in 0..<count { lab.put(segment.frame, fromClient: true) } }
+        put(1)
+        lab.turn()
+        lab.now += 49
+        put(1)
+        lab.turn()
+        #expect(lab.takeToServers().isEmpty)
+        #expect(lab.gauge(.waitingPackets) == 2)
+        lab.now += 1
+        lab.turn()
+        #expect(lab.takeToServers().count == 2, "the first has waited for 50 microseconds")
+        put(32)
+        lab.turn()
+        #expect(lab.takeToServers().count == 32, "a burst does not wait")
+        put(1)
+        lab.turn()
+        #expect(lab.takeToServers().isEmpty, "the next one's time begins anew")
+        lab.now += 50
+        lab.turn()
+        #expect(lab.takeToServers().count == 1)
+        lab.finish()
+    }
+
     /// A port that takes nothing any more: what does not fit is dropped and counted, whichever way it took.
     @Test func aPortThatIsStuckLosesNothingUncounted() {
         let lab = Lab()

@@ -154,6 +154,7 @@ extension ControlCore {
         result.recoveryMicroseconds = workers.recoveryMicroseconds
         result.hashSeed = hashSeed
         result.idle = workers.idle
+        result.transmitDelayMicroseconds = workers.transmitDelayMicroseconds
         result.workerCount = workerCount
         result.workerIndex = index
         return result

@@ -44,6 +44,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var recoveryMicroseconds: UInt64 = 3_000_000
         public var maximumSegment: UInt16 = 0
         public var idle: IdlePolicy = .adaptive
+        public var transmitDelayMicroseconds: UInt64 = 0
         /// Packet buffers of each worker. Its two af_xdp queues keep up to 8,192: two rings of 2,048 each.
         public var mbufs = 16_383
         public init() {}

@@ -77,6 +77,8 @@ struct ConfigurationReader {
             "incomplete-head", .duration(in: 100...90_000), default: workers.incompleteHeadMicroseconds)
         workers.idle = section.value(
             "idle", .choice(["adaptive": IdlePolicy.adaptive, "spin": .spin]), default: workers.idle)
+        workers.transmitDelayMicroseconds = section.value(
+            "transmit-delay", .duration(in: 0...1_000), default: workers.transmitDelayMicroseconds)
         workers.mbufs = section.value("mbufs", .integer(in: 2_047...16_777_215), default: workers.mbufs)
         if workers.heldPackets > (workers.mbufs + 1) / 4 {
             section.report(
