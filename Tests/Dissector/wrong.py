@@ -1,0 +1,69 @@
+"""Frames with one thing wrong, and some at the edge of that."""
+
+import struct
+
+from page import bodies, changed, decoder, frame_of, message, part
+
+
+def wrong_frames():
+    """(what is wrong, the frame, the complaints that are due)"""
+    transfer = frame_of("TRANSFER, IPv4, authenticated")
+    fixed = {kind: bodies()[kind][:size] for kind, size in decoder.FIXED.items()}
+    request, name, cookie = part(1, b"GET", True), part(3, b"proxy"), part(2, bytes(24), True)
+    yield "another version", changed(transfer, 0, b"\x24"), {"unknown.version"}
+    yield "a longer header", changed(transfer, 0, b"\x15"), {"malformed.header"}
+    # Then a byte of the tag seems to be the body's.
+    longer, shortest = (changed(transfer, 4, struct.pack(">H", length)) for length in (len(transfer) + 1, 47))
+    yield "a length that is too great", longer, {"malformed.length", "malformed.tlv"}
+    yield "one that is too small", shortest, {"malformed.length"}
+    yield "a frame that is too long", message(0x80, bytes(1500)), {"malformed.length", "unknown.ignored"}
+    yield "protection 3", changed(transfer, 7, b"\x03"), {"malformed.header"}
+    yield "an INIT that is sealed", changed(frame_of("INIT"), 7, b"\x02"), {"malformed.protection"}
+    error = frame_of("ERROR outside a session")
+    yield "an ERROR outside a session that is sealed", changed(error, 7, b"\x02"), {"malformed.protection"}
+    yield "an INIT in a session", changed(frame_of("INIT"), 12, bytes([0, 0, 0, 1])), {"malformed.session"}
+    yield "an ACCEPT without a session", changed(frame_of("ACCEPT"), 12, bytes(4)), {"malformed.session"}
+    yield "a TRANSFER without a session", changed(transfer, 12, bytes(4)), {"malformed.session"}
+    yield "sequence 0", changed(transfer, 16, bytes(8)), {"malformed.sequence"}
+    yield "sequence 0, outside", changed(frame_of("INIT"), 16, bytes(8)), set()
+    yield "an unknown type", message(0x7F, b"what is this?"), {"unknown.type"}
+    yield "an unknown type that is ignored", message(0x80, b""), {"unknown.ignored"}
+    yield "reserved in the header", changed(transfer, 31, b"\x01"), {"unknown.reserved"}
+    yield "reserved in a body", message(5, changed(fixed[5], 7, b"\x01")), {"unknown.reserved"}
+    for kind, body in fixed.items():
+        if body:
+            yield f"type {kind}, a byte short", message(kind, body[:-1]), {"malformed.body"}
+    yield "a sealed body that is short", changed(frame_of("FIRST_BYTE"), 1, b"\x10"), {"malformed.body"}
+
+    yield "an empty REQUEST, PADDING twice", message(16, fixed[16] + part(1, b"", True) + 2 * part(4, b"abcde")), set()
+    yield "REQUEST missing", message(16, fixed[16]), {"malformed.missing_tlv"}
+    yield "NAME missing", message(3, fixed[3] + part(4, b"")), {"malformed.missing_tlv"}
+    yield "REQUEST twice", message(16, fixed[16] + request + request), {"malformed.tlv"}
+    yield "a REQUEST that is too long", message(16, fixed[16] + part(1, bytes(1217), True)), {"malformed.value"}
+    yield "a part beyond the body", message(16, fixed[16] + request + b"\0\4\0\1"), {"malformed.tlv"}
+    yield "one with its padding beyond the body", message(16, fixed[16] + request[:-1]), {"malformed.tlv"}
+    yield "less than a part", message(17, b"\0\4\0"), {"malformed.tlv"}
+    yield "padding that is not zero", message(16, fixed[16] + part(1, b"GET", True, b"\1")), {"malformed.tlv"}
+    yield "an unknown part", message(17, part(9, b"abc")), {"unknown.tlv"}
+    yield "one in private use", message(17, part(0x7F00, b"abc")), {"unknown.tlv"}
+    yield "a critical one", message(17, part(9, b"abc", True)), {"unknown.critical_tlv"}
+    yield "a part of another message", message(16, fixed[16] + request + cookie), {"unknown.critical_tlv"}
+    yield "the same, not critical", message(1, fixed[1] + name), {"unknown.tlv"}
+    yield "a short COOKIE", message(1, fixed[1] + part(2, bytes(23), True)), {"malformed.value"}
+    yield "a long COOKIE", message(1, fixed[1] + part(2, bytes(25), True)), {"malformed.value"}
+    yield "a long NAME", message(3, fixed[3] + part(3, b"a" * 64)), {"malformed.value"}
+    yield "an empty NAME", message(3, fixed[3] + part(3, b"")), set()
+    for text in (b"a\nb", b"\x7f", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\x80", b"\xff"):
+        yield f"NAME {text!r}", message(3, fixed[3] + part(3, text)), {"malformed.value"}
+    yield "a NAME of all lengths", message(3, fixed[3] + part(3, "aäÿ€퟿\U0010ffff".encode())), set()
+
+    for kind, offset, value in (
+        (1, 24, bytes(4)), (1, 28, b"\0"), (1, 29, b"\3"), (3, 40, b"\x10\0"), (3, 58, b"\0"), (4, 0, b"\x12"),
+        (5, 0, b"\3"), (16, 36, b"\xff\xfe"), (16, 60, b"\x0f"), (16, 61, b"\x0f"), (16, 80, b"\0"), (16, 80, b"\3"),
+        (16, 80, b"\x10"), (16, 0, b"\x20"), (18, 0, b"\x10"), (21, 0, b"\5"), (32, 36, b"\x10\0"), (32, 26, bytes(2)),
+    ):
+        body = changed(fixed[kind], offset, value) + {3: name, 16: request}.get(kind, b"")
+        if kind == 32 and offset == 26:
+            body = changed(body, 16, bytes(10) + b"\xff\xff")
+        yield f"type {kind} with {value.hex()} at {offset}", message(kind, body), {"malformed.value"}
+    yield "VLAN 4095", message(16, changed(fixed[16], 36, b"\x0f\xff") + request), set()
