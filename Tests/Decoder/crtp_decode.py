@@ -20,6 +20,14 @@ class Refused(Exception):
     pass
 
 
+class UnknownPart(Refused):
+    """A critical part that nobody here knows, or not in this message; `number` is its type."""
+
+    def __init__(self, number):
+        super().__init__(f"critical part {number}")
+        self.number = number
+
+
 # --- AES-128-GCM, for those who have none (FIPS 197, SP 800-38D) ---
 
 def _sbox():
@@ -150,6 +158,7 @@ def open_frame(frame, secret, direction, nonces, gcm_open):
 
 FIXED = {1: 32, 2: 40, 3: 64, 4: 8, 5: 8, 6: 16, 16: 88, 17: 0, 18: 8, 19: 0, 21: 24, 22: 0, 32: 48, 33: 8}
 EXPECTED = {(1, 2), (16, 1), (3, 3)}
+REQUIRED = {3: 3, 16: 1}
 
 
 def read_parts(kind, body):
@@ -169,8 +178,10 @@ def read_parts(kind, body):
                 raise Refused("repeated part")
             parts[number] = body[at + 4:at + 4 + count]
         elif critical and number != 4:
-            raise Refused(f"critical part {number}")
+            raise UnknownPart(number)
         at = end
+    if kind in REQUIRED and REQUIRED[kind] not in parts:
+        raise Refused("missing part")
     return parts
 
 
