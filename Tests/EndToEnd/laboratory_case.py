@@ -45,10 +45,14 @@ class LaboratoryCase(unittest.TestCase):
         try:
             for name, (size, cached) in cls.files.items():
                 cls.laboratory.content.add(name, size, cached)
-            cls.laboratory.up(cls.workers)
+            cls.start()
         except BaseException:
             cls.tearDownClass()
             raise
+
+    @classmethod
+    def start(cls):
+        cls.laboratory.up(cls.workers)
 
     @classmethod
     def tearDownClass(cls):

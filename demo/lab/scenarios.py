@@ -35,14 +35,18 @@ class Laboratory:
         self.services = Services(self.topology, directory, self.content)
 
     def up(self, workers=1):
-        self.topology.up()
-        self.content.add("small.bin", 256 << 10, cached=True)
-        self.content.add("uncached.bin", 4 * MEBIBYTE, cached=False)
-        self.services.start_origin()
+        self.up_without_agents()
         for name in PROXIES:
             self.services.start_tls_server(name)
             self.services.start_agent(name)
         self.services.start_director(workers)
+
+    def up_without_agents(self):
+        """Hosts, content and origin."""
+        self.topology.up()
+        self.content.add("small.bin", 256 << 10, cached=True)
+        self.content.add("uncached.bin", 4 * MEBIBYTE, cached=False)
+        self.services.start_origin()
 
     def down(self):
         self.services.stop_all()

@@ -73,10 +73,11 @@ class Services:
         #: More keys of an agent's configuration, by its name, and more entries of all catalogues.
         self.agent_options = {}
         self.sites = []
-        self.key = os.path.join(directory, "key1")
-        with open(self.key, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-        os.chmod(self.key, 0o600)
+        #: The director's key files by number, more keys of its `crtp` section, and more sections.
+        self.keys = {}
+        self.crtp_options = {}
+        self.director_options = {}
+        self.key = self.add_key(1)
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -85,6 +86,14 @@ class Services:
         with open(self.path(name), "w") as file:
             file.write(text)
         return self.path(name)
+
+    def add_key(self, number):
+        """A new key in a file of its own, known to directors from their next start on."""
+        path = self.keys[number] = self.path(f"key{number}")
+        with open(path, "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+        os.chmod(path, 0o600)
+        return path
 
     def start(self, name, host, *command):
         process = Process(name, self.topology.inside(host, *command), self.path(f"{name}.log"))
@@ -192,6 +201,9 @@ catalogue:
             # The kernel spreads a flow over the queues by its hash; batond has another, so half of all is handed over.
             clients = [f"net_af_packet0,iface=dc,qpairs={workers}"]
             servers = [f"net_af_packet1,iface=ds,qpairs={workers}"]
+        keys = ", ".join(f"{number}: {path}" for number, path in self.keys.items())
+        crtp = "\n".join(f"  {key}: {value}" for key, value in ({"current-key": 1} | self.crtp_options).items())
+        sections = "\n".join(f"{key}: {value}" for key, value in self.director_options.items())
         proxies = "\n".join(
             f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}" }}' for name in PROXIES)
         return f"""
@@ -204,8 +216,9 @@ ports:
 workers: {{ count: {workers}, flows: 65536, idle: adaptive{options} }}
 crtp:
   listen: {addresses.v4('director')}:0
-  keys: {{ 1: {self.key} }}
-  current-key: 1
+  keys: {{ {keys} }}
+{crtp}
+{sections}
 proxies:
 {proxies}
 rules: [{", ".join(self.rules)}]
