@@ -13,12 +13,16 @@ struct Batonctl: ParsableCommand {
               batonctl flows --state committed --proxy p1 --limit 20
               batonctl transfers --json | jq '.[0]'
               batonctl bypass on
+              batonctl algorithm least-load --rule videos
               batonctl --socket /tmp/b.sock --json proxies
 
             Exit codes: 0 done, 1 the director refuses, 64 wrong arguments, 69 no director, 77 no permission.
             """,
         version: batonVersion,
-        subcommands: [Status.self, Proxies.self, Flows.self, Transfers.self, Bypass.self, Version.self])
+        subcommands: [
+            Status.self, Proxies.self, Flows.self, Transfers.self, Algorithm.self, Bypass.self,
+            Version.self,
+        ])
 
     @OptionGroup var common: CommonOptions
 }
@@ -123,6 +127,32 @@ struct Bypass: Question {
 
     func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
         try console.bypass(wish == .status ? nil : wish == .on)
+    }
+}
+
+struct Algorithm: Question {
+    static let configuration = CommandConfiguration(
+        abstract: "Shows how proxies are selected, or changes it.",
+        discussion: """
+            Examples:
+              batonctl algorithm
+              batonctl algorithm least-load
+              batonctl algorithm application-hash --rule videos
+
+            Lasts until batond starts anew: what is to stay belongs into its configuration.
+            """)
+    @ParentCommand var batonctl: Batonctl
+    @OptionGroup var common: CommonOptions
+
+    @Argument(
+        help: "\(OperatorConsole.algorithms.joined(separator: ", ")).", completion: .list(OperatorConsole.algorithms))
+    var algorithm: String?
+
+    @Option(help: "Only for this rule.")
+    var rule: String?
+
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        try console.algorithm(algorithm, rule: rule)
     }
 }
 

@@ -27,6 +27,12 @@ extension ControlLoop {
         case .bypass(let wanted):
             if let wanted { core.setBypass(wanted) }
             pending.answer(.bypass(BypassStatus(bypass: core.status(workers: [], now: now).bypass)))
+        case .algorithm(let wanted, let rule):
+            if let wanted, !core.setAlgorithm(wanted, rule: rule) {
+                pending.answer(.failure("no rule is named '\(rule ?? "")'"))
+            } else {
+                pending.answer(.algorithm(core.algorithms()))
+            }
         case .version:
             pending.answer(
                 .version(

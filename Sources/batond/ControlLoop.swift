@@ -14,6 +14,7 @@ struct WorkerLink {
     let commands: Ring<WorkerCommand>
     let doorbell: Doorbell
     let counters: CounterBlock
+    let heartbeat: Heartbeat
     let lcore: Int
     var backlog = CommandBacklog()
 }

@@ -52,6 +52,10 @@ struct Director {
         let mailbox = OperatorMailbox()
         let controlSocket = try ControlSocket.open(configuration.control, mailbox: mailbox, logger: logger)
 
+        let metrics = try configuration.metrics.listen.map {
+            try MetricsServer.open($0, mailbox: mailbox, logger: logger)
+        }
+
         let table = FlowTable.Size(
             ipv4: configuration.workers.flowCapacity, ipv6: configuration.workers.flowCapacityIPv6)
         logger.info(
@@ -66,10 +70,17 @@ struct Director {
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
             logger: logger, version: batonVersion, pools: pools)
-        loop.run { StopSignal.isRaised }
+        var service = ServiceNotifications()
+        service.isReady("\(count) worker(s), \(configuration.proxies.count) proxies")
+        loop.run {
+            service.keepAlive(nowMicroseconds: monotonicMicroseconds()) { workers.areAlive }
+            return StopSignal.isRaised
+        }
 
         logger.info("stopping")
+        service.isStopping()
         controlSocket.close()
+        metrics?.close()
         workers.stop()
         for port in sides.client + sides.server { port.stop() }
         Environment.stop()

@@ -27,10 +27,12 @@ struct WorkerSet {
                 capacity: 2 * configuration.heldFlowLimit + 4_096, payloadCapacity: HeldRequest.maximumPayload)
             let commands = Ring<WorkerCommand>(capacity: 4_096)
             let counters = CounterBlock()
+            let heartbeat = Heartbeat()
+            heartbeat.beat(now: Environment.timestamp)
             let worker = WorkerLinks(
                 index: index, clientQueue: clientQueues[index].queue, serverQueue: serverQueues[index].queue,
                 pool: pools[index],
-                events: events, commands: commands, counters: counters, heartbeat: Heartbeat(),
+                events: events, commands: commands, counters: counters, heartbeat: heartbeat,
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
                 handOver: count > 1 ? handOver : [],
                 clientWaitable: clientQueues[index].waitable, serverWaitable: serverQueues[index].waitable,
@@ -38,7 +40,7 @@ struct WorkerSet {
             links.append(
                 WorkerLink(
                     events: events, commands: commands, doorbell: doorbells[index], counters: counters,
-                    lcore: lcores[index]))
+                    heartbeat: heartbeat, lcore: lcores[index]))
             let context = UnsafeMutablePointer<WorkerContext>.allocate(capacity: 1)
             context.initialize(
                 to: WorkerContext(
@@ -64,6 +66,12 @@ struct WorkerSet {
                     return 0
                 }, context)
         }
+    }
+
+    /// Each has taken a turn within the last second.
+    var areAlive: Bool {
+        let now = Environment.timestamp
+        return links.allSatisfy { now &- min($0.heartbeat.lastBeat, now) < Environment.timestampHertz }
     }
 
     /// Waits until every worker has left its loop.

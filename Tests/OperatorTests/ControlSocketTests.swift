@@ -28,6 +28,12 @@ import Testing
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":6,"method":"bypass"}"#)
                 == #"{"id":6,"jsonrpc":"2.0","result":{"bypass":true}}"#)
+        #expect(
+            try connection.ask(#"{"jsonrpc":"2.0","id":8,"method":"algorithm","params":{"algorithm":"least-load"}}"#)
+                == #"{"id":8,"jsonrpc":"2.0","result":{"algorithm":"least-load","rules":{"web":"least-load"}}}"#)
+        #expect(
+            try connection.ask(#"{"jsonrpc":"2.0","id":9,"method":"algorithm","params":{"rule":"wob"}}"#)
+                .contains("no rule is named 'wob'"))
         #expect(try connection.ask(#"{"jsonrpc":"2.0","id":7,"method":"version"}"#).contains(#""protocolVersion":1"#))
         director.stop()
     }
@@ -41,6 +47,7 @@ import Testing
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":[5]}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"bypass","params":{"on":"yes"}}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"algorithm","params":{"algorithm":"roundRobin"}}"#, -32_602),
         (String(repeating: "[", count: 60_000), -32_700), ("\u{0}\u{1}", -32_700),
     ]) func badRequestsAreToldSo(_ line: String, _ code: Int) throws {
         let director = try TestDirector()
@@ -56,7 +63,7 @@ import Testing
         let connection = try RawConnection(director.path)
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#)
-                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: bypass, flows, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
+                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, flows, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
         )
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#)

@@ -1,3 +1,4 @@
+import CRTP
 import Control
 import Foundation
 import Logging
@@ -8,7 +9,7 @@ import Synchronization
 final class TestDirector: Sendable {
     let path: String
     private let scratch: ScratchPath
-    private let mailbox = OperatorMailbox()
+    let mailbox = OperatorMailbox()
     private let socket: ControlSocket
     private let isStopping = Atomic<Bool>(false)
     private let ended = DispatchSemaphore(value: 0)
@@ -51,6 +52,7 @@ final class TestDirector: Sendable {
 
     private struct State {
         var bypass = false
+        var algorithm = SelectionAlgorithm.roundRobin
         let flows: Int
 
         init(flows: Int) { self.flows = flows }
@@ -78,6 +80,10 @@ final class TestDirector: Sendable {
             case .bypass(let wanted):
                 bypass = wanted ?? bypass
                 return .bypass(BypassStatus(bypass: bypass))
+            case .algorithm(let wanted, let rule):
+                guard rule == nil || rule == "web" else { return .failure("no rule is named '\(rule ?? "")'") }
+                algorithm = wanted ?? algorithm
+                return .algorithm(AlgorithmStatus(algorithm: algorithm.name, rules: ["web": algorithm.name]))
             case .version:
                 return .version(VersionStatus(name: "d1", version: "0.1.0", protocolVersion: 1, processIdentifier: 42))
             }

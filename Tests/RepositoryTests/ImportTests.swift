@@ -25,7 +25,7 @@ import Testing
             [
                 "Control", "CRTP", "InterCore", "Wire", "StrictYAML", "Foundation", "Glibc", "Synchronization",
                 "Logging",
-                "NIOCore", "NIOPosix",
+                "NIOCore", "NIOPosix", "NIOHTTP1",
             ]
         ),
         (

@@ -136,7 +136,10 @@ end
 -- MARK: values with names
 
 local PROTECTIONS = { [AUTHENTICATED] = "authenticated", [SEALED] = "sealed" }
-local ALGORITHMS = { [1] = "round robin", [2] = "least connections" }
+local ALGORITHMS = {
+    [1] = "round robin", [2] = "least connections", [3] = "least load", [4] = "most load",
+    [5] = "application hash", [6] = "enforced", [7] = "two choices",
+}
 local APPLICATIONS = { [1] = "HTTP GET or HEAD", [2] = "other HTTP", [4] = "TLS", [8] = "SMTP" }
 local CODES = { [16] = "BAD_VERSION", [17] = "BAD_SESSION", [19] = "BAD_MESSAGE" }
 local CAUSES = { [1] = "CANCEL", [2] = "LATE", [3] = "FLOW_DONE", [4] = "ADMINISTRATIVE" }

@@ -220,6 +220,29 @@ public struct Keepalive: Equatable, Sendable {
 public enum SelectionAlgorithm: UInt8, Equatable, Sendable, CaseIterable {
     case roundRobin = 1
     case leastConnections = 2
+    case leastLoad = 3
+    case mostLoad = 4
+    case applicationHash = 5
+    case enforced = 6
+    case twoChoices = 7
+
+    /// As configuration and operators write it.
+    public var name: String {
+        switch self {
+        case .roundRobin: "round-robin"
+        case .leastConnections: "least-connections"
+        case .leastLoad: "least-load"
+        case .mostLoad: "most-load"
+        case .applicationHash: "application-hash"
+        case .enforced: "enforced"
+        case .twoChoices: "two-choices"
+        }
+    }
+
+    public init?(name: String) {
+        guard let algorithm = Self.allCases.first(where: { $0.name == name }) else { return nil }
+        self = algorithm
+    }
 }
 
 /// KEEPALIVE's answer.

@@ -10,10 +10,30 @@ extension ControlCore {
         log(.warning, isOn ? "bypass on" : "bypass off") { _ in [] }
     }
 
-    public mutating func setAlgorithm(_ chosen: SelectionAlgorithm) {
-        algorithm = chosen
-        for index in proxies.indices { proxies[index].channel.algorithm = chosen }
-        log(.info, "algorithm changed") { _ in [("algorithm", "\(chosen)")] }
+    /// For one rule, or for all of them. False when there is no rule of that name. The next KEEPALIVEs say so.
+    public mutating func setAlgorithm(_ chosen: SelectionAlgorithm, rule name: String? = nil) -> Bool {
+        let rules = configuration.rules.indices.filter { name == nil || configuration.rules[$0].name == name }
+        guard name == nil || !rules.isEmpty else { return false }
+        if name == nil { algorithm = chosen }
+        for rule in rules { selections[rule].change(to: chosen, of: proxies) }
+        tellAlgorithms()
+        log(.info, "algorithm changed") { _ in [("algorithm", chosen.name), ("rule", name ?? "all")] }
+        return true
+    }
+
+    /// KEEPALIVE names one algorithm: that of the first rule that a proxy serves.
+    package mutating func tellAlgorithms() {
+        for index in proxies.indices {
+            let own = selections.first { $0.candidates.contains(index) }
+            proxies[index].channel.algorithm = own?.algorithm ?? algorithm
+        }
+    }
+
+    /// The algorithms in force: all rules' own, and that of the others.
+    public func algorithms() -> AlgorithmStatus {
+        var rules: [String: String] = [:]
+        for (rule, selection) in zip(configuration.rules, selections) { rules[rule.name] = selection.algorithm.name }
+        return AlgorithmStatus(algorithm: algorithm.name, rules: rules)
     }
 
     /// No new transfers to a proxy (or again). False when there is none of that name.
@@ -31,7 +51,7 @@ extension ControlCore {
         status.uptimeSeconds = Double(now - min(startedAt, now)) / 1_000_000
         status.bypass = isBypassed
         status.recovering = isRecovering
-        status.algorithm = "\(algorithm)"
+        status.algorithm = algorithm.name
         status.workers = workers.enumerated().map { index, block in
             var row = WorkerStatus()
             row.index = index
@@ -40,6 +60,7 @@ extension ControlCore {
             return row
         }
         status.transfers = counters.transfers
+        status.decisionTimes = decisionTimes
         status.pendingTransfers = pendingCount
         status.proxiesUp = proxies.count { $0.isUp }
         status.proxiesConfigured = proxies.count

@@ -33,8 +33,11 @@ extension ControlCore {
     ) {
         guard pendingCount < pendingLimit, !transfers.isFull else { return decline(request, isHeld, .pendingBound) }
         let needs = Capabilities(neededFor: request.connection, application: request.request.application)
-        let candidates = rule < proxiesOfRule.count ? proxiesOfRule[rule] : []
-        guard let proxy = selectProxy(by: algorithm, among: candidates, of: &proxies, needs: needs, now: now) else {
+        let query = Selection.Query(
+            needs: needs,
+            content: contentHash(host: request.request.host.of(payload), path: request.request.path.of(payload)),
+            now: now)
+        guard let proxy = selections[rule].choose(of: &proxies, for: query, random: &draws) else {
             return decline(request, isHeld, .noProxy)
         }
         let estimator = proxies[proxy].estimator
@@ -172,6 +175,7 @@ extension ControlCore {
     private mutating func decided(_ outcome: TransferOutcome, _ slot: Int, now: UInt64) {
         counters.add(outcome.ending)
         let took = now - min(transfers[slot].startedAt, now)
+        decisionTimes.add(took)
         // It is not asked for again: a flow may live for days, and its request with it.
         let request = transfers[slot].request.take()
         history.append(

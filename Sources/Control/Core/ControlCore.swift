@@ -16,7 +16,8 @@ public struct ControlCore {
     package let hashSeed: UInt64
     package let policy: Policy
     /// Proxies of each rule, by index.
-    package let proxiesOfRule: [[Int]]
+    /// By rule.
+    package var selections: [Selection]
     package let proxyByEndpoint: [Endpoint: Int]
     /// Longest wait for an agent: with what recognition may have taken, it ends before the worker's own backstop.
     package let longestTimeoutMicroseconds: UInt64
@@ -31,10 +32,13 @@ public struct ControlCore {
     package var history = TransferHistory(capacity: 1_000)
     package var wheel: TimingWheel<Int>
     package var counters = ControlCounters()
+    package var decisionTimes = TimeHistogram()
     package var installs = InstallTable()
     package var endedFlows = EndedFlows()
     package var listing = FlowListing()
+    /// Of rules that have none of their own.
     package var algorithm: SelectionAlgorithm
+    package var draws: SplitMix
     package var isBypassed = false
     package var isRecovering = true
     package var pendingCount = 0
@@ -61,21 +65,29 @@ public struct ControlCore {
         hashSeed = foldedProduct(epoch ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93)
         policy = Policy(configuration.rules, hashSeed: hashSeed)
         let names = configuration.proxies.prefix(255).map(\.name)
-        proxiesOfRule = configuration.rules.map { rule in
-            names.indices.filter { rule.proxies.isEmpty || rule.proxies.contains(names[$0]) }
-        }
         algorithm = configuration.crtp.algorithm
+        draws = SplitMix(seed: hashSeed)
         logBudget = LogBudget(linesPerSecond: configuration.logLinesPerSecond)
         logLevel = ControlLogEntry.Level(rawValue: configuration.logLevel)?.rank ?? 1
 
         let senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
         proxies = configuration.proxies.prefix(255).enumerated().map { index, proxy in
-            var channel = ChannelInitiator(
+            let channel = ChannelInitiator(
                 peer: proxy.address, keys: keys, senderID: senderID, epoch: epoch,
                 configuration: configuration.crtp.channel, random: random)
-            channel.algorithm = configuration.crtp.algorithm
             return ProxyRecord(
                 index: ProxyIndex(UInt8(index)), configuration: proxy, channel: channel, timeout: configuration.timeout)
+        }
+        let records = proxies
+        selections = configuration.rules.map { rule in
+            // In the rule's order, which `enforced` heeds.
+            let candidates =
+                rule.proxies.isEmpty
+                ? Array(names.indices)
+                : rule.proxies.compactMap { name in
+                    names.firstIndex(of: name)
+                }
+            return Selection(rule.algorithm ?? configuration.crtp.algorithm, among: candidates, of: records)
         }
         proxyByEndpoint = Dictionary(proxies.enumerated().map { ($1.configuration.address, $0) }) { first, _ in first }
 
@@ -88,6 +100,7 @@ public struct ControlCore {
             capacity: (workers.flowCapacity + workers.flowCapacityIPv6) * self.workerCount + pendingLimit + recallLimit)
         wheel = TimingWheel(tickMicroseconds: min(200, max(100, configuration.timeout.granularityMicroseconds)))
         nextTransaction = UInt32(truncatingIfNeeded: hashSeed)
+        tellAlgorithms()
     }
 
     /// Opens the channels. Once, before anything else. What workers hold from before goes to the origin.

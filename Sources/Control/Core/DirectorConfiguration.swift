@@ -14,6 +14,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public var rules: [Rule] = []
     public var routes: [Route] = []
     public var control = ControlSocketSettings()
+    public var metrics = MetricsSettings()
     public var logLevel = "info"
     /// Lines beyond this are counted, not written.
     public var logLinesPerSecond = 100
@@ -95,6 +96,8 @@ public struct DirectorConfiguration: Sendable, Equatable {
         /// Names of proxies; empty for all.
         public var proxies: [String] = []
         public var resetBy: ResetBy = .director
+        /// How one of them is chosen; nil: as `crtp.algorithm` says.
+        public var algorithm: SelectionAlgorithm?
         /// TLS: protocols that the proxies speak.
         public var alpn: ALPN = .http11
         /// Lower is more important.
@@ -108,6 +111,12 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var match = RouteRule()
         /// nil: to the origin.
         public var proxy: String?
+        public init() {}
+    }
+
+    public struct MetricsSettings: Sendable, Equatable {
+        /// Where Prometheus may ask; nil: nowhere.
+        public var listen: Endpoint?
         public init() {}
     }
 

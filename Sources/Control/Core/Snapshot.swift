@@ -1,6 +1,19 @@
 // What the operator sees. Values of their own, so that the control socket's messages do not change with the machines
 // behind them. All are Codable: their JSON keys are the control socket's (and `batonctl --json`'s).
 
+/// How proxies are selected: answer to `algorithm`.
+public struct AlgorithmStatus: Codable, Equatable, Sendable {
+    /// Of rules that have none of their own.
+    public var algorithm: String
+    /// By rule's name.
+    public var rules: [String: String]
+
+    public init(algorithm: String, rules: [String: String]) {
+        self.algorithm = algorithm
+        self.rules = rules
+    }
+}
+
 /// `batonctl status`.
 public struct DirectorStatus: Codable, Sendable, Equatable {
     public var name = ""
@@ -20,6 +33,8 @@ public struct DirectorStatus: Codable, Sendable, Equatable {
     public var packetBuffersFree = 0
     /// CRTP frames by fate: `received`, `sent`, `unauthenticated`, `replayed`, `malformed`, …
     public var crtp: [String: UInt64] = [:]
+    /// From a request to the decision who gets it, of all that were asked for.
+    public var decisionTimes = TimeHistogram()
     public init() {}
 }
 

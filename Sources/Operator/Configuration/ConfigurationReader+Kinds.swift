@@ -73,7 +73,13 @@ extension YAMLKind<MACAddress> {
 }
 
 extension YAMLKind<SelectionAlgorithm> {
-    static var algorithm: YAMLKind { .choice(["round-robin": .roundRobin, "least-connections": .leastConnections]) }
+    static var algorithm: YAMLKind {
+        .choice([
+            "round-robin": .roundRobin, "least-connections": .leastConnections, "least-load": .leastLoad,
+            "most-load": .mostLoad, "application-hash": .applicationHash, "enforced": .enforced,
+            "two-choices": .twoChoices,
+        ])
+    }
 }
 
 extension YAMLKind<Protection> {

@@ -61,6 +61,7 @@ extension ConfigurationReader {
         rule.alpn = section.value("alpn", .list(of: .alpn, minimum: 1), default: [rule.alpn]).reduce([]) {
             $0.union($1)
         }
+        rule.algorithm = section.optional("algorithm", .algorithm)
         rule.priority = section.value("priority", .integer(in: 0...1_000), default: rule.priority)
         checkApplications(rule, section)
         guard name != nil else { return nil }

@@ -31,6 +31,7 @@ struct ConfigurationReader {
         }
         readRules(file)
         configuration.control = file.section("control", Self.control)
+        configuration.metrics = file.section("metrics", Self.metrics)
         configuration.logLevel = file.value("log", .choice(Self.logLevels), default: configuration.logLevel)
         configuration.logLinesPerSecond = file.value(
             "log-lines-per-second", .integer(in: 1...1_000_000), default: configuration.logLinesPerSecond)
@@ -132,6 +133,12 @@ struct ConfigurationReader {
         control.path = section.value("socket", .socketPath, default: control.path)
         control.group = section.optional("group", .string)
         return control
+    }
+
+    private static func metrics(_ section: YAMLSection) -> DirectorConfiguration.MetricsSettings {
+        var metrics = DirectorConfiguration.MetricsSettings()
+        metrics.listen = section.optional("listen", .endpoint)
+        return metrics
     }
 
     // MARK: What only several keys together can get wrong

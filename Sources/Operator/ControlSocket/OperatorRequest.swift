@@ -1,3 +1,4 @@
+public import CRTP
 public import Control
 
 /// What an operator asks of a running director.
@@ -9,12 +10,15 @@ public enum OperatorRequest: Equatable, Sendable {
     case transfers(limit: Int)
     /// nil asks; a value switches.
     case bypass(Bool?)
+    /// nil asks; a name changes it, for one rule or for all.
+    case algorithm(SelectionAlgorithm?, rule: String?)
     case version
 
     /// The request changes what the director does: for the owner, not for the group.
     public var isChange: Bool {
         switch self {
         case .bypass(let wanted): wanted != nil
+        case .algorithm(let wanted, _): wanted != nil
         case .status, .proxies, .flows, .transfers, .version: false
         }
     }
@@ -48,6 +52,7 @@ public enum OperatorResponse: Equatable, Sendable {
     case flows([FlowStatus])
     case transfers([TransferStatus])
     case bypass(BypassStatus)
+    case algorithm(AlgorithmStatus)
     case version(VersionStatus)
     /// The request could not be carried out; in words.
     case failure(String)

@@ -1,3 +1,4 @@
+import CRTP
 import Foundation
 
 /// One line from an operator, read.
@@ -6,7 +7,7 @@ struct RPCRequest: Equatable {
     var id: JSONValue?
     var request: OperatorRequest
 
-    static let methods = ["bypass", "flows", "proxies", "status", "transfers", "version"]
+    static let methods = ["algorithm", "bypass", "flows", "proxies", "status", "transfers", "version"]
     static var rowLimit: Int { 10_000 }
 
     /// The request, or the error with the identifier as far as it could be read.
@@ -55,10 +56,22 @@ struct RPCRequest: Equatable {
             return .transfers(limit: try parameters.integer("limit", in: 1...rowLimit) ?? 100)
         case "bypass":
             return .bypass(try parameters.bool("on"))
+        case "algorithm":
+            return .algorithm(try algorithm(&parameters), rule: try parameters.string("rule"))
         default:
             throw .unknownMethod(method, known: methods)
         }
     }
+}
+
+/// The parameter `algorithm` by its name in the configuration.
+private func algorithm(_ parameters: inout RPCParameters) throws(RPCError) -> SelectionAlgorithm? {
+    guard let name = try parameters.string("algorithm") else { return nil }
+    guard let algorithm = SelectionAlgorithm(name: name) else {
+        let names = SelectionAlgorithm.allCases.map(\.name).joined(separator: ", ")
+        throw .invalidParameters("'algorithm' is one of \(names)")
+    }
+    return algorithm
 }
 
 /// An error with the request that it belongs to.
@@ -131,6 +144,7 @@ struct RPCResponse {
         case .proxies(let value): jsonLine(Envelope(id: id, result: value))
         case .flows(let value): jsonLine(Envelope(id: id, result: value))
         case .transfers(let value): jsonLine(Envelope(id: id, result: value))
+        case .algorithm(let value): jsonLine(Envelope(id: id, result: value))
         case .bypass(let value): jsonLine(Envelope(id: id, result: value))
         case .version(let value): jsonLine(Envelope(id: id, result: value))
         case .failure(let why): RPCFailure(id: id, error: .internal(why)).line

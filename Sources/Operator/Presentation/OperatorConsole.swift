@@ -1,3 +1,4 @@
+import CRTP
 import Control
 import Foundation
 
@@ -47,6 +48,18 @@ public struct OperatorConsole: Sendable {
         let parameters: [String: JSONValue] = wanted.map { ["on": .bool($0)] } ?? [:]
         if isJSON { return try raw("bypass", parameters) }
         return Presentation.bypass(try client.call(BypassStatus.self, "bypass", parameters))
+    }
+
+    /// Names of the selection algorithms.
+    public static var algorithms: [String] { SelectionAlgorithm.allCases.map(\.name) }
+
+    /// nil asks; a name changes it, for one rule or for all.
+    public func algorithm(_ wanted: String?, rule: String?) throws(ControlClientProblem) -> String {
+        var parameters: [String: JSONValue] = [:]
+        parameters["algorithm"] = wanted.map { .string($0) }
+        parameters["rule"] = rule.map { .string($0) }
+        if isJSON { return try raw("algorithm", parameters) }
+        return Presentation.algorithm(try client.call(AlgorithmStatus.self, "algorithm", parameters), style)
     }
 
     public func version(client name: String) throws(ControlClientProblem) -> String {

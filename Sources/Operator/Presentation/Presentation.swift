@@ -79,6 +79,12 @@ package enum Presentation {
             : "bypass is off: candidates are held and asked for"
     }
 
+    package static func algorithm(_ status: AlgorithmStatus, _ style: PrintStyle) -> String {
+        var table = Table([.text("RULE", mayShrink: true), .text("ALGORITHM")])
+        for (rule, algorithm) in status.rules.sorted(by: { $0.key < $1.key }) { table.add([rule, algorithm]) }
+        return rows(table, status.rules.isEmpty ? "no rules; algorithm \(printable(status.algorithm))" : nil, style)
+    }
+
     package static func version(_ status: VersionStatus, client: String) -> String {
         "batonctl \(client)\nbatond   \(printable(status.version)) (\(printable(status.name)), process "
             + "\(status.processIdentifier), CRTP \(status.protocolVersion))"
