@@ -21,7 +21,7 @@ struct Batonctl: ParsableCommand {
         version: batonVersion,
         subcommands: [
             Status.self, Proxies.self, Flows.self, Transfers.self, Algorithm.self, Bypass.self,
-            Version.self,
+            Drain.self, Version.self,
         ])
 
     @OptionGroup var common: CommonOptions
@@ -153,6 +153,31 @@ struct Algorithm: Question {
 
     func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
         try console.algorithm(algorithm, rule: rule)
+    }
+}
+
+struct Drain: Question {
+    enum Wish: String, ExpressibleByArgument, CaseIterable { case on, off }
+
+    static let configuration = CommandConfiguration(
+        abstract: "Gives a proxy no new connections, or again.",
+        discussion: """
+            Connections that it has stay there: when CONNS of `batonctl proxies` is 0, it can be taken away.
+            Examples:
+              batonctl drain p1
+              batonctl drain p1 off
+            """)
+    @ParentCommand var batonctl: Batonctl
+    @OptionGroup var common: CommonOptions
+
+    @Argument(help: "The proxy's name.")
+    var proxy: String
+
+    @Argument(help: "on or off.")
+    var wish: Wish = .on
+
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        try console.drain(proxy, wish == .on)
     }
 }
 

@@ -33,6 +33,10 @@ extension ControlLoop {
             } else {
                 pending.answer(.algorithm(core.algorithms()))
             }
+        case .drain(let proxy, let isOn):
+            pending.answer(
+                core.setDraining(isOn, proxy: proxy)
+                    ? .drain(DrainStatus(proxy: proxy, draining: isOn)) : .failure("no proxy is named '\(proxy)'"))
         case .version:
             pending.answer(
                 .version(

@@ -72,6 +72,8 @@ struct ControlLoop: ~Copyable {
             mirrorLinks(now: now)
             if handled == 0 { sleep(now: now) }
         }
+        core.leave(now: monotonicMicroseconds())
+        perform()
     }
 
     private mutating func takeEvents(now: UInt64) -> Int {

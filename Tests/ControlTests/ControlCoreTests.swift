@@ -86,6 +86,17 @@ import Wire
         #expect(simulation.core.proxyStatus().map(\.state) == ["draining", "up"])
     }
 
+    @Test func agentsAreToldThatTheDirectorGoes() {
+        var simulation = ready()
+        simulation.core.actions.removeAll()
+        simulation.core.leave(now: simulation.now)
+        let told = simulation.core.actions.compactMap { action in
+            if case .transmit(_, let peer) = action { peer } else { nil }
+        }
+        #expect(Set(told) == Set(simulation.core.proxies.map(\.configuration.address)) && told.count == 2)
+        #expect(simulation.core.proxies.allSatisfy { !$0.isUp })
+    }
+
     @Test func bypassStopsHoldingAtOnce() {
         var simulation = ready()
         simulation.at(2_100_000, .arrival(1))

@@ -26,6 +26,7 @@ class LaboratoryCase(unittest.TestCase):
     rules = None
     routes = ()
     agent_options = {}
+    director_options = {}
     sites = ()
     #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
     files = {}
@@ -41,6 +42,7 @@ class LaboratoryCase(unittest.TestCase):
         cls.services.rules = list(cls.rules or cls.services.rules)
         cls.services.routes = list(cls.routes)
         cls.services.agent_options = cls.agent_options
+        cls.services.director_options = dict(cls.director_options)
         cls.services.sites = list(cls.sites)
         try:
             for name, (size, cached) in cls.files.items():

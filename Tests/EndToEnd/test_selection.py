@@ -49,6 +49,14 @@ class Selection(LaboratoryCase):
             self.assertEqual(sum(served.values()), 6, f"{algorithm}: {served}")
         self.choose("round-robin")
 
+    def test_a_proxy_that_drains_gets_nothing_new(self):
+        self.choose("round-robin")
+        self.assertEqual(self.services.ctl("drain", "p1"), {"proxy": "p1", "draining": True})
+        self.assertEqual([proxy["state"] for proxy in self.services.ctl("proxies") if proxy["name"] == "p1"], ["draining"])
+        self.assertEqual(set(self.served(OBJECTS[:4])), {"p2"})
+        self.services.ctl("drain", "p1", "off")
+        self.assertEqual(set(self.served(OBJECTS[:4])), set(PROXIES))
+
     def test_one_rule_may_have_its_own(self):
         before = self.services.ctl("algorithm")["rules"]
         rule = sorted(before)[0]

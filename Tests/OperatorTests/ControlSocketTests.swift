@@ -48,6 +48,8 @@ import Testing
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":[5]}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"bypass","params":{"on":"yes"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"algorithm","params":{"algorithm":"roundRobin"}}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"drain"}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"drain","params":{"proxy":"nobody"}}"#, -32_603),
         (String(repeating: "[", count: 60_000), -32_700), ("\u{0}\u{1}", -32_700),
     ]) func badRequestsAreToldSo(_ line: String, _ code: Int) throws {
         let director = try TestDirector()
@@ -63,7 +65,7 @@ import Testing
         let connection = try RawConnection(director.path)
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#)
-                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, flows, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
+                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, drain, flows, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
         )
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#)

@@ -84,6 +84,9 @@ final class TestDirector: Sendable {
                 guard rule == nil || rule == "web" else { return .failure("no rule is named '\(rule ?? "")'") }
                 algorithm = wanted ?? algorithm
                 return .algorithm(AlgorithmStatus(algorithm: algorithm.name, rules: ["web": algorithm.name]))
+            case .drain(let proxy, let isOn):
+                guard proxy == "p1" else { return .failure("no proxy is named '\(proxy)'") }
+                return .drain(DrainStatus(proxy: proxy, draining: isOn))
             case .version:
                 return .version(VersionStatus(name: "d1", version: "0.1.0", protocolVersion: 1, processIdentifier: 42))
             }

@@ -81,7 +81,7 @@ extension ControlCore {
         case .flowInformationEnd(let count):
             announcementEnded(count: count, transaction: frame.transaction, index, now: now)
         case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transfer:
-            counters.add(.unexpected)
+            counters.add(.misplaced)
         }
     }
 
@@ -122,7 +122,7 @@ extension ControlCore {
             }
         // `administrative` is the channel's own business; the others only directors send.
         case .administrative, .cancel, .late:
-            counters.add(.unexpected)
+            counters.add(.misplaced)
         }
         _ = send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: index)
     }

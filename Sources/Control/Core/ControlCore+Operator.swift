@@ -36,6 +36,14 @@ extension ControlCore {
         return AlgorithmStatus(algorithm: algorithm.name, rules: rules)
     }
 
+    /// Tells all agents that this director goes, so that none waits to miss it. Connections that were handed over go on.
+    public mutating func leave(now: UInt64) {
+        for index in proxies.indices {
+            proxies[index].channel.stop(now: now)
+            drainChannel(index, now: now)
+        }
+    }
+
     /// No new transfers to a proxy (or again). False when there is none of that name.
     public mutating func setDraining(_ isDraining: Bool, proxy name: String) -> Bool {
         guard let index = proxies.firstIndex(where: { $0.configuration.name == name }) else { return false }

@@ -5,8 +5,8 @@ package struct ControlCounters: Sendable {
         case received, sent
         /// A datagram from an address that is no proxy's; never parsed.
         case unknownPeer
-        /// A frame that agents do not send, or not in that place.
-        case unexpected
+        /// A message that is a director's to send, in an authentic frame.
+        case misplaced
         /// An answer whose transfer is over or was never asked.
         case staleAnswer
         /// The channel was not up when something was to be sent.

@@ -12,6 +12,8 @@ public enum OperatorRequest: Equatable, Sendable {
     case bypass(Bool?)
     /// nil asks; a name changes it, for one rule or for all.
     case algorithm(SelectionAlgorithm?, rule: String?)
+    /// No new transfers to this proxy, or again.
+    case drain(proxy: String, Bool)
     case version
 
     /// The request changes what the director does: for the owner, not for the group.
@@ -19,6 +21,7 @@ public enum OperatorRequest: Equatable, Sendable {
         switch self {
         case .bypass(let wanted): wanted != nil
         case .algorithm(let wanted, _): wanted != nil
+        case .drain: true
         case .status, .proxies, .flows, .transfers, .version: false
         }
     }
@@ -53,6 +56,7 @@ public enum OperatorResponse: Equatable, Sendable {
     case transfers([TransferStatus])
     case bypass(BypassStatus)
     case algorithm(AlgorithmStatus)
+    case drain(DrainStatus)
     case version(VersionStatus)
     /// The request could not be carried out; in words.
     case failure(String)
@@ -62,6 +66,17 @@ public enum OperatorResponse: Equatable, Sendable {
 public struct BypassStatus: Codable, Equatable, Sendable {
     public var bypass: Bool
     public init(bypass: Bool) { self.bypass = bypass }
+}
+
+/// Answer to `drain`.
+public struct DrainStatus: Codable, Equatable, Sendable {
+    public var proxy: String
+    public var draining: Bool
+
+    public init(proxy: String, draining: Bool) {
+        self.proxy = proxy
+        self.draining = draining
+    }
 }
 
 /// Answer to `version`.

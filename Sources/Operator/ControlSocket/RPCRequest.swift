@@ -7,7 +7,7 @@ struct RPCRequest: Equatable {
     var id: JSONValue?
     var request: OperatorRequest
 
-    static let methods = ["algorithm", "bypass", "flows", "proxies", "status", "transfers", "version"]
+    static let methods = ["algorithm", "bypass", "drain", "flows", "proxies", "status", "transfers", "version"]
     static var rowLimit: Int { 10_000 }
 
     /// The request, or the error with the identifier as far as it could be read.
@@ -56,6 +56,11 @@ struct RPCRequest: Equatable {
             return .transfers(limit: try parameters.integer("limit", in: 1...rowLimit) ?? 100)
         case "bypass":
             return .bypass(try parameters.bool("on"))
+        case "drain":
+            guard let proxy = try parameters.string("proxy") else {
+                throw .invalidParameters("'proxy' is missing: the name of a proxy")
+            }
+            return .drain(proxy: proxy, try parameters.bool("on") ?? true)
         case "algorithm":
             return .algorithm(try algorithm(&parameters), rule: try parameters.string("rule"))
         default:
@@ -145,6 +150,7 @@ struct RPCResponse {
         case .flows(let value): jsonLine(Envelope(id: id, result: value))
         case .transfers(let value): jsonLine(Envelope(id: id, result: value))
         case .algorithm(let value): jsonLine(Envelope(id: id, result: value))
+        case .drain(let value): jsonLine(Envelope(id: id, result: value))
         case .bypass(let value): jsonLine(Envelope(id: id, result: value))
         case .version(let value): jsonLine(Envelope(id: id, result: value))
         case .failure(let why): RPCFailure(id: id, error: .internal(why)).line

@@ -50,6 +50,12 @@ public struct OperatorConsole: Sendable {
         return Presentation.bypass(try client.call(BypassStatus.self, "bypass", parameters))
     }
 
+    public func drain(_ proxy: String, _ isOn: Bool) throws(ControlClientProblem) -> String {
+        let parameters: [String: JSONValue] = ["proxy": .string(proxy), "on": .bool(isOn)]
+        if isJSON { return try raw("drain", parameters) }
+        return Presentation.drain(try client.call(DrainStatus.self, "drain", parameters))
+    }
+
     /// Names of the selection algorithms.
     public static var algorithms: [String] { SelectionAlgorithm.allCases.map(\.name) }
 

@@ -79,6 +79,12 @@ package enum Presentation {
             : "bypass is off: candidates are held and asked for"
     }
 
+    package static func drain(_ status: DrainStatus) -> String {
+        status.draining
+            ? "\(printable(status.proxy)) drains: it gets no new connections and keeps those that it has"
+            : "\(printable(status.proxy)) is asked again"
+    }
+
     package static func algorithm(_ status: AlgorithmStatus, _ style: PrintStyle) -> String {
         var table = Table([.text("RULE", mayShrink: true), .text("ALGORITHM")])
         for (rule, algorithm) in status.rules.sorted(by: { $0.key < $1.key }) { table.add([rule, algorithm]) }
