@@ -11,7 +11,7 @@ SHELL := /bin/bash
 SWIFT := swift
 BUILD := $(SWIFT) build -c release
 
-# build: dpdk-dev … pkg-config; run: dpdk … iproute2; test: nginx-light … python3-cryptography
+# build: dpdk-dev … pkg-config; run: dpdk … iproute2; test: nginx-light … prometheus
 PACKAGES := dpdk dpdk-dev libdpdk-dev libnuma-dev pkg-config build-essential \
 	iproute2 nftables ethtool procps curl openssl python3 \
 	nginx-light tcpdump tshark spin binutils valgrind iputils-ping python3-cryptography prometheus
