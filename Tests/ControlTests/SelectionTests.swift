@@ -24,7 +24,7 @@ import Wire
     private func choices(
         _ algorithm: SelectionAlgorithm, _ records: inout [ProxyRecord], _ count: Int, seed: UInt64 = 1
     ) -> [Int] {
-        let selection = Selection(algorithm, among: Array(records.indices), of: records)
+        var selection = Selection(algorithm, among: Array(records.indices), of: records)
         var random = SplitMix(seed: seed)
         return (0..<count).map { number in
             let query = Selection.Query(needs: [.ipv4, .http], content: UInt64(number), now: 0)
@@ -53,6 +53,20 @@ import Wire
     @Test func roundRobinFollowsTheWeightsSmoothly() {
         var records = proxies(weights: [5, 1, 1])
         #expect(choices(.roundRobin, &records, 7) == [0, 0, 1, 0, 2, 0, 0])
+    }
+
+    /// Turns are a rule's and an algorithm's own: what another one has chosen is no debt.
+    @Test func anotherAlgorithmBeginsAnew() {
+        var records = proxies(weights: [3, 2, 1])
+        var selection = Selection(.leastConnections, among: [0, 1, 2], of: records)
+        var random = SplitMix(seed: 1)
+        let query = Selection.Query(needs: [.ipv4, .http], content: 0, now: 0)
+        for _ in 0..<100 {
+            if let chosen = selection.choose(of: &records, for: query, random: &random) { records[chosen].pending += 1 }
+        }
+        selection.change(to: .roundRobin, of: records)
+        let chosen = (0..<6).map { _ in selection.choose(of: &records, for: query, random: &random) }
+        #expect(chosen == [0, 1, 0, 2, 1, 0])
     }
 
     @Test func leastConnectionsEvensOut() {

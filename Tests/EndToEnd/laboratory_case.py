@@ -21,11 +21,13 @@ class LaboratoryCase(unittest.TestCase):
     relayed = ("far",)
     queues = 1
     workers = 1
+    proxies = PROXIES
     worker_options = {}
     #: As in `Services`, where they are not the demo's.
     rules = None
     routes = ()
     agent_options = {}
+    proxy_options = {}
     director_options = {}
     sites = ()
     #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
@@ -35,13 +37,14 @@ class LaboratoryCase(unittest.TestCase):
     def setUpClass(cls):
         cls.directory = tempfile.mkdtemp(prefix="baton-test-")
         os.chmod(cls.directory, 0o755)
-        cls.laboratory = Laboratory(cls.directory, "bt-test", cls.relayed, cls.queues)
+        cls.laboratory = Laboratory(cls.directory, "bt-test", cls.relayed, cls.queues, cls.proxies)
         cls.services = cls.laboratory.services
         cls.topology = cls.laboratory.topology
         cls.services.worker_options = cls.worker_options
         cls.services.rules = list(cls.rules or cls.services.rules)
         cls.services.routes = list(cls.routes)
         cls.services.agent_options = cls.agent_options
+        cls.services.proxy_options = cls.proxy_options
         cls.services.director_options = dict(cls.director_options)
         cls.services.sites = list(cls.sites)
         try:

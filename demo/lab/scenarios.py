@@ -13,9 +13,9 @@ from collections import namedtuple
 from . import topology as addresses
 from .capture import Capture, ControlPackets
 from .downloads import Curl, segmented_get, sha256_of
-from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, PROXIES, Content, Services
+from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
 from .shell import wait_until
-from .topology import Topology
+from .topology import PROXIES, Topology
 
 MEBIBYTE = 1 << 20
 SERVERS = ("origin", "p1", "p2")
@@ -27,16 +27,16 @@ Played = namedtuple("Played", "download files expected")
 class Laboratory:
     """Topology, content and services of one demo or test class."""
 
-    def __init__(self, directory, prefix="baton", relayed=("far",), queues=1):
+    def __init__(self, directory, prefix="baton", relayed=("far",), queues=1, proxies=PROXIES):
         os.makedirs(directory, exist_ok=True)
         self.directory = directory
-        self.topology = Topology(directory, prefix, queues, relayed)
+        self.topology = Topology(directory, prefix, queues, relayed, proxies)
         self.content = Content(os.path.join(directory, "content"))
         self.services = Services(self.topology, directory, self.content)
 
     def up(self, workers=1):
         self.up_without_agents()
-        for name in PROXIES:
+        for name in self.topology.proxies:
             self.services.start_tls_server(name)
             self.services.start_agent(name)
         self.services.start_director(workers)
@@ -53,7 +53,7 @@ class Laboratory:
         self.topology.down()
 
     def restart_agents(self):
-        for name in PROXIES:
+        for name in self.topology.proxies:
             if name in self.services.processes:
                 self.services.processes.pop(name).stop()
             log = self.services.path(f"{name}.log")
@@ -63,7 +63,7 @@ class Laboratory:
             wait_until(f"the director has met the new {name}", lambda: "channel up" in text_from(log, before), 20, agent)
         self.wait_for_proxies()
 
-    def wait_for_proxies(self, names=PROXIES):
+    def wait_for_proxies(self, names=None):
         wait_until("the proxies are up again", lambda: self.services.is_director_ready(names), 20,
                    self.services.processes["director"])
 

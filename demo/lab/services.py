@@ -18,8 +18,6 @@ OBSERVED_HOST = "observed.example.org"
 CRTP_PORT = 7443
 
 
-PROXIES = ("p1", "p2")
-
 RULES = (
     f"{{ name: asymmetric, clients: [{addresses.ASYMMETRIC_CLIENT}/32], ports: [80], application: [http-get], "
     "asymmetric: true }",
@@ -70,9 +68,13 @@ class Services:
         #: The director's rules and routes, entries in YAML.
         self.rules = list(RULES)
         self.routes = []
+        #: More keys of a proxy's entry in the director's configuration, by its name.
+        self.proxy_options = {}
         #: More keys of an agent's configuration, by its name, and more entries of all catalogues.
         self.agent_options = {}
         self.sites = []
+        #: Words before an agent's command line, by its name.
+        self.agent_wrappers = {}
         #: The director's key files by number, more keys of its `crtp` section, and more sections.
         self.keys = {}
         self.crtp_options = {}
@@ -101,7 +103,7 @@ class Services:
         return process
 
     def stop_all(self):
-        for name in ("director", "p1", "p2"):
+        for name in ("director", *self.topology.proxies):
             if name in self.processes:
                 self.processes.pop(name).stop()
         for process in self.processes.values():
@@ -182,7 +184,8 @@ catalogue:
 
     def start_agent(self, name):
         configuration = self.write(f"{name}.yaml", self.agent_configuration(name))
-        process = self.start(name, name, os.path.join(BINARIES, "baton-agent"), "--config", configuration)
+        command = [*self.agent_wrappers.get(name, ()), os.path.join(BINARIES, "baton-agent")]
+        process = self.start(name, name, *command, "--config", configuration)
         self.wait_for_agent(name, process)
         return process
 
@@ -204,8 +207,7 @@ catalogue:
         keys = ", ".join(f"{number}: {path}" for number, path in self.keys.items())
         crtp = "\n".join(f"  {key}: {value}" for key, value in ({"current-key": 1} | self.crtp_options).items())
         sections = "\n".join(f"{key}: {value}" for key, value in self.director_options.items())
-        proxies = "\n".join(
-            f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}" }}' for name in PROXIES)
+        proxies = "\n".join(self._proxy_entry(name) for name in self.topology.proxies)
         return f"""
 name: director
 log-lines-per-second: 100000
@@ -226,7 +228,11 @@ routes: [{", ".join(self.routes)}]
 control: {{ socket: {self.path('batond.sock')} }}
 """
 
-    def start_director(self, workers=1, wait_for=PROXIES):
+    def _proxy_entry(self, name):
+        options = "".join(f", {key}: {value}" for key, value in self.proxy_options.get(name, {}).items())
+        return f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}"{options} }}'
+
+    def start_director(self, workers=1, wait_for=None):
         configuration = self.write("batond.yaml", self.director_configuration(workers))
         cpus = os.cpu_count() or 1
         lcores = ",".join(f"{index}@{min(index, cpus - 1) if index else 0}" for index in range(workers + 1))
@@ -238,13 +244,13 @@ control: {{ socket: {self.path('batond.sock')} }}
         wait_until("batond forwards, its proxies are up", lambda: self.is_director_ready(wait_for), 20, process)
         return process
 
-    def is_director_ready(self, wait_for=PROXIES):
-        """batond answers, and knows of these proxies and of the flows that they have."""
+    def is_director_ready(self, wait_for=None):
+        """batond answers, and knows of these proxies (or all) and of the flows that they have."""
         try:
             proxies = {row["name"]: row["state"] for row in self.ctl("proxies")}
         except (CommandFailed, ValueError):
             return False
-        return all(proxies.get(name) == "up" for name in wait_for) and not self.ctl("status")["recovering"]
+        return all(proxies.get(name) == "up" for name in wait_for or self.topology.proxies) and not self.ctl("status")["recovering"]
 
     def ctl(self, *arguments):
         """batonctl's answer as a value."""

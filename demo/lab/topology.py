@@ -3,6 +3,7 @@
         far ──[far]── client ──[client]── director ──[server]── fabric ┬─ origin
                          │ (c0)         (dc)     (ds)                  ├─ p1
                          │                  director's own (dm)─[crtp]─┼─ p2
+                         │                                             └─ p3, where a test wants it
                          └───── (c1, the way back of asymmetric routes)┘
 
 `fabric` is a layer-2 switch. `far` is a client behind a router (`client` forwards for it). A wire in brackets is a veth
@@ -15,12 +16,15 @@ import sys
 from . import impairment
 from .shell import Process, run, wait_until
 
-HOSTS = ("far", "client", "director", "fabric", "origin", "p1", "p2")
+HOSTS = ("far", "client", "director", "fabric", "origin")
+
+#: Of every laboratory that does not ask for others.
+PROXIES = ("p1", "p2")
 
 WIRES = ("far", "client", "server", "crtp")
 
 #: Last byte of each host's addresses, 10.0.0.N and fd00:ba::N.
-NUMBERS = {"director": 2, "p1": 11, "p2": 12, "origin": 80, "client": 100, "return": 101}
+NUMBERS = {"director": 2, "p1": 11, "p2": 12, "p3": 13, "origin": 80, "client": 100, "return": 101}
 ASYMMETRIC_CLIENT = "10.1.0.100"
 FAR_CLIENT = "10.2.0.100"
 
@@ -40,16 +44,20 @@ def mac(host):
 class Topology:
     """Makes the hosts at `up()`, removes them at `down()`. `prefix` keeps two laboratories apart."""
 
-    def __init__(self, directory, prefix="baton", queues=1, relayed=("far",)):
+    def __init__(self, directory, prefix="baton", queues=1, relayed=("far",), proxies=PROXIES):
         self.directory = directory
         self.prefix = prefix
         self.queues = queues
         #: Wires that get a relay: "far", "client", "server", "crtp".
         self.relayed = set(relayed)
+        self.proxies = proxies
         self._relays = {}
 
     def _hosts(self):
-        return HOSTS + tuple(f"wire-{wire}" for wire in WIRES)
+        return HOSTS + self.proxies + tuple(f"wire-{wire}" for wire in WIRES)
+
+    def _servers(self):
+        return ("origin", *self.proxies)
 
     def host(self, name):
         return f"{self.prefix}-{name}"
@@ -80,16 +88,16 @@ class Topology:
         self._wire("client", "c0", "director", "dc", self.queues, "client")
         self._wire("fabric", "f-ds", "director", "ds", self.queues, "server")
         self._wire("fabric", "f-dm", "director", "dm", 1, "crtp")
-        for name in ("origin", "p1", "p2"):
+        for name in self._servers():
             self._wire(name, "eth0", "fabric", f"f-{name}")
         self._wire("client", "c1", "fabric", "f-c1")
-        for port in ("f-ds", "f-dm", "f-origin", "f-p1", "f-p2", "f-c1"):
-            self.run("fabric", "ip", "link", "set", port, "master", "br0")
+        for name in ("ds", "dm", "c1", *self._servers()):
+            self.run("fabric", "ip", "link", "set", f"f-{name}", "master", "br0")
 
         # The director's two ports belong to batond: its kernel must not speak on them.
         for port in ("dc", "ds"):
             self._sysctl("director", f"net.ipv6.conf.{port}.disable_ipv6", 1)
-        for name, device in (("client", "c0"), ("director", "dm"), ("origin", "eth0"), ("p1", "eth0"), ("p2", "eth0")):
+        for name, device in (("client", "c0"), ("director", "dm"), *((name, "eth0") for name in self._servers())):
             self._address(name, device, NUMBERS[name])
         self._asymmetric_routes()
         self._far_client()
@@ -99,7 +107,7 @@ class Topology:
         self._address("client", "c1", NUMBERS["return"], length=(32, 128))
         self.run("client", "ip", "addr", "add", f"{ASYMMETRIC_CLIENT}/32", "dev", "c0")
         self._sysctl("client", "net.ipv4.conf.all.arp_ignore", 1)
-        for name in ("origin", "p1", "p2"):
+        for name in self._servers():
             self.run(name, "ip", "route", "add", f"{v4('return')}/32", "dev", "eth0")
             self.run(name, "ip", "route", "add", f"{ASYMMETRIC_CLIENT}/32", "via", v4("return"))
 
@@ -110,7 +118,7 @@ class Topology:
         self.run("far", "ip", "addr", "add", f"{FAR_CLIENT}/24", "dev", "eth0")
         self.run("far", "ip", "route", "add", "default", "via", "10.2.0.1")
         self._sysctl("client", "net.ipv4.conf.all.forwarding", 1)
-        for name in ("origin", "p1", "p2"):
+        for name in self._servers():
             self.run(name, "ip", "route", "add", "10.2.0.0/24", "via", v4("client"))
 
     def _sysctl(self, name, key, value):
@@ -160,11 +168,11 @@ class Topology:
             relay.stop()
         self._relays.clear()
         present = set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
-        for name in self._hosts():
-            if self.host(name) in present:
-                for pid in run("ip", "netns", "pids", self.host(name), check=False).split():
-                    try:
-                        os.kill(int(pid), 9)
-                    except ProcessLookupError:
-                        pass
-                run("ip", "netns", "del", self.host(name), check=False)
+        # Those of any laboratory with this prefix: the one before may have had more proxies.
+        for host in sorted(present & {self.host(name) for name in (*self._hosts(), *NUMBERS)}):
+            for pid in run("ip", "netns", "pids", host, check=False).split():
+                try:
+                    os.kill(int(pid), 9)
+                except ProcessLookupError:
+                    pass
+            run("ip", "netns", "del", host, check=False)

@@ -89,7 +89,10 @@ extension ControlCore {
             row.address = "\(proxy.configuration.address)"
             row.state = proxy.stateName
             row.mac = proxy.nextHop.map { "\($0.mac)" } ?? ""
+            row.weight = proxy.configuration.weight
             row.connections = proxy.status?.connections ?? 0
+            row.processorLoad = proxy.status?.processorLoad ?? 0
+            row.memoryLoad = proxy.status?.memoryLoad ?? 0
             row.committedFlows = proxy.committed
             row.pendingTransfers = proxy.pending
             row.acks = proxy.acks

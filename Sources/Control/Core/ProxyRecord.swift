@@ -26,8 +26,6 @@ package struct ProxyRecord: Sendable {
     package var restsUntil: UInt64 = 0
     /// TRANSFERs in a row that timed out.
     package var consecutiveTimeouts = 0
-    /// Smooth weighted round robin: how far this proxy's turn has come.
-    package var turn = 0
     package var pending = 0
     package var committed = 0
     package var committedAtStatus = 0

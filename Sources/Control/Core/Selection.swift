@@ -8,6 +8,8 @@ package struct Selection: Sendable {
     package private(set) var algorithm: SelectionAlgorithm
     /// For `applicationHash` only.
     private var table: ContentTable?
+    /// By proxy: how far its turn has come in this rule.
+    private var turns: [Int] = []
 
     package init(_ algorithm: SelectionAlgorithm, among candidates: [Int], of proxies: [ProxyRecord]) {
         self.algorithm = algorithm
@@ -18,6 +20,7 @@ package struct Selection: Sendable {
     /// From the next request on.
     package mutating func change(to algorithm: SelectionAlgorithm, of proxies: [ProxyRecord]) {
         self.algorithm = algorithm
+        turns = Array(repeating: 0, count: proxies.count)
         table = algorithm == .applicationHash ? ContentTable(candidates.map { ($0, proxies[$0].configuration) }) : nil
     }
 
@@ -36,7 +39,7 @@ package struct Selection: Sendable {
     }
 
     /// The proxy to ask; nil when none can be asked.
-    package func choose(of proxies: inout [ProxyRecord], for query: Query, random: inout SplitMix) -> Int? {
+    package mutating func choose(of proxies: inout [ProxyRecord], for query: Query, random: inout SplitMix) -> Int? {
         switch algorithm {
         case .roundRobin: roundRobin(&proxies, query)
         case .leastConnections: least(&proxies, query) { $0.connections }
@@ -61,21 +64,21 @@ package struct Selection: Sendable {
 
     /// Smooth weighted round robin: each eligible proxy gains its weight, the one that is furthest goes back by what all
     /// have gained. With equal weights this is plain round robin.
-    private func roundRobin(_ proxies: inout [ProxyRecord], _ query: Query) -> Int? {
+    private mutating func roundRobin(_ proxies: inout [ProxyRecord], _ query: Query) -> Int? {
         var chosen: Int?
         var gained = 0
         for index in candidates where isEligible(&proxies[index], query) {
             let weight = weight(&proxies[index])
             gained += weight
-            proxies[index].turn += weight
-            if chosen.map({ proxies[index].turn > proxies[$0].turn }) ?? true { chosen = index }
+            turns[index] += weight
+            if chosen.map({ turns[index] > turns[$0] }) ?? true { chosen = index }
         }
-        if let chosen { proxies[chosen].turn -= gained }
+        if let chosen { turns[chosen] -= gained }
         return chosen
     }
 
     /// The least for its weight; among equals the one whose turn it is.
-    private func least(_ proxies: inout [ProxyRecord], _ query: Query, _ cost: (ProxyRecord) -> Int) -> Int? {
+    private mutating func least(_ proxies: inout [ProxyRecord], _ query: Query, _ cost: (ProxyRecord) -> Int) -> Int? {
         var chosen: Int?
         for index in candidates where isEligible(&proxies[index], query) {
             guard let best = chosen else {
@@ -84,15 +87,15 @@ package struct Selection: Sendable {
             }
             let mine = look(&proxies[index], cost) * weight(&proxies[best])
             let its = look(&proxies[best], cost) * weight(&proxies[index])
-            if mine < its || (mine == its && proxies[index].turn < proxies[best].turn) { chosen = index }
+            if mine < its || (mine == its && turns[index] < turns[best]) { chosen = index }
         }
-        if let chosen { proxies[chosen].turn += 1 }
+        if let chosen { turns[chosen] += 1 }
         return chosen
     }
 
     /// Fills one proxy before the next, so that the others may rest: the most loaded for its weight that is below nine
     /// tenths; the least loaded when none is. Among equals the first.
-    private func mostLoad(_ proxies: inout [ProxyRecord], _ query: Query) -> Int? {
+    private mutating func mostLoad(_ proxies: inout [ProxyRecord], _ query: Query) -> Int? {
         var chosen: Int?
         for index in candidates
         where isEligible(&proxies[index], query) && look(&proxies[index], \.estimatedLoad) < Self.fullLoad {

@@ -52,7 +52,11 @@ public struct ProxyStatus: Codable, Sendable, Equatable {
     public var address = ""
     public var state = ""
     public var mac = ""
+    public var weight = 1
     public var connections: UInt32 = 0
+    /// As its agent last said, thousandths.
+    public var processorLoad: UInt16 = 0
+    public var memoryLoad: UInt16 = 0
     public var committedFlows = 0
     public var pendingTransfers = 0
     public var acks: UInt64 = 0
