@@ -12,10 +12,10 @@ public final class Agent: Sendable {
         public var description: String
     }
 
-    private let configuration: AgentConfiguration
-    private let logger: Logger
+    let configuration: AgentConfiguration
+    let logger: Logger
     private let server: ConnectionServer
-    private let loop: ControlLoop
+    let loop: ControlLoop
     private let adopter: DistantAdopter
     /// It was not stopped: it cannot go on.
     private let failure = FailureFlag()

@@ -20,7 +20,9 @@ extension YAMLSection {
         guard descriptor >= 0 else {
             let create = "create it: (umask 077; openssl rand -hex 32 > \(file))"
             let isMissing = errno == ENOENT
-            return fail("cannot be opened: \(String(cString: strerror(errno)))", isMissing ? create : "check its owner")
+            return fail(
+                "cannot be opened: \(String(cString: strerror(errno)))",
+                isMissing ? create : "who reads it must be in its group: chmod 0640 \(file)")
         }
         defer { close(descriptor) }
         var status = stat()

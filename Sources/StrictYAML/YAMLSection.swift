@@ -98,15 +98,36 @@ public final class YAMLSection {
     public func dictionary<Key, Value>(
         _ key: String, keys keyKind: YAMLKind<Key>, values valueKind: YAMLKind<Value>
     ) -> [(key: Marked<Key>, value: Marked<Value>)] {
+        keyed(key, keyKind) { entry, label in
+            valueKind.decode(entry.value, YAMLPlace(label: "'\(label)'", log: log)).map {
+                Marked($0, at: entry.value.mark)
+            }
+        }
+    }
+
+    /// The same where a value may be a mapping of its own: `keys: { 1: FILE, 2: { file: FILE, … } }`.
+    func mixed<Key, Text, Value>(
+        _ key: String, keys keyKind: YAMLKind<Key>, text kind: YAMLKind<Text>, _ body: (MixedEntry<Text>) -> Value
+    ) -> [(key: Marked<Key>, value: Value)] {
+        keyed(key, keyKind) { entry, label in
+            if case .mapping(let inner, _) = entry.value {
+                return read(inner, at: entry.value.mark, label: nested(label)) { body(.section($0)) }
+            }
+            return kind.decode(entry.value, YAMLPlace(label: "'\(label)'", log: log)).map { body(.text($0)) }
+        }
+    }
+
+    private func keyed<Key, Value>(
+        _ key: String, _ keyKind: YAMLKind<Key>, _ decode: (YAMLEntry, String) -> Value?
+    ) -> [(key: Marked<Key>, value: Value)] {
         guard let entry = find(key) else { return [] }
-        let label = "'\(key)'"
-        guard let entries = YAMLSection.entries(of: entry.value, label: label, log) else { return [] }
+        guard let entries = YAMLSection.entries(of: entry.value, label: "'\(key)'", log) else { return [] }
         return entries.compactMap { entry in
             let keyNode = YAMLNode.scalar(entry.key, isPlain: true, entry.mark)
-            let keyValue = keyKind.decode(keyNode, YAMLPlace(label: "a key of \(label)", log: log))
-            let value = valueKind.decode(entry.value, YAMLPlace(label: "'\(key).\(entry.key)'", log: log))
+            let keyValue = keyKind.decode(keyNode, YAMLPlace(label: "a key of '\(key)'", log: log))
+            let value = decode(entry, "\(key).\(entry.key)")
             guard let keyValue, let value else { return nil }
-            return (Marked(keyValue, at: entry.mark), Marked(value, at: entry.value.mark))
+            return (Marked(keyValue, at: entry.mark), value)
         }
     }
 
@@ -160,4 +181,10 @@ public final class YAMLSection {
             at: node.mark)
         return nil
     }
+}
+
+/// An entry of a mapping that is one value or a mapping itself.
+enum MixedEntry<Text> {
+    case text(Text)
+    case section(YAMLSection)
 }

@@ -17,7 +17,8 @@ struct BatonAgent: ParsableCommand {
               baton-agent --check-host --json
 
             SIGTERM drains: no new connections, the present ones go on up to 'serving: drain'; a second one ends them.
-            SIGHUP opens the access log anew. After a crash the packet filter's rules stay, so that the kernel sends
+            SIGHUP opens the access log anew and reads the keys again; the file and the keys must then be readable by
+            'user'. After a crash the packet filter's rules stay, so that the kernel sends
             nothing for connections that had not begun; the next start replaces them.
             """,
         subcommands: [AdoptForParent.self])
@@ -80,7 +81,10 @@ struct BatonAgent: ParsableCommand {
         }
         agent.start()
         var received: Int32 = 0
-        while sigwait(&signals, &received) == 0, received == SIGHUP { agent.reopenLogs() }
+        while sigwait(&signals, &received) == 0, received == SIGHUP {
+            agent.reopenLogs()
+            if let config { agent.readKeysAgain(config) }
+        }
         agent.stop {
             var pending = sigset_t()
             sigpending(&pending)

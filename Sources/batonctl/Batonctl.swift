@@ -14,6 +14,7 @@ struct Batonctl: ParsableCommand {
               batonctl transfers --json | jq '.[0]'
               batonctl bypass on
               batonctl algorithm least-load --rule videos
+              batonctl keys rotate
               batonctl --socket /tmp/b.sock --json proxies
 
             Exit codes: 0 done, 1 the director refuses, 64 wrong arguments, 69 no director, 77 no permission.
@@ -21,7 +22,7 @@ struct Batonctl: ParsableCommand {
         version: batonVersion,
         subcommands: [
             Status.self, Proxies.self, Flows.self, Transfers.self, Algorithm.self, Bypass.self,
-            Drain.self, Version.self,
+            Drain.self, Keys.self, Version.self,
         ])
 
     @OptionGroup var common: CommonOptions
@@ -178,6 +179,41 @@ struct Drain: Question {
 
     func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
         try console.drain(proxy, wish == .on)
+    }
+}
+
+struct Keys: Question {
+    enum Wish: String, ExpressibleByArgument, CaseIterable { case show, rotate }
+
+    static let configuration = CommandConfiguration(
+        abstract: "Shows which keys are held and used, or changes to another one.",
+        discussion: """
+            `rotate` reads crtp.keys and the key files anew and goes to the next higher number. Give the new key to the
+            agents first (their crtp.keys, then SIGHUP), then to the director's file, then rotate, then take the old one
+            away. Connections and transfers under way notice nothing.
+            Examples:
+              batonctl keys
+              batonctl keys rotate
+              batonctl keys rotate --to 1
+            """)
+    @ParentCommand var batonctl: Batonctl
+    @OptionGroup var common: CommonOptions
+
+    @Argument(help: "show or rotate.")
+    var wish: Wish = .show
+
+    @Option(help: "With rotate: this key instead of the next one.")
+    var to: UInt8?
+
+    @Flag(help: "With rotate: although an agent that is up does not hold the key. It keeps its session until it does.")
+    var force = false
+
+    func validate() throws {
+        if wish == .show, to != nil || force { throw ValidationError("--to and --force go with rotate") }
+    }
+
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        wish == .show ? try console.keys() : try console.rotateKeys(to: to, isForced: force)
     }
 }
 

@@ -35,7 +35,8 @@ struct Batond: ParsableCommand {
     var eal: [String] = []
 
     func run() throws {
-        let loaded = LoadedConfiguration.load(config)
+        let source = ConfigurationSource(path: config)
+        let loaded = source.load()
         if checkConfig {
             let report = ConfigurationReport(file: config, problems: loaded.problems)
             print(json ? report.json : report.text)
@@ -44,7 +45,7 @@ struct Batond: ParsableCommand {
         for problem in loaded.problems { complain("batond: \(problem)") }
         guard let configuration = loaded.configuration, let keys = loaded.keys else { throw ExitCode(1) }
         do {
-            try Director(configuration, keys: keys, eal: eal).run()
+            try Director(configuration, keys: keys, from: source, eal: eal).run()
         } catch {
             complain("batond: \(error)")
             throw ExitCode(1)

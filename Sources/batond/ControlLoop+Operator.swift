@@ -37,6 +37,8 @@ extension ControlLoop {
             pending.answer(
                 core.setDraining(isOn, proxy: proxy)
                     ? .drain(DrainStatus(proxy: proxy, draining: isOn)) : .failure("no proxy is named '\(proxy)'"))
+        case .keys: pending.answer(.keys(core.keyStatus()))
+        case .rotateKeys(let key, let isForced): pending.answer(rotateKeys(pending.loaded, key, isForced, now: now))
         case .version:
             pending.answer(
                 .version(
@@ -46,6 +48,21 @@ extension ControlLoop {
             let isFiltered = filter.state != nil || filter.proxy != nil
             let token = core.requestFlows(limit: isFiltered ? Self.listingLimit : filter.limit, now: now)
             listings.append(PendingListing(request: pending, token: token, filter: filter))
+        }
+    }
+
+    private mutating func rotateKeys(
+        _ loaded: LoadedConfiguration?, _ key: UInt8?, _ isForced: Bool, now: UInt64
+    ) -> OperatorResponse {
+        guard let ring = loaded?.keys, let files = loaded?.configuration?.crtp.keyFiles else {
+            return .failure("the configuration was not read")
+        }
+        do throws(OperatorRefusal) {
+            try core.rotateKeys(
+                ring, files: files, to: key, isForced: isForced, seconds: Int64(time(nil)), now: now)
+            return .keys(core.keyStatus())
+        } catch {
+            return .failure("\(error)")
         }
     }
 

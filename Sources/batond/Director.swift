@@ -13,10 +13,15 @@ import Wire
 struct Director {
     let configuration: DirectorConfiguration
     let keys: KeyRing
+    /// Where the two come from.
+    let source: ConfigurationSource
     let logger: Logger
 
-    init(_ configuration: DirectorConfiguration, keys: KeyRing, eal: [String]) throws {
+    init(
+        _ configuration: DirectorConfiguration, keys: KeyRing, from source: ConfigurationSource, eal: [String]
+    ) throws {
         self.configuration = configuration
+        self.source = source
         self.keys = keys
         LineLogHandler.bootstrap(
             level: configuration.logLevel, sink: LogSink(linesPerSecond: configuration.logLinesPerSecond))
@@ -50,7 +55,8 @@ struct Director {
             controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
         let socket = try DatagramSocket(bindTo: configuration.crtp.listen)
         let mailbox = OperatorMailbox()
-        let controlSocket = try ControlSocket.open(configuration.control, mailbox: mailbox, logger: logger)
+        let controlSocket = try ControlSocket.open(
+            configuration.control, mailbox: mailbox, source: source, logger: logger)
 
         let metrics = try configuration.metrics.listen.map {
             try MetricsServer.open($0, mailbox: mailbox, logger: logger)

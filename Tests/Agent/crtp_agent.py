@@ -5,6 +5,8 @@ It answers for its channels and for transfers, by a policy, and adopts nothing: 
 for ever. `Agent` is a machine without clock and sockets; `Host` runs it behind a UDP socket.
 
 crtp_agent.py --listen 10.0.0.11:7443 --mac 02:ba:70:00:00:0b --key 1=FILE [--key 2=FILE] [--answer nack|ack|none]
+
+It lists the keys that it holds; `hold` gives it others while it runs.
 """
 import argparse
 import collections
@@ -153,6 +155,11 @@ class Agent:
                 self._terminate(director, terminate_body(ADMINISTRATIVE), now)
         return self._taken()
 
+    def hold(self, keys):
+        """Other keys from now on. Sessions go on until their director replaces them."""
+        self.keys = dict(keys)
+        return self._taken()
+
     def say(self, kind, body, transaction):
         """A message of the caller's making, in every session in force."""
         for director in self.directors.values():
@@ -274,7 +281,7 @@ class Agent:
             number = int.from_bytes(self.random(4), "big")
         protection = max(self.protection, init[29])
         session = Session(number, header, self.keys[header.key_id], init, self.random(16), protection, source)
-        session.accept = accept_body(session.nonces, self.epoch, *self.about, protection, self.name)
+        session.accept = accept_body(session.nonces, self.epoch, *self.about, protection, self.name, self.keys)
         session.heard = now
         self.sessions[number] = director.waiting = session
         return session
@@ -352,7 +359,8 @@ class Agent:
 
     def _load(self, director):
         connections = len(director.adopted) + len(self.served)
-        return keepalive_response_body(connections, self.credits - len(director.adopted), flags=self.draining)
+        return keepalive_response_body(
+            connections, self.credits - len(director.adopted), flags=self.draining, held=self.keys)
 
     def _terminate(self, director, body, now):
         transaction = self._next_transaction()

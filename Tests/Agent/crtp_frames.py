@@ -20,7 +20,7 @@ FLOW_INFO, FLOW_INFO_END = 32, 33
 #: Under keys of their own, whatever session they name.
 HANDSHAKE = (INIT, CHALLENGE, ACCEPT)
 AUTHENTICATED, SEALED = 1, 2
-REQUEST, COOKIE, NAME, PADDING = 1, 2, 3, 4
+REQUEST, COOKIE, NAME, PADDING, KEYS = 1, 2, 3, 4, 13
 BAD_VERSION, BAD_SESSION, BAD_MESSAGE = 16, 17, 19
 NOT_FOUND, BUSY, EXPIRED, BAD_TLV = 1, 2, 10, 15
 CANCEL, LATE, FLOW_DONE, ADMINISTRATIVE = 1, 2, 3, 4
@@ -131,17 +131,22 @@ def part(number, value, critical=False):
     return struct.pack(">HH", number | (critical << 15), len(value)) + value + bytes(-len(value) % 4)
 
 
-def accept_body(nonces, epoch, vlan, mac, credits, capabilities, mtu, protection, name):
+def keys_part(held):
+    """The ids of the keys that this end holds; without any, nothing is said."""
+    return part(KEYS, bytes(sorted(held))) if held else b""
+
+
+def accept_body(nonces, epoch, vlan, mac, credits, capabilities, mtu, protection, name, held=()):
     return nonces[0] + nonces[1] + struct.pack(
-        ">QH6sIIHB5x", epoch, vlan, mac, credits, capabilities, mtu, protection) + part(NAME, name)
+        ">QH6sIIHB5x", epoch, vlan, mac, credits, capabilities, mtu, protection) + part(NAME, name) + keys_part(held)
 
 
 def error_body(code, detail):
     return struct.pack(">B3xI", code, detail)
 
 
-def keepalive_response_body(connections, credits, processor=0, memory=0, flags=0):
-    return struct.pack(">IIHHHxx", connections, credits, processor, memory, flags)
+def keepalive_response_body(connections, credits, processor=0, memory=0, flags=0, held=()):
+    return struct.pack(">IIHHHxx", connections, credits, processor, memory, flags) + keys_part(held)
 
 
 def nack_body(reason, retry_milliseconds=0, detail=0):

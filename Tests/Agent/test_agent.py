@@ -56,10 +56,11 @@ class Vectors(unittest.TestCase):
                 crtp.ACCEPT: lambda: crtp.accept_body(
                     [bytes.fromhex(means["initiator"]), bytes.fromhex(means["responder"])], number["epoch"],
                     number["vlan"], number["mac"].to_bytes(6, "big"), number["credits"], number["capabilities"],
-                    number["mtu"], number["protection"], bytes.fromhex(means["name"])),
+                    number["mtu"], number["protection"], bytes.fromhex(means["name"]), bytes.fromhex(means["keys"])),
                 crtp.ERROR: lambda: crtp.error_body(number["code"], number["detail"]),
                 crtp.KEEPALIVE_RESPONSE: lambda: crtp.keepalive_response_body(
-                    *(number[field] for field in ("connections", "credits", "processor", "memory", "flags"))),
+                    *(number[field] for field in ("connections", "credits", "processor", "memory", "flags")),
+                    bytes.fromhex(means["keys"])),
                 crtp.TRANSFER_NACK: lambda: crtp.nack_body(number["reason"], number["retry"], number["detail"]),
                 crtp.TERMINATE: lambda: crtp.terminate_body(
                     number["cause"], number["transfer"], number["psn"], number["sent"]),

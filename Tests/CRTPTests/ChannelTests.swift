@@ -16,7 +16,9 @@ import Wire
         #expect(pair.initiator.agent == describeAgent())
         #expect(pair.fromInitiator.first == .up(peer: agentEndpoint, describeAgent()))
         #expect(pair.fromResponder == [.up(peer: directorEndpoint, nil)])
-        #expect(pair.fromInitiator.dropFirst() == [.status(AgentStatus(), roundTripMicroseconds: 0)])
+        var status = AgentStatus()
+        status.heldKeys = [1, 2]
+        #expect(pair.fromInitiator.dropFirst() == [.status(status, roundTripMicroseconds: 0)])
         // INIT, CHALLENGE, INIT, ACCEPT, KEEPALIVE, its answer.
         #expect(pair.initiator.counters.sent == 3 && pair.responder.counters.sent == 3)
         #expect(pair.initiator.counters.accepted == 3 && pair.responder.counters.accepted == 3)
@@ -61,7 +63,9 @@ import Wire
             Issue.record("no status")
             return
         }
-        #expect(status == pair.responder.status)
+        var expected = pair.responder.status
+        expected.heldKeys = [1, 2]
+        #expect(status == expected)
         #expect(roundTrip <= 800)
     }
 
@@ -189,6 +193,64 @@ import Wire
         #expect(pair.initiator.counters.unknownSession == late[0] + 1)
         #expect(pair.responder.counters.unknownSession == late[1] + 1)
         #expect(pair.isUp)
+    }
+
+    @Test func theAgentSaysWhichKeysItHolds() {
+        var pair = Pair()
+        pair.start()
+        #expect(pair.initiator.heldByAgent == [1, 2])
+        #expect(pair.initiator.keyID == 1)
+        var fewer = testKeys
+        fewer.keys[2] = nil
+        pair.responder.replaceKeys(fewer, now: pair.now)
+        pair.run(for: 1_100_000)
+        #expect(pair.initiator.heldByAgent == [1], "a KEEPALIVE_RESPONSE has said so")
+    }
+
+    /// No session is lost when the director is first; the agent's key follows, and so does the session.
+    @Test func aKeyThatTheAgentGetsLaterIsUsedAsSoonAsItSaysSo() {
+        var pair = Pair(agentKeys: KeyRing(keys: [1: testKeys.keys[1]!], current: 1))
+        pair.start()
+        pair.fromInitiator = []
+        var rotated = testKeys
+        rotated.current = 2
+        pair.initiator.replaceKeys(rotated, now: pair.now)
+        pair.run(for: 20_000_000)
+        #expect(pair.isUp && pair.initiator.keyID == 1)
+        #expect(pair.initiator.soughtKeyID == nil, "it does not ask for what the agent says that it lacks")
+        pair.responder.replaceKeys(testKeys, now: pair.now)
+        pair.run(for: 2_200_000)
+        #expect(pair.isUp && pair.initiator.keyID == 2)
+        #expect(pair.fromInitiator.allSatisfy { !$0.isUp && $0.downReason == nil })
+        #expect(pair.responder.keysInUse.map(\.keyID) == [2])
+    }
+
+    @Test func goingBackToTheKeyInUseEndsTheHandshakeForTheOther() {
+        var pair = Pair(agentKeys: KeyRing(keys: [1: testKeys.keys[1]!], current: 1))
+        pair.start()
+        let session = pair.initiator.session
+        var rotated = testKeys
+        rotated.current = 2
+        pair.initiator.replaceKeys(rotated, now: pair.now)
+        #expect(pair.initiator.soughtKeyID == 2)
+        pair.initiator.replaceKeys(testKeys, now: pair.now)
+        #expect(pair.initiator.soughtKeyID == nil)
+        pair.run(for: 3_000_000)
+        #expect(pair.initiator.session == session)
+    }
+
+    @Test func keysAreNeverPrinted() {
+        let ring = KeyRing(
+            keys: [1: [UInt8](repeating: 0xAB, count: 16), 7: [UInt8](repeating: 0xCD, count: 16)], current: 7)
+        var dumped = ""
+        dump(ring, to: &dumped)
+        for text in ["\(ring)", String(reflecting: ring), "\(Optional(ring) as Any)", "\([ring])", dumped] {
+            #expect(text.contains("7") && !text.contains("171") && !text.contains("205"), "\(text)")
+        }
+        #expect(ring.next == nil && ring.held == [1, 7])
+        #expect(KeyRing(keys: ring.keys, current: 1).next == 7)
+        #expect(ring.contradiction(to: KeyRing(keys: [7: [1]], current: 7)) == 7)
+        #expect(ring.contradiction(to: KeyRing(keys: [8: [1]], current: 8)) == nil)
     }
 
     @Test func anotherKeyIsSilence() {

@@ -44,10 +44,13 @@ import Wire
         let initiate = Initiate(nonce: initiatorNonce, epoch: 0x0102_0304_0506_0708)
         var withCookie = initiate
         withCookie.cookie = cookie
-        let accept = Accept(
+        withCookie.heldKeys = [1, 2]
+        var accept = Accept(
             session: session, initiatorNonce: initiatorNonce, nonce: responderNonce, agent: describeAgent())
-        let status = AgentStatus(
+        accept.heldKeys = [1, 2, 255]
+        var status = AgentStatus(
             connections: 12, credits: 988, processorLoad: 250, memoryLoad: 333, isDraining: true)
+        status.heldKeys = [2]
         let terminate = Terminate(
             cause: .flowDone, transfer: 77, psn: SequenceNumber(0x0102_0304), bytesSent: 5_000_000_000)
         let key = transferV6().connection.key
@@ -124,12 +127,13 @@ import Wire
             "client=\(hex(key.client)) server=\(hex(key.server)) client_port=\(key.clientPort) "
                 + "server_port=\(key.serverPort) vlan=\(key.vlan.value)"
         }
+        func held(_ keys: [UInt8]) -> String { keys.isEmpty ? "" : " keys=\(hex(keys))" }
         switch message {
         case .initiate(let m):
             return [
                 "nonce=\(hex(m.nonce)) epoch=\(m.epoch) interval=\(m.keepaliveMicroseconds) "
                     + "multiplier=\(m.detectMultiplier) protection=\(m.protection.rawValue) "
-                    + "flags=\(m.wantsFlows ? 1 : 0) cookie=\(m.cookie.map { hex($0) } ?? "none")"
+                    + "flags=\(m.wantsFlows ? 1 : 0) cookie=\(m.cookie.map { hex($0) } ?? "none")" + held(m.heldKeys)
             ]
         case .challenge(let m): return ["nonce=\(hex(m.nonce)) cookie=\(hex(m.cookie))"]
         case .accept(let m):
@@ -137,14 +141,14 @@ import Wire
             return [
                 "initiator=\(hex(m.initiatorNonce)) responder=\(hex(m.nonce)) epoch=\(a.epoch) vlan=\(a.vlan.value)",
                 "mac=\(a.mac.value) credits=\(a.credits) capabilities=\(a.capabilities.rawValue) mtu=\(a.mtu) "
-                    + "protection=\(m.protection.rawValue) name=\(hex(a.name.utf8))",
+                    + "protection=\(m.protection.rawValue) name=\(hex(a.name.utf8))" + held(m.heldKeys),
             ]
         case .error(let code): return ["code=\(code.rawValue) detail=\(detail)"]
         case .keepalive(let m): return ["algorithm=\(m.algorithm.rawValue)"]
         case .keepaliveResponse(let m):
             return [
                 "connections=\(m.connections) credits=\(m.credits) processor=\(m.processorLoad) "
-                    + "memory=\(m.memoryLoad) flags=\(m.isDraining ? 1 : 0)"
+                    + "memory=\(m.memoryLoad) flags=\(m.isDraining ? 1 : 0)" + held(m.heldKeys)
             ]
         case .transfer(let m):
             let c = m.connection

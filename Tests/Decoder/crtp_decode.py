@@ -157,7 +157,7 @@ def open_frame(frame, secret, direction, nonces, gcm_open):
 # --- bodies ---
 
 FIXED = {1: 32, 2: 40, 3: 64, 4: 8, 5: 8, 6: 16, 16: 88, 17: 0, 18: 8, 19: 0, 21: 24, 22: 0, 32: 48, 33: 8}
-EXPECTED = {(1, 2), (16, 1), (3, 3)}
+EXPECTED = {(1, 2), (16, 1), (3, 3), (1, 13), (3, 13), (6, 13)}
 REQUIRED = {3: 3, 16: 1}
 
 
@@ -176,6 +176,8 @@ def read_parts(kind, body):
         if (kind, number) in EXPECTED:
             if number in parts:
                 raise Refused("repeated part")
+            if number == 13 and count > 256:
+                raise Refused("value")
             parts[number] = body[at + 4:at + 4 + count]
         elif critical and number != 4:
             raise UnknownPart(number)
@@ -198,11 +200,12 @@ def read_body(kind, body):
     if kind not in FIXED:
         raise Refused(f"type {kind}")
     parts = read_parts(kind, body)
+    keys = f" keys={parts[13].hex()}" if 13 in parts else ""
     if kind == 1:
         epoch, interval, multiplier, protection, flags = struct.unpack_from(">QIBBH", body, 16)
         cookie = parts[2].hex() if 2 in parts else "none"
         return (f"nonce={body[:16].hex()} epoch={epoch} interval={interval} multiplier={multiplier} "
-                f"protection={protection} flags={flags} cookie={cookie}")
+                f"protection={protection} flags={flags} cookie={cookie}{keys}")
     if kind == 2:
         return f"nonce={body[:16].hex()} cookie={body[16:40].hex()}"
     if kind == 3:
@@ -211,13 +214,14 @@ def read_body(kind, body):
         credits, capabilities, mtu, protection = struct.unpack_from(">IIHB", body, 48)
         return (f"initiator={body[:16].hex()} responder={body[16:32].hex()} epoch={epoch} vlan={vlan} mac={mac} "
                 f"credits={credits} capabilities={capabilities} mtu={mtu} protection={protection} "
-                f"name={parts[3].hex()}")
+                f"name={parts[3].hex()}{keys}")
     if kind == 4:
         return "code=%d detail=%d" % struct.unpack_from(">B3xI", body)
     if kind == 5:
         return f"algorithm={body[0]}"
     if kind == 6:
-        return "connections=%d credits=%d processor=%d memory=%d flags=%d" % struct.unpack_from(">IIHHH", body)
+        load = "connections=%d credits=%d processor=%d memory=%d flags=%d" % struct.unpack_from(">IIHHH", body)
+        return load + keys
     if kind == 16:
         state = ("psn=%d pan=%d window=%d edge=%d mss=%d,%d scale=%d,%d agreed=%d ttl=%d tsval=%d,%d age=%d "
                  "valid=%d application=%d flags=%d" % struct.unpack_from(">IIIIHHBBBBIIIIBB", body, 40))

@@ -18,6 +18,7 @@ from wrong import wrong_frames  # noqa: E402
 
 #: What the decoder and the page call otherwise than the dissector; the rest is `crtp.MESSAGE.NAME`.
 NAMES = {
+    "init.keys": ["tlv.keys"], "accept.keys": ["tlv.keys"], "keepalive_response.keys": ["tlv.keys"],
     "init.cookie": ["tlv.cookie"], "accept.name": ["tlv.name"], "transfer.request": ["tlv.request"],
     "accept.initiator": ["accept.initiator_nonce"], "accept.responder": ["accept.responder_nonce"],
     "transfer.mss": ["transfer.client_mss", "transfer.server_mss"],
@@ -43,7 +44,7 @@ def shown(fields, name):
 
 #: What tshark shows of these as bytes with colons, and the decoder as hexadecimal.
 BYTES = {"init.nonce", "challenge.nonce", "challenge.cookie", "accept.initiator_nonce", "accept.responder_nonce",
-         "tlv.cookie", "tlv.request"}
+         "tlv.cookie", "tlv.request", "tlv.keys"}
 
 
 def as_decoded(name, show):

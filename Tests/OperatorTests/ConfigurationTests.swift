@@ -173,12 +173,49 @@ import Wire
         #expect(problems.map(\.remedy) == ["name one of 1, 2"])
     }
 
+    @Test func keysWithTimes() {
+        func problems(_ keys: String, current: Int = 1) -> [String] {
+            let text = "ports: { client: [a], server: [b] }\ncrtp: { keys: { \(keys) }, current-key: \(current) }\n"
+            return LoadedConfiguration.parse(text, name: "demo.yaml").problems.map(\.description)
+        }
+        let (first, second) = (scratch.key(), scratch.key("k2"))
+        let past = "2001-01-31T00:00:00Z"
+        let future = "2999-01-31T00:00:00Z"
+        #expect(problems("1: \(first), 2: { file: \(second), not-before: \(future) }") == [])
+        #expect(problems("1: { file: \(first), not-before: \(past), not-after: \(future) }") == [])
+        #expect(
+            problems("1: \(first), 2: { file: \(second), not-after: \(past) }")[0].hasSuffix(
+                "warning: key 2 is over since \(past): it is not used: take it out of 'keys'"))
+        #expect(
+            problems("1: { file: \(first), not-after: \(past) }").last?.hasSuffix(
+                "key 1 is the current one, but may not be used after \(past): make a new key and name it in 'current-key'"
+            )
+                == true)
+        #expect(
+            problems("1: { file: \(first), not-before: \(future) }")[0].hasSuffix(
+                "key 1 is the current one, but may not be used before \(future): name another key in 'current-key'"))
+        #expect(
+            problems("1: { file: \(first), not-before: \(future), not-after: \(past) }").contains {
+                $0.contains("'not-after' is not later than 'not-before'")
+            })
+        #expect(
+            problems("1: { file: \(first), not-after: tomorrow }")[0].contains(
+                "'not-after' expects a time such as 2027-01-31T00:00:00Z, but 'tomorrow' stands here"))
+        #expect(problems("1: { fil: \(first) }").contains { $0.contains("unknown key 'fil': did you mean 'file'?") })
+        let text =
+            "ports: { client: [a], server: [b] }\n"
+            + "crtp: { keys: { 1: \(first), 2: { file: k2, not-after: \(past) } }, current-key: 1 }\n"
+        let loaded = LoadedConfiguration.parse(text, name: "\(scratch.path)/demo.yaml")
+        #expect(loaded.keys?.held == [1], "what is over is not held")
+        #expect(loaded.configuration?.crtp.keyFiles[2] == KeyFile(path: second, notAfter: 980_899_200))
+    }
+
     @Test func keyFilesCountFromTheFilesDirectory() {
         _ = scratch.key("key1")
         let path = scratch.file("batond.yaml", "ports: { client: [a], server: [b] }\ncrtp: { keys: { 7: key1 } }\n")
         let loaded = LoadedConfiguration.load(path)
         #expect(loaded.problems == [])
-        #expect(loaded.configuration?.crtp.keyFiles == [7: "\(scratch.path)/key1"])
+        #expect(loaded.configuration?.crtp.keyFiles == [7: KeyFile(path: "\(scratch.path)/key1")])
         #expect(loaded.keys?.current == 7)
         #expect(checkConfiguration(path).0 == loaded.configuration)
     }

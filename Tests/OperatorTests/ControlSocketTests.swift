@@ -49,6 +49,8 @@ import Testing
         (#"{"jsonrpc":"2.0","id":1,"method":"bypass","params":{"on":"yes"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"algorithm","params":{"algorithm":"roundRobin"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"drain"}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"keys.rotate","params":{"key":256}}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"keys.rotate"}"#, -32_006),
         (#"{"jsonrpc":"2.0","id":1,"method":"drain","params":{"proxy":"nobody"}}"#, -32_603),
         (String(repeating: "[", count: 60_000), -32_700), ("\u{0}\u{1}", -32_700),
     ]) func badRequestsAreToldSo(_ line: String, _ code: Int) throws {
@@ -60,12 +62,32 @@ import Testing
         director.stop()
     }
 
+    /// Files are read by the socket's side; the director gets what was read, and nothing when it is wrong.
+    @Test func aRequestThatNeedsTheFileBringsItAlong() throws {
+        let scratch = ScratchDirectory()
+        let good =
+            "ports: { client: [a], server: [b] }\n"
+            + "crtp: { keys: { 1: \(scratch.key()), 5: \(scratch.key("key5")) }, current-key: 1 }\n"
+        let file = scratch.file("batond.yaml", good)
+        let director = try TestDirector(configuration: file)
+        let connection = try RawConnection(director.path)
+        let request = #"{"jsonrpc":"2.0","id":1,"method":"keys.rotate"}"#
+        #expect(try connection.ask(request).contains(#""current":5"#))
+        _ = scratch.file("batond.yaml", good + "prots: 1\nname: 'a b'\n")
+        let refused = try connection.ask(request)
+        #expect(refused.contains(#""code":-32006"#))
+        #expect(refused.contains("batond.yaml:3:1: unknown key 'prots': did you mean 'ports'?"))
+        #expect(refused.contains("batond.yaml:4:7: 'name' expects"))
+        #expect(try connection.ask(#"{"jsonrpc":"2.0","id":2,"method":"keys"}"#).contains("result"))
+        director.stop()
+    }
+
     @Test func errorsNameWhatIsPossible() throws {
         let director = try TestDirector()
         let connection = try RawConnection(director.path)
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#)
-                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, drain, flows, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
+                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, drain, flows, keys, keys.rotate, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
         )
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#)
@@ -215,7 +237,9 @@ import Testing
         settings.path = "/tmp/never-made.sock"
         settings.group = "no-such-group"
         do {
-            _ = try ControlSocket.open(settings, mailbox: OperatorMailbox(), logger: Logger(label: "test"))
+            _ = try ControlSocket.open(
+                settings, mailbox: OperatorMailbox(), source: ConfigurationSource(path: ""),
+                logger: Logger(label: "test"))
             Issue.record("the group exists")
         } catch {
             #expect(error.remedy.contains("groupadd --system no-such-group"))

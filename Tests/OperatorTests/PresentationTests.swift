@@ -20,6 +20,24 @@ import Testing
             ])
     }
 
+    @Test func keysAreShownByNumber() {
+        var status = KeysStatus()
+        var key = KeyStatus()
+        (key.key, key.role, key.file, key.notAfter) = (1, "previous", "/etc/baton/key1", 980_899_200)
+        status.keys.append(key)
+        var channel = ChannelKeyStatus()
+        (channel.proxy, channel.state, channel.key, channel.sought, channel.held) = ("p1", "up", 1, 2, [1, 2])
+        status.channels.append(channel)
+        #expect(
+            Presentation.keys(status, PrintStyle()) == """
+                KEY  ROLE      NOT BEFORE  NOT AFTER             FILE
+                  1  previous  -           2001-01-31T00:00:00Z  /etc/baton/key1
+
+                CHANNEL  STATE    KEY  AGENT HOLDS
+                p1       up     1 → 2  1, 2
+                """)
+    }
+
     @Test func narrowTerminalsCutTheWidestColumn() {
         #expect(
             table.lines(PrintStyle(width: 27)) == [

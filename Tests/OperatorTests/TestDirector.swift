@@ -18,7 +18,7 @@ final class TestDirector: Sendable {
 
     init(
         path: String? = nil, flows: Int = 3, access: PeerAccess = PeerAccess(), limits: ControlSocket.Limits = .init(),
-        answers: Bool = true
+        answers: Bool = true, configuration: String = "/nonexistent/batond.yaml"
     ) throws {
         let directory = NSTemporaryDirectory() + "baton-\(UUID().uuidString.prefix(8))"
         scratch = ScratchPath(directory: directory)
@@ -26,7 +26,8 @@ final class TestDirector: Sendable {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         socket = try ControlSocket.open(
-            path: self.path, access: access, mailbox: mailbox, limits: limits, logger: logger)
+            path: self.path, access: access, mailbox: mailbox, source: ConfigurationSource(path: configuration),
+            limits: limits, logger: logger)
         guard answers else {
             ended.signal()
             return
@@ -36,7 +37,7 @@ final class TestDirector: Sendable {
             while !isStopping.load(ordering: .relaxed) {
                 var poller = pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0)
                 poll(&poller, 1, 50)
-                for request in mailbox.take() { request.answer(state.answer(request.request)) }
+                for request in mailbox.take() { request.answer(state.answer(request.request, request.loaded)) }
             }
             ended.signal()
         }
@@ -57,7 +58,7 @@ final class TestDirector: Sendable {
 
         init(flows: Int) { self.flows = flows }
 
-        mutating func answer(_ request: OperatorRequest) -> OperatorResponse {
+        mutating func answer(_ request: OperatorRequest, _ loaded: LoadedConfiguration?) -> OperatorResponse {
             switch request {
             case .status:
                 var status = DirectorStatus()
@@ -87,6 +88,10 @@ final class TestDirector: Sendable {
             case .drain(let proxy, let isOn):
                 guard proxy == "p1" else { return .failure("no proxy is named '\(proxy)'") }
                 return .drain(DrainStatus(proxy: proxy, draining: isOn))
+            case .keys, .rotateKeys:
+                var status = KeysStatus()
+                status.current = Int(loaded?.keys?.next ?? 1)
+                return .keys(status)
             case .version:
                 return .version(VersionStatus(name: "d1", version: "0.1.0", protocolVersion: 1, processIdentifier: 42))
             }

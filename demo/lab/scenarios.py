@@ -12,7 +12,8 @@ from collections import namedtuple
 
 from . import topology as addresses
 from .capture import Capture, ControlPackets
-from .downloads import Curl, segmented_get, sha256_of
+from .downloads import Curl, Download, segmented_get, sha256_of
+from .load import Load
 from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
 from .shell import wait_until
 from .topology import PROXIES, Topology
@@ -21,7 +22,8 @@ MEBIBYTE = 1 << 20
 SERVERS = ("origin", "p1", "p2")
 
 #: `expected` is "proxy" or "origin": who was to serve it. `files` are the names of the files in the order of the bodies.
-Played = namedtuple("Played", "download files expected")
+#: `load` is the summary of a `Load` instead of one client.
+Played = namedtuple("Played", "download files expected load", defaults=(None,))
 
 
 class Laboratory:
@@ -94,12 +96,20 @@ class Laboratory:
         for path in paths[:2]:
             near.read(path, ports)
         own = ControlPackets().read(paths[2], ports) if far else near
+        if played.load:
+            # Whoever serves a slow client probes its window.
+            own.findings = [finding for finding in own.findings if "below the highest sent" not in finding]
         row["clientControlPackets"] = own.count
         expected = [sha256_of(os.path.join(self.content.origin, file)) for file in played.files]
         row["sha256Match"] = played.download.ok and played.download.sha256 == expected
-        row["servedBy"], proof = self._served_by(near, logs, len(played.files))
+        if played.load:
+            row["servedBy"], proof = self._load_served_by(logs, played.load)
+            row |= {"requests": played.load["requests"], "failed": played.load["failed"],
+                    "inFlight": min(mark["inFlight"] for mark in played.load["marks"])}
+        else:
+            row["servedBy"], proof = self._served_by(near, logs, len(played.files))
         row["reason"] = self._reason(last, text_from(self.services.path("director.log"), places["director"]))
-        served_as_expected = row["servedBy"] in (PROXIES if played.expected == "proxy" else ("origin",))
+        served_as_expected = row["servedBy"] in ((*PROXIES, "proxy") if played.expected == "proxy" else ("origin",))
         problems = list(own.findings[:5])
         if not played.download.ok:
             problems.append(played.download.error)
@@ -122,6 +132,18 @@ class Laboratory:
         if len(sending) == 1 and lines[sending[0]] >= requests:
             return sending[0], proof
         return "unproven", proof
+
+    def _load_served_by(self, before, load):
+        """The proxies together, when they have served nineteen of twenty requests."""
+        def lines():
+            return {server: len(self.services.access_log(server)) - before[server] for server in SERVERS}
+
+        wait_until("the access logs have the requests", lambda: sum(lines().values()) >= load["requests"], 20)
+        proof = (f"{load['requests']} requests, {load['failed']} failed, log lines "
+                 + ", ".join(f"{server} {count}" for server, count in lines().items()) + "; in flight at each change "
+                 + ", ".join(f"{mark['inFlight']} (served whole: {mark['served']})" for mark in load["marks"]))
+        by_proxies = sum(lines()[name] for name in PROXIES)
+        return "proxy" if by_proxies >= 0.95 * load["requests"] else "origin", proof
 
     def _last_transfer(self):
         transfers = self.services.ctl("transfers", "--limit", "1")
@@ -290,5 +312,38 @@ def observe(laboratory):
     return Played(got, ["small.bin"], "origin")
 
 
+def under_load(laboratory, change, in_flight=1100):
+    """Clients keep so many requests in flight while `change(load)` is made; it marks the moments that count."""
+    if "slow.bin" not in os.listdir(laboratory.content.origin):
+        # Larger than a server's socket buffer.
+        laboratory.content.add("slow.bin", 128 << 10, cached=True)
+    sha256 = sha256_of(os.path.join(laboratory.content.origin, "slow.bin"))
+    load = Load(laboratory, addresses.v4("origin"), CACHED_HOST, "slow.bin", sha256, in_flight)
+    try:
+        load.until_in_flight(1000)
+        change(load)
+        summary = load.finish()
+    except BaseException:
+        load.kill()
+        raise
+    failed = "; ".join(failure["what"] for failure in summary["failures"][:3])
+    error = f"{summary['failed']} of {summary['requests']} requests failed: {failed}" if summary["failed"] else ""
+    if any(mark["inFlight"] < 1000 for mark in summary["marks"]):
+        error = f"fewer than 1000 requests in flight: {summary['marks']}"
+    return Played(Download(not error, "200", [sha256], 0, error), ["slow.bin"], "proxy", summary)
+
+
+def rotate(laboratory):
+    """The channels' keys are changed three times with 1,000 requests in flight."""
+    def change(load):
+        for number in range(max(laboratory.services.keys) + 1, max(laboratory.services.keys) + 4):
+            before = load.mark()
+            answer = laboratory.services.rotate_keys(number)
+            assert [channel["key"] for channel in answer["channels"]] == [number] * len(PROXIES), answer
+            load.until_ended(before["ended"] + 300)
+
+    return under_load(laboratory, change)
+
+
 #: In the order of the demo.
-ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, observe]
+ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, observe, rotate]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import secrets
 import signal
 
@@ -75,11 +76,13 @@ class Services:
         self.sites = []
         #: Words before an agent's command line, by its name.
         self.agent_wrappers = {}
-        #: The director's key files by number, more keys of its `crtp` section, and more sections.
+        #: Everybody's key files by number, more keys of its `crtp` section, and more sections.
         self.keys = {}
         self.crtp_options = {}
         self.director_options = {}
-        self.key = self.add_key(1)
+        self.add_key(1)
+        #: Of the director that was started last.
+        self.workers = 1
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -89,12 +92,17 @@ class Services:
             file.write(text)
         return self.path(name)
 
+    def key_table(self):
+        return ", ".join(f"{number}: {path}" for number, path in self.keys.items())
+
     def add_key(self, number):
-        """A new key in a file of its own, known to directors from their next start on."""
+        """A new key in a file of its own, known to programs that read their configuration from now on."""
         path = self.keys[number] = self.path(f"key{number}")
         with open(path, "w") as file:
             file.write(secrets.token_hex(32) + "\n")
-        os.chmod(path, 0o600)
+        # Agents read it again when they have become nobody.
+        os.chown(path, 0, pwd.getpwnam("nobody").pw_gid)
+        os.chmod(path, 0o640)
         return path
 
     def start(self, name, host, *command):
@@ -173,7 +181,7 @@ user: nobody
 crtp:
   listen: ["{addresses.v4(name)}:{CRTP_PORT}"]
   directors: [{addresses.v4('director')}]
-  keys: {{ 1: {self.key} }}
+  keys: {{ {self.key_table()} }}
 access-log: {self.path(f'{name}-access.log')}
 log: {{ lines-per-second: 100000 }}
 catalogue:
@@ -194,6 +202,28 @@ catalogue:
             f"{name} listens for CRTP",
             lambda: f":{CRTP_PORT}" in self.topology.run(name, "ss", "-Hlun"), process=process)
 
+    def give_keys_to_agents(self):
+        """Agents that run read their configuration's keys again; waits until the director has heard of it."""
+        running = [name for name in self.topology.proxies if name in self.processes]
+        for name in running:
+            self.write(f"{name}.yaml", self.agent_configuration(name))
+            self.processes[name].signal(signal.SIGHUP)
+        wait_until("the agents hold the keys", lambda: all(
+            channel["held"] == sorted(self.keys) for channel in self.ctl("keys")["channels"] if channel["proxy"] in running))
+
+    def rotate_keys(self, number):
+        """All that an operator does to bring key `number` into use and to take the others away. What `keys` says then."""
+        self.add_key(number)
+        self.give_keys_to_agents()
+        self.write("batond.yaml", self.director_configuration(self.workers))
+        self.ctl("keys", "rotate", "--to", str(number))
+        self.crtp_options["current-key"] = number
+        self.keys = {number: self.keys[number]}
+        self.write("batond.yaml", self.director_configuration(self.workers))
+        answer = self.ctl("keys", "rotate", "--to", str(number))
+        self.give_keys_to_agents()
+        return answer
+
     # MARK: director
 
     def director_configuration(self, workers=1):
@@ -204,7 +234,6 @@ catalogue:
             # The kernel spreads a flow over the queues by its hash; batond has another, so half of all is handed over.
             clients = [f"net_af_packet0,iface=dc,qpairs={workers}"]
             servers = [f"net_af_packet1,iface=ds,qpairs={workers}"]
-        keys = ", ".join(f"{number}: {path}" for number, path in self.keys.items())
         crtp = "\n".join(f"  {key}: {value}" for key, value in ({"current-key": 1} | self.crtp_options).items())
         sections = "\n".join(f"{key}: {value}" for key, value in self.director_options.items())
         proxies = "\n".join(self._proxy_entry(name) for name in self.topology.proxies)
@@ -218,7 +247,7 @@ ports:
 workers: {{ count: {workers}, flows: 65536, idle: adaptive{options} }}
 crtp:
   listen: {addresses.v4('director')}:0
-  keys: {{ {keys} }}
+  keys: {{ {self.key_table()} }}
 {crtp}
 {sections}
 proxies:
@@ -233,6 +262,7 @@ control: {{ socket: {self.path('batond.sock')} }}
         return f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}"{options} }}'
 
     def start_director(self, workers=1, wait_for=None):
+        self.workers = workers
         configuration = self.write("batond.yaml", self.director_configuration(workers))
         cpus = os.cpu_count() or 1
         lcores = ",".join(f"{index}@{min(index, cpus - 1) if index else 0}" for index in range(workers + 1))

@@ -153,7 +153,7 @@ local TYPES = {
     [6] = "KEEPALIVE_RESPONSE", [16] = "TRANSFER", [17] = "TRANSFER_ACK", [18] = "TRANSFER_NACK", [19] = "FIRST_BYTE",
     [21] = "TERMINATE", [22] = "TERMINATE_RESPONSE", [32] = "FLOW_INFO", [33] = "FLOW_INFO_END",
 }
-local PARTS = { [1] = "REQUEST", [2] = "COOKIE", [3] = "NAME", [4] = "PADDING" }
+local PARTS = { [1] = "REQUEST", [2] = "COOKIE", [3] = "NAME", [4] = "PADDING", [13] = "KEYS" }
 
 -- MARK: layouts: lists of { bytes, field or flags, rule, means }, without gaps; `means` names special values
 
@@ -315,13 +315,17 @@ local part_length = number(16, "tlv.length", "Length")
 local part_value = bytes("tlv.value", "Value")
 local part_alignment = bytes("tlv.alignment", "Zeros up to a multiple of four")
 
--- `expected` is the message that the part belongs to, `any` when it may come in all and more than once.
+-- `expected` are the messages that the part belongs to, `any` when it may come in all and more than once.
 local PART_KINDS = {
-    REQUEST = { expected = "TRANSFER", field = bytes("tlv.request", "Request"), rule = of_length(0, 1216) },
-    COOKIE = { expected = "INIT", field = bytes("tlv.cookie", "Cookie"), rule = of_length(24, 24) },
+    REQUEST = { expected = { TRANSFER = true }, field = bytes("tlv.request", "Request"), rule = of_length(0, 1216) },
+    COOKIE = { expected = { INIT = true }, field = bytes("tlv.cookie", "Cookie"), rule = of_length(24, 24) },
     NAME = {
-        expected = "ACCEPT", field = field(ProtoField.string, "tlv.name", "Name"), rule = readable_name,
+        expected = { ACCEPT = true }, field = field(ProtoField.string, "tlv.name", "Name"), rule = readable_name,
         encoding = ENC_UTF_8,
+    },
+    KEYS = {
+        expected = { INIT = true, ACCEPT = true, KEEPALIVE_RESPONSE = true }, field = bytes("tlv.keys", "Key ids held"),
+        rule = of_length(0, 256),
     },
     PADDING = { any = true, field = bytes("tlv.padding", "Padding") },
 }
@@ -394,7 +398,7 @@ end
 -- One part's value, whole. True when it is a known part in its place.
 local function put_value(item, range, name, message, critical)
     local kind = PART_KINDS[name]
-    if not kind or not (kind.any or kind.expected == message) then
+    if not kind or not (kind.any or kind.expected[message]) then
         item:add(part_value, range)
         item:add_proto_expert_info(critical and wrong.critical or wrong.part)
         return false

@@ -14,6 +14,8 @@ package final class ControlLoop: @unchecked Sendable {
         case cacheAnswered(number: UInt64, hasIt: Bool)
         /// A committed connection is over.
         case ended(number: UInt64, bytesSent: UInt64)
+        /// The keys that are held from now on.
+        case keys(KeyRing)
         case drain
         case stop
     }
@@ -49,6 +51,7 @@ package final class ControlLoop: @unchecked Sendable {
     var services: Services
     // The thread's own from here on.
     var responder: ChannelResponder
+    var keys: KeyRing
     var ledger: TransferLedger
     /// Transfers that a cache is being asked about.
     var asked: [UInt64: (transfer: Transfer, expires: UInt64)] = [:]
@@ -69,6 +72,7 @@ package final class ControlLoop: @unchecked Sendable {
     ) throws(SystemFailure) {
         self.settings = settings
         self.responder = responder
+        keys = settings.keys
         self.ledger = ledger
         self.services = services
         self.logger = logger
@@ -229,6 +233,7 @@ package final class ControlLoop: @unchecked Sendable {
             guard let entry = asked.removeValue(forKey: number) else { return }
             if hasIt { adopt(number, entry.transfer, now) } else { _ = ledger.decided(number, .notFound, now: now) }
         case .ended(let number, let bytesSent): ledger.ended(number, bytesSent: bytesSent, now: now)
+        case .keys(let ring): use(ring, now)
         case .drain:
             ledger.isDraining = true
             // Not before: whoever reads this may rely on it that no more connections are taken.

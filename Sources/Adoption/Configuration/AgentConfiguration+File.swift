@@ -44,26 +44,18 @@ extension AgentConfiguration {
     private static func readChannel(_ section: YAMLSection) -> ControlChannelSettings? {
         let listen = section.required("listen", .list(of: .endpoint, minimum: 1))
         let directors = section.required("directors", .list(of: .prefix, minimum: 1))
-        let files = section.dictionary("keys", keys: .integer(in: UInt8(0)...255), values: .string)
-        if files.isEmpty {
+        let (secrets, current) = section.numberedSecrets()
+        if secrets.isEmpty {
             section.report(
                 "no key: 'keys' is missing or empty", remedy: "add 'keys: { 1: /etc/baton/key1 }'", at: section.mark)
         }
-        var keys: [UInt8: [UInt8]] = [:]
-        for (id, path) in files { keys[id.value] = section.secret(at: path) }
-        let current = section.value("current-key", .integer(in: UInt8(0)...255), default: files.first?.key.value ?? 0)
-        if !files.isEmpty, !files.contains(where: { $0.key.value == current }) {
-            let known = files.map { String($0.key.value) }.joined(separator: ", ")
-            section.report(
-                "'current-key' is \(current), but 'keys' has no such key", remedy: "name one of \(known)",
-                at: section.has("current-key") ? "current-key" : "keys")
-        }
+        let keys = KeyRing(keys: secrets.compactMapValues(\.bytes), current: current)
         let protection = section.value(
             "protection", .choice(["sealed": Protection.sealed, "authenticated": .authenticated]), default: .sealed)
         let keepalive = section.value("keepalive", .duration(in: 50_000...60_000_000), default: 1_000_000)
         guard let listen, let directors else { return nil }
         var settings = ControlChannelSettings(
-            listen: listen, keys: KeyRing(keys: keys, current: current), directors: directors)
+            listen: listen, keys: keys, directors: directors)
         settings.protection = protection
         settings.keepaliveMicroseconds = keepalive
         return settings

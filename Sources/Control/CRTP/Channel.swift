@@ -24,19 +24,6 @@ public enum ChannelState: String, Equatable, Sendable {
     case idle, initiating, up
 }
 
-/// The pre-shared keys of a channel, by key id.
-public struct KeyRing: Sendable, Equatable {
-    /// Key id to key, at least 16 bytes each.
-    public var keys: [UInt8: [UInt8]]
-    /// The key to start a session with.
-    public var current: UInt8
-
-    public init(keys: [UInt8: [UInt8]], current: UInt8) {
-        self.keys = keys
-        self.current = current
-    }
-}
-
 /// What protects a frame. Raw values are the wire's `alg`.
 public enum Protection: UInt8, Sendable, Equatable, Comparable, CaseIterable {
     /// HMAC-SHA-256, cut to 128 bits: everyone can read, nobody can change.

@@ -55,10 +55,11 @@ extension ChannelInitiator {
 
     private mutating func transmitInitiate(_ handshake: Handshake) {
         guard let protection = keys.handshake(handshake.keyID, .fromInitiator) else { return }
-        let initiate = Initiate(
+        var initiate = Initiate(
             nonce: handshake.nonce, cookie: handshake.cookie, epoch: epoch, protection: configuration.protection,
             keepaliveMicroseconds: UInt32(clamping: max(1, configuration.keepaliveMicroseconds)),
             detectMultiplier: UInt8(clamping: max(1, configuration.detectMultiplier)), wantsFlows: handshake.wantsFlows)
+        initiate.heldKeys = keys.held
         handshakeSequence += 1
         let header = FrameHeader(
             type: MessageType.initiate.rawValue, keyID: handshake.keyID, protection: .authenticated, senderID: senderID,
@@ -95,6 +96,7 @@ extension ChannelInitiator {
         current = session
         handshake = nil
         agent = accept.agent
+        heldByAgent = accept.heldKeys
         hintAllowedAt = now + configuration.initiateRetryMicroseconds
         outstanding.removeAll()
         // The agent uses the session from the first frame under it on.

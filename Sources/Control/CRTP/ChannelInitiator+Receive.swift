@@ -90,6 +90,7 @@ extension ChannelInitiator {
             }
             let sentAt = outstanding[index].sentAt
             outstanding.removeSubrange(...index)
+            heldByAgent = status.heldKeys
             actions.append(.status(status, roundTripMicroseconds: now >= sentAt ? now - sentAt : 0))
             return true
         case .error(let code):

@@ -16,6 +16,8 @@ public struct ChannelInitiator: Sendable {
     /// What is to be done, in order; the caller carries it out and empties the list.
     public var actions: [ChannelAction] = []
     public internal(set) var counters = ChannelCounters()
+    /// Ids of the keys that the agent has said it holds; empty while it has not.
+    public internal(set) var heldByAgent: [UInt8] = []
     /// The last ERROR that the agent sent, for those who look for the reason of a channel that does not come up.
     public internal(set) var lastError: ErrorCode?
 
@@ -74,6 +76,12 @@ public struct ChannelInitiator: Sendable {
     /// The id of the session that is up, which changes with every new one.
     public var session: UInt32? { current?.id }
 
+    /// The key of the session that is up.
+    public var keyID: UInt8? { current?.keyID }
+
+    /// The key that a handshake asks for.
+    public var soughtKeyID: UInt8? { handshake?.keyID }
+
     // MARK: events
 
     /// Opens the channel. The first INIT is an action afterwards.
@@ -102,12 +110,17 @@ public struct ChannelInitiator: Sendable {
         }
     }
 
-    /// Uses other keys from now on; the session goes on until one with the new current key has replaced it.
+    /// Uses other keys from now on; the session goes on until one with the new current key has replaced it. An agent
+    /// that does not have that key yet is asked again once it says that it does.
     public mutating func replaceKeys(_ ring: KeyRing, now: UInt64) {
         keys = KeySchedule(ring)
         guard state != .idle else { return }
         let wantsFlows = handshake?.wantsFlows ?? false
-        if let current, current.keyID == keys.current, handshake == nil { return }
+        if let current, current.keyID == keys.current {
+            // A handshake under way may be for another key.
+            if let handshake, handshake.keyID != keys.current { self.handshake = nil }
+            if !wantsFlows { return }
+        }
         beginHandshake(wantsFlows: wantsFlows, now: now)
     }
 
@@ -139,9 +152,13 @@ public struct ChannelInitiator: Sendable {
             beginHandshake(wantsFlows: true, now: now)
             return
         }
-        if session.sent >= Session.frameLimit, handshake == nil { beginHandshake(wantsFlows: false, now: now) }
+        let isDue = session.sent >= Session.frameLimit || (session.keyID != keys.current && agentMayHold(keys.current))
+        if isDue, handshake == nil { beginHandshake(wantsFlows: false, now: now) }
         sendKeepalive(now: now)
     }
+
+    /// An agent that does not say may hold any key.
+    private func agentMayHold(_ keyID: UInt8) -> Bool { heldByAgent.isEmpty || heldByAgent.contains(keyID) }
 
     mutating func sendKeepalive(now: UInt64) {
         lastTransaction &+= 1

@@ -54,9 +54,10 @@ extension ChannelResponder {
             }
         }
         let nonce = (0..<MessageCodec.nonceByteCount).map { _ in UInt8.random(in: .min ... .max, using: &random) }
-        let accept = Accept(
+        var accept = Accept(
             session: newSessionID(), initiatorNonce: initiate.nonce, nonce: nonce,
             protection: max(initiate.protection, configuration.protection), agent: description)
+        accept.heldKeys = keys.held
         guard
             let session = Session(
                 accept, keys: keys, keyID: header.keyID, senderID: header.senderID, sends: .fromResponder)

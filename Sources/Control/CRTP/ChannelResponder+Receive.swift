@@ -108,6 +108,8 @@ extension ChannelResponder {
     private mutating func receive(_ frame: Frame, director: Endpoint) -> Bool {
         switch frame.message {
         case .keepalive:
+            var status = status
+            status.heldKeys = keys.held
             let answer = Frame(.keepaliveResponse(status), transaction: frame.transaction, attempt: frame.attempt)
             if let bytes = send(answer, to: director) { actions.append(.transmit(bytes, to: director)) }
             return true

@@ -80,6 +80,11 @@ public struct ChannelResponder: Sendable {
         keys = KeySchedule(ring)
     }
 
+    /// Channels that are up, with the key of each one's session.
+    public var keysInUse: [(director: Endpoint, keyID: UInt8)] {
+        entries.compactMap { entry in entry.current.map { (entry.endpoint, $0.session.keyID) } }
+    }
+
     /// The frame's datagram, to be sent to `director`; nil when there is no channel to it.
     public mutating func send(_ frame: Frame, to director: Endpoint) -> [UInt8]? {
         guard let index = entries.indices.first(where: { entries[$0].endpoint == director }),

@@ -20,6 +20,8 @@ package struct KeySchedule: Sendable {
     package static var minimumKeyByteCount: Int { 16 }
 
     package let current: UInt8
+    /// Ids in ascending order.
+    package let held: [UInt8]
     private let preShared: [UInt8: SymmetricKey]
     private let handshakes: [UInt16: FrameProtection]
 
@@ -38,6 +40,7 @@ package struct KeySchedule: Sendable {
             }
         }
         self.preShared = preShared
+        held = preShared.keys.sorted()
         self.handshakes = handshakes
     }
 

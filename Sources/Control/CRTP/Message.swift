@@ -118,6 +118,8 @@ public struct Initiate: Equatable, Sendable {
     public var detectMultiplier: UInt8
     /// The agent is to announce its flows (once) when the session is up, even if it was up before.
     public var wantsFlows: Bool
+    /// Ids of the keys that the director holds; empty when it does not say.
+    public var heldKeys: [UInt8] = []
 
     public init(
         nonce: [UInt8], cookie: [UInt8]? = nil, epoch: UInt64, protection: Protection = .sealed,
@@ -155,6 +157,8 @@ public struct Accept: Equatable, Sendable {
     /// The session's: the stronger of what both ends want.
     public var protection: Protection
     public var agent: AgentDescription
+    /// Ids of the keys that the agent holds; empty when it does not say.
+    public var heldKeys: [UInt8] = []
 
     public init(
         session: UInt32, initiatorNonce: [UInt8] = [UInt8](repeating: 0, count: 16), nonce: [UInt8],
@@ -253,6 +257,8 @@ public struct AgentStatus: Equatable, Sendable {
     public var processorLoad: UInt16
     public var memoryLoad: UInt16
     public var isDraining: Bool
+    /// Ids of the keys that the agent holds; empty when it does not say.
+    public var heldKeys: [UInt8] = []
 
     public init(
         connections: UInt32 = 0, credits: UInt32 = 0, processorLoad: UInt16 = 0, memoryLoad: UInt16 = 0,

@@ -55,6 +55,7 @@ extension MessageCodec {
         var request: Range<Int>?
         var cookie: Range<Int>?
         var name: Range<Int>?
+        var keys: Range<Int>?
 
         enum Reading {
             case done
@@ -80,6 +81,9 @@ extension MessageCodec {
                     case (.name, .accept):
                         guard name == nil else { return .malformed }
                         name = range
+                    case (.keys, .initiate), (.keys, .accept), (.keys, .keepaliveResponse):
+                        guard keys == nil, count <= maximumKeys else { return .malformed }
+                        keys = range
                     case (.padding, _): break
                     case (_, _): if critical { return .badTLV(type) }
                     }
@@ -102,10 +106,11 @@ extension MessageCodec {
         case .error: return ErrorCode(rawValue: body[0]).map(Message.error)
         case .keepalive: return SelectionAlgorithm(rawValue: body[0]).map { .keepalive(Keepalive(algorithm: $0)) }
         case .keepaliveResponse:
-            return .keepaliveResponse(
-                AgentStatus(
-                    connections: body.load32(at: 0), credits: body.load32(at: 4), processorLoad: body.load16(at: 8),
-                    memoryLoad: body.load16(at: 10), isDraining: body.load16(at: 12) & StatusFlags.draining != 0))
+            var status = AgentStatus(
+                connections: body.load32(at: 0), credits: body.load32(at: 4), processorLoad: body.load16(at: 8),
+                memoryLoad: body.load16(at: 10), isDraining: body.load16(at: 12) & StatusFlags.draining != 0)
+            status.heldKeys = heldKeys(body, parts)
+            return .keepaliveResponse(status)
         case .transfer: return decodeTransfer(body, parts).map(Message.transfer)
         case .transferACK: return .transferACK
         case .firstByte: return .firstByte
@@ -129,11 +134,17 @@ extension MessageCodec {
     private static func decodeInitiate(_ body: UnsafeRawBufferPointer, _ parts: Parts) -> Initiate? {
         guard let protection = Protection(rawValue: body[29]), body[28] > 0, body.load32(at: 24) > 0 else { return nil }
         if let cookie = parts.cookie, cookie.count != cookieByteCount { return nil }
-        return Initiate(
+        var initiate = Initiate(
             nonce: body.loadBytes(at: 0, count: nonceByteCount),
             cookie: parts.cookie.map { body.loadBytes(at: $0.lowerBound, count: $0.count) },
             epoch: body.load64(at: 16), protection: protection, keepaliveMicroseconds: body.load32(at: 24),
             detectMultiplier: body[28], wantsFlows: body.load16(at: 30) & InitiateFlags.wantsFlows != 0)
+        initiate.heldKeys = heldKeys(body, parts)
+        return initiate
+    }
+
+    private static func heldKeys(_ body: UnsafeRawBufferPointer, _ parts: Parts) -> [UInt8] {
+        parts.keys.map { body.loadBytes(at: $0.lowerBound, count: $0.count) } ?? []
     }
 
     private static func decodeAccept(_ body: UnsafeRawBufferPointer, _ parts: Parts, session: UInt32) -> Accept? {
@@ -143,12 +154,14 @@ extension MessageCodec {
             let text = String(validating: body[name], as: UTF8.self)
         else { return nil }
         let mac = UInt64(body.load16(at: 42)) << 32 | UInt64(body.load32(at: 44))
-        return Accept(
+        var accept = Accept(
             session: session, initiatorNonce: body.loadBytes(at: 0, count: nonceByteCount),
             nonce: body.loadBytes(at: 16, count: nonceByteCount), protection: protection,
             agent: AgentDescription(
                 name: text, mac: MACAddress(mac), vlan: vlan, mtu: body.load16(at: 56), epoch: body.load64(at: 32),
                 credits: body.load32(at: 48), capabilities: Capabilities(rawValue: body.load32(at: 52))))
+        accept.heldKeys = heldKeys(body, parts)
+        return accept
     }
 
     private static func decodeVLAN(_ value: UInt16) -> VLAN? {

@@ -6,19 +6,32 @@ package enum MessageCodec {
     package static var cookieByteCount: Int { 24 }
     package static var maximumRequest: Int { 1_216 }
     package static var maximumName: Int { 63 }
+    package static var maximumKeys: Int { 256 }
 
     /// Bytes of the body that `encode` makes.
     package static func byteCount(_ message: Message) -> Int {
         let parts =
             switch message {
-            case .initiate(let initiate): initiate.cookie.map { min($0.count, cookieByteCount) }
-            case .accept(let accept): prefixOfCharacters(accept.agent.name).count
-            case .transfer(let transfer): min(transfer.request.count, maximumRequest)
-            case .challenge, .keepalive, .keepaliveResponse, .error, .transferACK, .transferNACK, .terminate,
-                .terminateResponse, .flowInformation, .flowInformationEnd, .firstByte:
-                nil as Int?
+            case .initiate(let initiate):
+                (initiate.cookie.map { part(min($0.count, cookieByteCount)) } ?? 0) + keysPart(initiate.heldKeys)
+            case .accept(let accept): part(prefixOfCharacters(accept.agent.name).count) + keysPart(accept.heldKeys)
+            case .keepaliveResponse(let status): keysPart(status.heldKeys)
+            case .transfer(let transfer): part(min(transfer.request.count, maximumRequest))
+            case .challenge, .keepalive, .error, .transferACK, .transferNACK, .terminate, .terminateResponse,
+                .flowInformation, .flowInformationEnd, .firstByte:
+                0
             }
-        return fixedByteCount(message.type) + (parts.map(TypeLengthValue.encodedLength) ?? 0)
+        return fixedByteCount(message.type) + parts
+    }
+
+    private static func part(_ count: Int) -> Int { TypeLengthValue.encodedLength(count) }
+
+    /// KEYS is left out when there is nothing to say.
+    private static func keysPart(_ held: [UInt8]) -> Int { held.isEmpty ? 0 : part(min(held.count, maximumKeys)) }
+
+    private static func append(keys held: [UInt8], to body: inout FrameWriter) {
+        guard !held.isEmpty else { return }
+        TypeLengthValue.keys.append(held.prefix(maximumKeys), critical: false, to: &body)
     }
 
     /// Appends the body of `message`. Total: what is too long is cut, and a cut request says so. `detail` is ERROR's.
@@ -76,9 +89,10 @@ package enum MessageCodec {
         if let cookie = initiate.cookie {
             TypeLengthValue.cookie.append(cookie.prefix(cookieByteCount), critical: true, to: &body)
         }
+        append(keys: initiate.heldKeys, to: &body)
     }
 
-    /// 64 bytes and NAME.
+    /// 64 bytes, NAME, and KEYS.
     private static func encode(_ accept: Accept, into body: inout FrameWriter) {
         body.append(accept.initiatorNonce, paddedTo: nonceByteCount)
         body.append(accept.nonce, paddedTo: nonceByteCount)
@@ -92,6 +106,7 @@ package enum MessageCodec {
         body.append(accept.protection.rawValue)
         body.appendZeros(5)
         TypeLengthValue.name.append(prefixOfCharacters(accept.agent.name), critical: false, to: &body)
+        append(keys: accept.heldKeys, to: &body)
     }
 
     /// As many whole characters as fit.
@@ -111,6 +126,7 @@ package enum MessageCodec {
         body.append16(status.memoryLoad)
         body.append16(status.isDraining ? StatusFlags.draining : 0)
         body.append16(0)
+        append(keys: status.heldKeys, to: &body)
     }
 
     /// 40 bytes.

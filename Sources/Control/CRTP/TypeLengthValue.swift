@@ -14,6 +14,8 @@ package enum TypeLengthValue: UInt16, Sendable, CaseIterable {
     /// An agent's name, UTF-8.
     case name = 3
     case padding = 4
+    /// Ids of the keys that the sender holds, a byte each.
+    case keys = 13
 
     static var criticalBit: UInt16 { 0x8000 }
 

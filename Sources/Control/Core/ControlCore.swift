@@ -28,6 +28,7 @@ public struct ControlCore {
     package let logLevel: Int
 
     package var proxies: [ProxyRecord]
+    package var keys: HeldKeys
     package var transfers: TransferTable
     package var history = TransferHistory(capacity: 1_000)
     package var wheel: TimingWheel<Int>
@@ -61,6 +62,7 @@ public struct ControlCore {
         random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
     ) {
         self.configuration = configuration
+        self.keys = HeldKeys(ring: keys, files: configuration.crtp.keyFiles)
         self.workerCount = max(1, workerCount)
         hashSeed = foldedProduct(epoch ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93)
         policy = Policy(configuration.rules, hashSeed: hashSeed)

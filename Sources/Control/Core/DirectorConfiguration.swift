@@ -54,8 +54,8 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public struct CRTPSettings: Sendable, Equatable {
         /// Local address and port of the channel's socket; port 0 for any.
         public var listen = Endpoint(.unspecified, port: 0)
-        /// Where pre-shared keys live: key id to file. Each file holds the key in hexadecimal, one line.
-        public var keyFiles: [UInt8: String] = [:]
+        /// Where pre-shared keys live, by key id. Each file holds the key in hexadecimal, one line.
+        public var keyFiles: [UInt8: KeyFile] = [:]
         public var currentKey: UInt8 = 1
         public var channel = ChannelConfiguration()
         public var algorithm: SelectionAlgorithm = .roundRobin

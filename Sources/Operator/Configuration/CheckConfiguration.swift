@@ -2,6 +2,15 @@ public import CRTP
 public import Control
 public import StrictYAML
 
+/// Where a director's configuration comes from, each time that it is read.
+public struct ConfigurationSource: Equatable, Sendable {
+    public var path: String
+    public init(path: String) { self.path = path }
+
+    /// Reads it and all that it names. Takes its time: not for the control core's thread.
+    public func load() -> LoadedConfiguration { LoadedConfiguration.load(path) }
+}
+
 /// What became of a director's configuration file.
 public struct LoadedConfiguration: Sendable {
     /// nil when a problem is an error.

@@ -18,24 +18,13 @@ extension ConfigurationReader {
         crtp.settings.listen = section.value("listen", .endpoint, default: crtp.settings.listen)
         crtp.settings.algorithm = section.value("algorithm", .algorithm, default: crtp.settings.algorithm)
         crtp.settings.channel = channel(section)
-        let files = section.dictionary("keys", keys: .integer(in: 0...UInt8.max), values: .string)
         crtp.hasKeys = section.has("keys")
-        var secrets: [UInt8: [UInt8]] = [:]
-        for (id, path) in files {
-            crtp.settings.keyFiles[id.value] = section.resolve(path.value)
-            secrets[id.value] = section.secret(at: path)
+        let (secrets, current) = section.numberedSecrets(current: crtp.settings.currentKey)
+        crtp.settings.keyFiles = secrets.mapValues { secret in
+            KeyFile(path: secret.path, notBefore: secret.notBefore, notAfter: secret.notAfter)
         }
-        let only = files.count == 1 ? files[0].key.value : nil
-        crtp.settings.currentKey = section.value(
-            "current-key", .integer(in: 0...UInt8.max), default: only ?? crtp.settings.currentKey)
-        let current = crtp.settings.currentKey
-        if !files.isEmpty, crtp.settings.keyFiles[current] == nil {
-            let known = files.map { String($0.key.value) }.joined(separator: ", ")
-            section.report(
-                "'current-key' is \(current), but 'keys' has no such key", remedy: "name one of \(known)",
-                at: section.has("current-key") ? "current-key" : "keys")
-        }
-        crtp.keys = KeyRing(keys: secrets, current: current)
+        crtp.settings.currentKey = current
+        crtp.keys = KeyRing(keys: secrets.compactMapValues(\.bytes), current: current)
         return crtp
     }
 

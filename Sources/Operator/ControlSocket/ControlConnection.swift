@@ -1,18 +1,24 @@
 import Foundation
 import Logging
 import NIOCore
+import NIOPosix
 
 /// What all connections of a control socket share.
 final class ControlService: Sendable {
     let mailbox: OperatorMailbox
+    let source: ConfigurationSource
     let access: PeerAccess
     let limits: ControlSocket.Limits
     let logger: Logger
     /// Open connections.
     let connections = BoundedCount()
 
-    init(mailbox: OperatorMailbox, access: PeerAccess, limits: ControlSocket.Limits, logger: Logger) {
+    init(
+        mailbox: OperatorMailbox, source: ConfigurationSource, access: PeerAccess, limits: ControlSocket.Limits,
+        logger: Logger
+    ) {
         self.mailbox = mailbox
+        self.source = source
         self.access = access
         self.limits = limits
         self.logger = logger
@@ -134,10 +140,26 @@ final class ControlConnection: ChannelInboundHandler {
         serial += 1
         state = .waiting(id: request.id)
         schedule(context, seconds: service.limits.answerSeconds) { $0.noAnswer($1) }
-        let expected = serial
+        guard request.request.readsConfiguration else { return pass(request, nil, serial, context) }
+        let (source, expected) = (service.source, serial)
+        let loaded = NIOThreadPool.singleton.runIfActive(eventLoop: context.eventLoop) { source.load() }
+        loaded.assumeIsolated().whenComplete { result in
+            guard case .waiting(let id) = self.state, self.serial == expected else { return }
+            guard case .success(let loaded) = result else { return self.noAnswer(context) }
+            guard loaded.configuration != nil else {
+                return self.write(context, RPCFailure(id: id ?? .null, error: .configuration(loaded.problems)).line)
+            }
+            self.pass(request, loaded, expected, context)
+        }
+    }
+
+    /// To the control core.
+    private func pass(
+        _ request: RPCRequest, _ loaded: LoadedConfiguration?, _ expected: UInt64, _ context: ChannelHandlerContext
+    ) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let loop = context.eventLoop
-        let isAccepted = service.mailbox.submit(request.request) { response in
+        let isAccepted = service.mailbox.submit(request.request, loaded: loaded) { response in
             loop.execute {
                 let (connection, context) = bound.value
                 connection.answer(response, serial: expected, context)

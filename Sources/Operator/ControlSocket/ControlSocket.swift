@@ -28,21 +28,23 @@ public final class ControlSocket: Sendable {
 
     /// Makes the socket, replacing one that a dead director left, and begins to serve.
     public static func open(
-        _ settings: DirectorConfiguration.ControlSocketSettings, mailbox: OperatorMailbox, limits: Limits = Limits(),
-        logger: Logger
+        _ settings: DirectorConfiguration.ControlSocketSettings, mailbox: OperatorMailbox, source: ConfigurationSource,
+        limits: Limits = Limits(), logger: Logger
     ) throws(ControlSocketProblem) -> ControlSocket {
         var access = PeerAccess()
         if let name = settings.group { access.readers = try SocketFile.groupIdentifier(name) }
-        return try open(path: settings.path, access: access, mailbox: mailbox, limits: limits, logger: logger)
+        return try open(
+            path: settings.path, access: access, mailbox: mailbox, source: source, limits: limits, logger: logger)
     }
 
     /// The same with explicit rights.
     public static func open(
-        path: String, access: PeerAccess, mailbox: OperatorMailbox, limits: Limits = Limits(), logger: Logger
+        path: String, access: PeerAccess, mailbox: OperatorMailbox, source: ConfigurationSource,
+        limits: Limits = Limits(), logger: Logger
     ) throws(ControlSocketProblem) -> ControlSocket {
         let listening = try SocketFile.listen(path: path, group: access.readers)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let service = ControlService(mailbox: mailbox, access: access, limits: limits, logger: logger)
+        let service = ControlService(mailbox: mailbox, source: source, access: access, limits: limits, logger: logger)
         do {
             let listener = try ServerBootstrap(group: group)
                 .childChannelOption(.autoRead, value: false)

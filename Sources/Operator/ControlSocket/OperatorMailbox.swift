@@ -32,10 +32,14 @@ public final class OperatorMailbox: Sendable {
 
     /// False when the mailbox is full; `answer` is then never called. Otherwise it is called exactly once, on the
     /// thread that answers.
-    public func submit(_ request: OperatorRequest, answer: @escaping @Sendable (OperatorResponse) -> Void) -> Bool {
+    /// - Parameter loaded: For a request that reads the configuration; without problems that are errors.
+    public func submit(
+        _ request: OperatorRequest, loaded: LoadedConfiguration? = nil,
+        answer: @escaping @Sendable (OperatorResponse) -> Void
+    ) -> Bool {
         waiting.withLock { waiting in
             guard waiting.count < capacity else { return false }
-            waiting.append(PendingRequest(request, answer))
+            waiting.append(PendingRequest(request, loaded: loaded, answer))
             if !isRung.exchange(true, ordering: .acquiringAndReleasing) {
                 var byte: UInt8 = 1
                 _ = write(bell, &byte, 1)
@@ -63,10 +67,16 @@ public final class OperatorMailbox: Sendable {
 /// A request that waits for its answer. Forgotten without one, it answers for itself, so that no operator waits in vain.
 public final class PendingRequest: Sendable {
     public let request: OperatorRequest
+    /// What `request` needs of the configuration file, read by who submitted it.
+    public let loaded: LoadedConfiguration?
     private let completion: Mutex<(@Sendable (OperatorResponse) -> Void)?>
 
-    init(_ request: OperatorRequest, _ answer: @escaping @Sendable (OperatorResponse) -> Void) {
+    init(
+        _ request: OperatorRequest, loaded: LoadedConfiguration?,
+        _ answer: @escaping @Sendable (OperatorResponse) -> Void
+    ) {
         self.request = request
+        self.loaded = loaded
         completion = Mutex(answer)
     }
 

@@ -14,15 +14,26 @@ public enum OperatorRequest: Equatable, Sendable {
     case algorithm(SelectionAlgorithm?, rule: String?)
     /// No new transfers to this proxy, or again.
     case drain(proxy: String, Bool)
+    case keys
+    /// Reads the keys anew and uses another one: nil for the next. Forced: although an agent does not hold it.
+    case rotateKeys(to: UInt8?, isForced: Bool)
     case version
+
+    /// The configuration file is read before the control core hears of the request.
+    var readsConfiguration: Bool {
+        switch self {
+        case .rotateKeys: true
+        case .status, .proxies, .flows, .transfers, .bypass, .algorithm, .drain, .keys, .version: false
+        }
+    }
 
     /// The request changes what the director does: for the owner, not for the group.
     public var isChange: Bool {
         switch self {
         case .bypass(let wanted): wanted != nil
         case .algorithm(let wanted, _): wanted != nil
-        case .drain: true
-        case .status, .proxies, .flows, .transfers, .version: false
+        case .drain, .rotateKeys: true
+        case .status, .proxies, .flows, .transfers, .keys, .version: false
         }
     }
 }
@@ -57,6 +68,7 @@ public enum OperatorResponse: Equatable, Sendable {
     case bypass(BypassStatus)
     case algorithm(AlgorithmStatus)
     case drain(DrainStatus)
+    case keys(KeysStatus)
     case version(VersionStatus)
     /// The request could not be carried out; in words.
     case failure(String)

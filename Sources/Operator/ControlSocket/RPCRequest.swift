@@ -7,7 +7,9 @@ struct RPCRequest: Equatable {
     var id: JSONValue?
     var request: OperatorRequest
 
-    static let methods = ["algorithm", "bypass", "drain", "flows", "proxies", "status", "transfers", "version"]
+    static let methods = [
+        "algorithm", "bypass", "drain", "flows", "keys", "keys.rotate", "proxies", "status", "transfers", "version",
+    ]
     static var rowLimit: Int { 10_000 }
 
     /// The request, or the error with the identifier as far as it could be read.
@@ -61,6 +63,10 @@ struct RPCRequest: Equatable {
                 throw .invalidParameters("'proxy' is missing: the name of a proxy")
             }
             return .drain(proxy: proxy, try parameters.bool("on") ?? true)
+        case "keys": return .keys
+        case "keys.rotate":
+            let id = try parameters.integer("key", in: 0...255)
+            return .rotateKeys(to: id.map { UInt8($0) }, isForced: try parameters.bool("force") ?? false)
         case "algorithm":
             return .algorithm(try algorithm(&parameters), rule: try parameters.string("rule"))
         default:
@@ -152,6 +158,7 @@ struct RPCResponse {
         case .algorithm(let value): jsonLine(Envelope(id: id, result: value))
         case .drain(let value): jsonLine(Envelope(id: id, result: value))
         case .bypass(let value): jsonLine(Envelope(id: id, result: value))
+        case .keys(let value): jsonLine(Envelope(id: id, result: value))
         case .version(let value): jsonLine(Envelope(id: id, result: value))
         case .failure(let why): RPCFailure(id: id, error: .internal(why)).line
         }

@@ -56,6 +56,24 @@ public struct OperatorConsole: Sendable {
         return Presentation.drain(try client.call(DrainStatus.self, "drain", parameters))
     }
 
+    public func keys() throws(ControlClientProblem) -> String {
+        isJSON ? try raw("keys") : Presentation.keys(try client.call(KeysStatus.self, "keys"), style)
+    }
+
+    /// Answers when every channel that is up has a session with the key, or cannot have one now.
+    public func rotateKeys(to key: UInt8?, isForced: Bool) throws(ControlClientProblem) -> String {
+        var parameters: [String: JSONValue] = [:]
+        parameters["key"] = key.map { .integer(Int($0)) }
+        if isForced { parameters["force"] = .bool(true) }
+        var status = try client.call(KeysStatus.self, "keys.rotate", parameters)
+        let deadline = ContinuousClock.now + .seconds(3)
+        while status.isUnderWay, ContinuousClock.now < deadline {
+            usleep(20_000)
+            status = try client.call(KeysStatus.self, "keys")
+        }
+        return isJSON ? String(decoding: jsonLine(status), as: UTF8.self) : Presentation.keys(status, style)
+    }
+
     /// Names of the selection algorithms.
     public static var algorithms: [String] { SelectionAlgorithm.allCases.map(\.name) }
 

@@ -1,4 +1,5 @@
 package import Control
+import StrictYAML
 
 /// What the control socket answers, as text for people. Programs take `--json`.
 package enum Presentation {
@@ -83,6 +84,26 @@ package enum Presentation {
         status.draining
             ? "\(printable(status.proxy)) drains: it gets no new connections and keeps those that it has"
             : "\(printable(status.proxy)) is asked again"
+    }
+
+    package static func keys(_ status: KeysStatus, _ style: PrintStyle) -> String {
+        var keys = Table([
+            .number("KEY"), .text("ROLE"), .text("NOT BEFORE"), .text("NOT AFTER"), .text("FILE", mayShrink: true),
+        ])
+        for key in status.keys {
+            keys.add([
+                "\(key.key)", key.role, key.notBefore.map(timestampText) ?? "", key.notAfter.map(timestampText) ?? "",
+                key.file,
+            ])
+        }
+        var channels = Table([.text("CHANNEL", mayShrink: true), .text("STATE"), .number("KEY"), .text("AGENT HOLDS")])
+        for channel in status.channels {
+            let used = channel.key.map(String.init) ?? ""
+            let key = channel.sought.map { $0 == channel.key ? used : "\(used) → \($0)" } ?? used
+            channels.add([channel.proxy, channel.state, key, channel.held.map(String.init).joined(separator: ", ")])
+        }
+        if status.keys.isEmpty { return "no keys are configured" }
+        return (keys.lines(style) + [""] + channels.lines(style)).joined(separator: "\n")
     }
 
     package static func algorithm(_ status: AlgorithmStatus, _ style: PrintStyle) -> String {
