@@ -73,9 +73,11 @@ public final class Agent: Sendable {
         let responder = ChannelResponder(
             keys: configuration.channel.keys, description: Agent.description(configuration, interface),
             configuration: channel)
+        var ledger = TransferLedger(limits: limits, firstTransaction: .random(in: 1...UInt32.max))
+        ledger.promises.capacity = configuration.capacity
         loop = try ControlLoop(
             settings: configuration.channel, sockets: sockets, responder: responder,
-            ledger: TransferLedger(limits: limits, firstTransaction: .random(in: 1...UInt32.max)), services: services,
+            ledger: ledger, services: services,
             logger: logger)
         notice.loop = loop
         Thread.detach("catalogue") { catalogue.follow() }

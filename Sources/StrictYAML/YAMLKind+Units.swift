@@ -25,6 +25,20 @@ extension YAMLKind<Int> {
     }
 }
 
+extension YAMLKind<UInt32> {
+    /// A bit rate in kbit/s: `500kbit`, `5Mbit`, `1.5Gbit`, each a second.
+    public static var bitRate: YAMLKind {
+        .plain("a bit rate of at most 4294Gbit", remedy: "write a number with one of the units kbit, Mbit, Gbit") {
+            text in
+            text == "0" ? 0 : parseAmount(text, units: bitRateUnits).flatMap { UInt32(exactly: $0) }
+        }
+    }
+}
+
+private let bitRateUnits: [(name: String, factor: Int)] = [
+    ("kbit", 1), ("Mbit", 1_000), ("Gbit", 1_000_000),
+]
+
 private let durationUnits: [(name: String, factor: Int)] = [
     ("us", 1), ("µs", 1), ("ms", 1_000), ("min", 60_000_000), ("s", 1_000_000), ("h", 3_600_000_000),
 ]

@@ -19,6 +19,37 @@ import Wire
         return Transfer(connection: connection, request: [], isHeld: isHeld, wantsFirstByte: wantsFirstByte)
     }
 
+    @Test mutating func whatIsRequiredIsPromisedWhileItLasts() {
+        ledger.promises.capacity.bandwidth = 10_000
+        ledger.promises.capacity.delay = 5_000
+        ledger.promises.capacity.classes = [46]
+        func requiring(_ port: UInt16, _ requirements: Requirements) -> Message {
+            var message = transfer(port)
+            message.requirements = requirements
+            return .transfer(message)
+        }
+        func refused(_ reason: NACKReason, _ transaction: UInt32) -> [TransferLedger.Action] {
+            [sent(.transferNACK(reason, retryAfterMilliseconds: 0), transaction)]
+        }
+
+        #expect(receive(requiring(1, Requirements(trafficClass: 8)), 1) == refused(.policy, 1))
+        #expect(receive(requiring(2, Requirements(delay: 4_999)), 2) == refused(.policy, 2))
+        // Two thirds of the bandwidth are promised: there is not as much again, but what requires none is taken.
+        #expect(receive(requiring(3, Requirements(bandwidth: 6_667, delay: 5_000, trafficClass: 46)), 3).count == 1)
+        #expect(receive(requiring(4, Requirements(bandwidth: 6_667)), 4) == refused(.resource, 4))
+        #expect(receive(requiring(5, Requirements(trafficClass: 46)), 5).count == 1)
+        #expect(receive(requiring(6, Requirements(bandwidth: 3_333)), 6).count == 1)
+        #expect(ledger.promises.bandwidth == 10_000)
+
+        // Numbers are given in order: the first that was consulted about is 1.
+        let isKept = ledger.decided(1, nil, now: 0)
+        #expect(isKept)
+        ledger.committed(1)
+        ledger.ended(1, bytesSent: 0, now: 0)
+        _ = ledger.decided(3, .notFound, now: 0)
+        #expect(ledger.promises.bandwidth == 0)
+    }
+
     private mutating func take() -> [TransferLedger.Action] {
         defer { ledger.actions = [] }
         return ledger.actions

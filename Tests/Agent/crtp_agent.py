@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from crtp_frames import (  # noqa: E402
     ACCEPT, ADMINISTRATIVE, ANNOUNCE, AUTHENTICATED, BAD_MESSAGE, BAD_SESSION, BAD_TLV, BAD_VERSION, BUSY, CANCEL,
     CHALLENGE, COOKIE, ERROR, EXPIRED, FIRST_BYTE, FIRST_BYTE_WANTED, FLOW_DONE, FLOW_INFO, FLOW_INFO_END, HANDSHAKE,
-    HELD, INIT, KEEPALIVE, KEEPALIVE_RESPONSE, LATE, NOT_FOUND, SEALED, TERMINATE, TERMINATE_RESPONSE, TRANSFER,
+    HELD, INIT, KEEPALIVE, KEEPALIVE_RESPONSE, LATE, NOT_FOUND, POLICY, SEALED, TERMINATE, TERMINATE_RESPONSE, TRANSFER,
     TRANSFER_ACK, TRANSFER_NACK, Fate, Header, Key, Window, accept_body, error_body, flow_info_body, flow_info_end_body,
     keepalive_response_body, nack_body, read_message, read_transfer, terminate_body)
 from crtp_decode import FIXED, Refused, UnknownPart, read_parts  # noqa: E402
@@ -337,6 +337,8 @@ class Agent:
         held = asked.flags & HELD
         if held and len(director.adopted) >= self.credits:
             answer = Nack(BUSY)
+        elif asked.requires:
+            answer = Nack(POLICY)  # this agent promises nothing
         else:
             answer = self.policy(asked)
         if answer is None:

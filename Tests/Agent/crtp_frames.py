@@ -20,9 +20,9 @@ FLOW_INFO, FLOW_INFO_END = 32, 33
 #: Under keys of their own, whatever session they name.
 HANDSHAKE = (INIT, CHALLENGE, ACCEPT)
 AUTHENTICATED, SEALED = 1, 2
-REQUEST, COOKIE, NAME, PADDING, KEYS = 1, 2, 3, 4, 13
+REQUEST, COOKIE, NAME, PADDING, CONNECTION, REQUIREMENTS, KEYS = 1, 2, 3, 4, 5, 6, 13
 BAD_VERSION, BAD_SESSION, BAD_MESSAGE = 16, 17, 19
-NOT_FOUND, BUSY, EXPIRED, BAD_TLV = 1, 2, 10, 15
+NOT_FOUND, BUSY, EXPIRED, POLICY, BAD_TLV = 1, 2, 10, 13, 15
 CANCEL, LATE, FLOW_DONE, ADMINISTRATIVE = 1, 2, 3, 4
 ANNOUNCE = 1
 HELD, FIRST_BYTE_WANTED = 2, 4
@@ -178,10 +178,11 @@ def read_message(kind, body):
 
 
 #: What a TRANSFER asks, as far as this agent looks. `key` is the flow key in FLOW_INFO's form.
-Asked = collections.namedtuple("Asked", "transaction key psn valid_microseconds application flags request")
+Asked = collections.namedtuple("Asked", "transaction key psn valid_microseconds application flags request requires")
 
 def read_transfer(header, body):
     psn, = struct.unpack_from(">I", body, 40)
     valid, application, flags = struct.unpack_from(">IBB", body, 76)
-    request = read_parts(TRANSFER, body)[REQUEST]
-    return Asked(header.transaction, body[:38] + bytes(2), psn, valid, application, flags, request)
+    parts = read_parts(TRANSFER, body)
+    return Asked(header.transaction, body[:38] + bytes(2), psn, valid, application, flags, parts[REQUEST],
+                 REQUIREMENTS in parts)

@@ -33,7 +33,7 @@ def key_of(header, direction, secret=SECRET, nonces=NONCES):
 
 class Vectors(unittest.TestCase):
     def setUp(self):
-        self.assertEqual(len(VECTORS), 19)
+        self.assertEqual(len(VECTORS), 21)
         self.read = []
         for name, fields in VECTORS:
             frame = bytes.fromhex(fields["frame"])
@@ -344,6 +344,15 @@ class Machine(unittest.TestCase):
         self.assertEqual((heard[0][1]["reason"], heard[0][1]["detail"]), ("15", str(0x123)))
         parts = crtp.part(crtp.REQUEST, b"", True) + crtp.part(0x123, b"abc")
         self.assertFate("accepted", lambda: self.director.transfer(77, parts=parts), crtp.TRANSFER_NACK)
+
+    def test_who_promises_nothing_refuses_what_requires_something(self):
+        self.director.open()
+        self.answer = ACCEPTED
+        parts = crtp.part(crtp.REQUEST, b"", True) + crtp.part(crtp.CONNECTION, bytes(8))
+        self.assertFate("accepted", lambda: self.director.transfer(77, parts=parts), crtp.TRANSFER_ACK)
+        parts += crtp.part(crtp.REQUIREMENTS, bytes(12), True)
+        heard = self.assertFate("accepted", lambda: self.director.transfer(78, parts=parts), crtp.TRANSFER_NACK)
+        self.assertEqual(heard[0][1]["reason"], "13")
 
     def test_parts_that_cannot_be_read_change_nothing(self):
         self.director.open()

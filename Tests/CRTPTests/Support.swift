@@ -59,6 +59,14 @@ func transferV6() -> Transfer {
     return transfer
 }
 
+/// With a connection's name, and a rule's wishes.
+func transferThatRequires() -> Transfer {
+    var transfer = transferV4()
+    transfer.connectionID = 0x0A0B_0C01_0000_004D
+    transfer.requirements = Requirements(bandwidth: 5_000, delay: 20_000, trafficClass: 46)
+    return transfer
+}
+
 /// Both ends and the wire between them, with a clock and a network of the test's making.
 struct Pair {
     var initiator: ChannelInitiator

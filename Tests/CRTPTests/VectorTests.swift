@@ -70,6 +70,9 @@ import Wire
                 Vector(
                     name: "TRANSFER, IPv6, \(suffix)", message: .transfer(transferV6()), protection: protection,
                     direction: .fromInitiator),
+                Vector(
+                    name: "TRANSFER that requires, \(suffix)", message: .transfer(transferThatRequires()),
+                    protection: protection, direction: .fromInitiator),
                 Vector(name: "TRANSFER_ACK, \(suffix)", message: .transferACK, protection: protection),
             ]
         }
@@ -163,7 +166,7 @@ import Wire
                 "tsval=\(c.serverTimestamp),\(c.clientTimestamp) age=\(c.timestampAgeMicroseconds) "
                     + "valid=\(m.validMicroseconds) application=\(m.application.rawValue) flags=\(flags)",
                 "request=\(hex(m.request))",
-            ]
+            ] + optional(m)
         case .transferNACK(let reason, let retry):
             return ["reason=\(reason.rawValue) retry=\(retry) detail=\(detail)"]
         case .terminate(let m):
@@ -172,6 +175,15 @@ import Wire
         case .flowInformationEnd(let count): return ["count=\(count)"]
         case .transferACK, .firstByte, .terminateResponse: return []
         }
+    }
+
+    /// What a TRANSFER says only at times.
+    static func optional(_ transfer: Transfer) -> [String] {
+        let id = (0..<8).map { UInt8(truncatingIfNeeded: transfer.connectionID >> (56 - 8 * $0)) }
+        let asked = transfer.requirements
+        return (transfer.connectionID == 0 ? [] : ["connection=\(hex(id))"])
+            + (asked.isEmpty
+                ? [] : ["bandwidth=\(asked.bandwidth) delay=\(asked.delay) class=\(asked.trafficClass ?? 255)"])
     }
 
     @Test func thePageHasTheVectorsThatTheCodeMakes() throws {

@@ -157,7 +157,8 @@ def open_frame(frame, secret, direction, nonces, gcm_open):
 # --- bodies ---
 
 FIXED = {1: 32, 2: 40, 3: 64, 4: 8, 5: 8, 6: 16, 16: 88, 17: 0, 18: 8, 19: 0, 21: 24, 22: 0, 32: 48, 33: 8}
-EXPECTED = {(1, 2), (16, 1), (3, 3), (1, 13), (3, 13), (6, 13)}
+EXPECTED = {(1, 2), (16, 1), (3, 3), (16, 5), (16, 6), (1, 13), (3, 13), (6, 13)}
+SIZES = {5: 8, 6: 12}
 REQUIRED = {3: 3, 16: 1}
 
 
@@ -178,6 +179,8 @@ def read_parts(kind, body):
                 raise Refused("repeated part")
             if number == 13 and count > 256:
                 raise Refused("value")
+            if SIZES.get(number, count) != count:
+                raise Refused("size of a part")
             parts[number] = body[at + 4:at + 4 + count]
         elif critical and number != 4:
             raise UnknownPart(number)
@@ -193,6 +196,17 @@ def flow_key(body):
         raise Refused("vlan")
     return (f"client={body[:16].hex()} server={body[16:32].hex()} client_port={client_port} "
             f"server_port={server_port} vlan={vlan}")
+
+
+def optional(parts):
+    """The parts of TRANSFER that need not be there."""
+    text = f" connection={parts[5].hex()}" if 5 in parts else ""
+    if 6 in parts:
+        bandwidth, delay, kind = struct.unpack(">IIB3x", parts[6])
+        if kind > 63 and kind != 255:
+            raise Refused("class")
+        text += f" bandwidth={bandwidth} delay={delay} class={kind}"
+    return text
 
 
 def read_body(kind, body):
@@ -225,7 +239,7 @@ def read_body(kind, body):
     if kind == 16:
         state = ("psn=%d pan=%d window=%d edge=%d mss=%d,%d scale=%d,%d agreed=%d ttl=%d tsval=%d,%d age=%d "
                  "valid=%d application=%d flags=%d" % struct.unpack_from(">IIIIHHBBBBIIIIBB", body, 40))
-        return f"{flow_key(body)} {state} request={parts[1].hex()}"
+        return f"{flow_key(body)} {state} request={parts[1].hex()}" + optional(parts)
     if kind == 18:
         return "reason=%d retry=%d detail=%d" % struct.unpack_from(">BxHI", body)
     if kind == 21:

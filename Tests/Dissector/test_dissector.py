@@ -20,6 +20,8 @@ from wrong import wrong_frames  # noqa: E402
 NAMES = {
     "init.keys": ["tlv.keys"], "accept.keys": ["tlv.keys"], "keepalive_response.keys": ["tlv.keys"],
     "init.cookie": ["tlv.cookie"], "accept.name": ["tlv.name"], "transfer.request": ["tlv.request"],
+    "transfer.connection": ["tlv.connection"], "transfer.bandwidth": ["requirements.bandwidth"],
+    "transfer.delay": ["requirements.delay"], "transfer.class": ["requirements.class"],
     "accept.initiator": ["accept.initiator_nonce"], "accept.responder": ["accept.responder_nonce"],
     "transfer.mss": ["transfer.client_mss", "transfer.server_mss"],
     "transfer.scale": ["transfer.client_scale", "transfer.server_scale"],
@@ -51,6 +53,8 @@ def as_decoded(name, show):
     """What tshark shows of a field, in the form of the decoder's value."""
     if name in BYTES:
         return show.replace(":", "")
+    if name == "tlv.connection":
+        return show.removeprefix("0x")
     if name == "tlv.name":
         return show.encode().hex()
     if name in ("flow.client", "flow.server"):

@@ -47,6 +47,10 @@ def wrong_frames():
     yield "an unknown part", message(17, part(9, b"abc")), {"unknown.tlv"}
     yield "one in private use", message(17, part(0x7F00, b"abc")), {"unknown.tlv"}
     yield "a critical one", message(17, part(9, b"abc", True)), {"unknown.critical_tlv"}
+    yield "a short CONNECTION", message(16, fixed[16] + request + part(5, bytes(7))), {"malformed.value"}
+    yield "long REQUIREMENTS", message(16, fixed[16] + request + part(6, bytes(16), True)), {"malformed.value"}
+    no_class = bytes(8) + bytes([64, 0, 0, 0])
+    yield "a class that is none", message(16, fixed[16] + request + part(6, no_class, True)), {"malformed.value"}
     yield "a part of another message", message(16, fixed[16] + request + cookie), {"unknown.critical_tlv"}
     yield "the same, not critical", message(1, fixed[1] + name), {"unknown.tlv"}
     yield "a short COOKIE", message(1, fixed[1] + part(2, bytes(23), True)), {"malformed.value"}

@@ -53,6 +53,10 @@ local function identifier(name, title)
     return field(ProtoField.uint32, name, title, base.HEX)
 end
 
+local function identifier64(name, title)
+    return field(ProtoField.uint64, name, title, base.HEX)
+end
+
 local function duration(bits, name, title, unit)
     return field(ProtoField["uint" .. bits], name, title, base.DEC + base.UNIT_STRING, { unit })
 end
@@ -153,7 +157,10 @@ local TYPES = {
     [6] = "KEEPALIVE_RESPONSE", [16] = "TRANSFER", [17] = "TRANSFER_ACK", [18] = "TRANSFER_NACK", [19] = "FIRST_BYTE",
     [21] = "TERMINATE", [22] = "TERMINATE_RESPONSE", [32] = "FLOW_INFO", [33] = "FLOW_INFO_END",
 }
-local PARTS = { [1] = "REQUEST", [2] = "COOKIE", [3] = "NAME", [4] = "PADDING", [13] = "KEYS" }
+local PARTS = {
+    [1] = "REQUEST", [2] = "COOKIE", [3] = "NAME", [4] = "PADDING", [5] = "CONNECTION", [6] = "REQUIREMENTS",
+    [13] = "KEYS",
+}
 
 -- MARK: layouts: lists of { bytes, field or flags, rule, means }, without gaps; `means` names special values
 
@@ -328,6 +335,19 @@ local PART_KINDS = {
         rule = of_length(0, 256),
     },
     PADDING = { any = true, field = bytes("tlv.padding", "Padding") },
+    CONNECTION = {
+        expected = { TRANSFER = true }, field = identifier64("tlv.connection", "Connection"), rule = of_length(8, 8), bytes = 8,
+        encoding = ENC_BIG_ENDIAN,
+    },
+    REQUIREMENTS = {
+        expected = { TRANSFER = true }, field = bytes("tlv.requirements", "Requirements"), rule = of_length(12, 12), bytes = 12,
+        layout = {
+            { 4, duration(32, "requirements.bandwidth", "Bandwidth", " kbit/s"), nil, { [0] = "any" } },
+            { 4, microseconds("requirements.delay", "Delay"), nil, { [0] = "any" } },
+            { 1, number(8, "requirements.class", "Class (DSCP)"), at_most(63, 255), { [255] = "any" } },
+            { 3, reserved, zeros },
+        },
+    },
 }
 local REQUIRED = { TRANSFER = "REQUEST", ACCEPT = "NAME" }
 
@@ -403,7 +423,9 @@ local function put_value(item, range, name, message, critical)
         item:add_proto_expert_info(critical and wrong.critical or wrong.part)
         return false
     end
-    local value = item:add_packet_field(kind.field, range, kind.encoding or ENC_NA)
+    -- What has the wrong length is no number.
+    local is_whole = not kind.bytes or kind.bytes == range:len()
+    local value = item:add_packet_field(is_whole and kind.field or part_value, range, kind.encoding or ENC_NA)
     judge(value, kind.rule, range)
     return true
 end
@@ -436,6 +458,10 @@ local function put_part(tree, tvb, start, finish, message)
     end
     local range = tvb(start + 4, count)
     local is_known = put_value(item, range, name, message, critical)
+    local kind = PART_KINDS[name]
+    if is_known and kind.layout and kind.bytes == count then
+        put_layout(item, tvb, start + 4, value_end, kind.layout)
+    end
     if next_start > value_end then
         local padding = tvb(value_end, next_start - value_end)
         local shown = item:add(part_alignment, padding)

@@ -33,6 +33,9 @@ extension ControlLoop {
         }
         do throws(AdoptionFailure) {
             let descriptor = try services.adopter.adopt(transfer.connection)
+            if let trafficClass = transfer.requirements.trafficClass {
+                setTrafficClass(trafficClass, of: descriptor, isV4: transfer.connection.key.client.isV4)
+            }
             guard ledger.decided(number, nil, now: now) else {
                 services.adopter.forget(descriptor)
                 return
@@ -42,6 +45,7 @@ extension ControlLoop {
                 "adopted",
                 metadata: [
                     "transfer": "\(ledger.transaction(of: number))",
+                    "connection": "\(String(transfer.connectionID, radix: 16))",
                     "flow": "\(transfer.connection.key)",
                 ])
         } catch {
@@ -60,6 +64,20 @@ extension ControlLoop {
                 case .system: .internalError
                 }
             _ = ledger.decided(number, reason, now: now)
+        }
+    }
+
+    /// Marks what the connection will send, as the rule wishes. Without it the connection is served all the same.
+    private func setTrafficClass(_ trafficClass: UInt8, of descriptor: CInt, isV4: Bool) {
+        do {
+            let field = CInt(trafficClass) << 2
+            if isV4 {
+                try setOption(descriptor, CInt(IPPROTO_IP), IP_TOS, field, "IP_TOS")
+            } else {
+                try setOption(descriptor, CInt(IPPROTO_IPV6), IPV6_TCLASS, field, "IPV6_TCLASS")
+            }
+        } catch {
+            logger.warning("no traffic class", metadata: ["class": "\(trafficClass)", "error": "\(error)"])
         }
     }
 

@@ -54,6 +54,7 @@ package struct TransferLedger {
         /// The last TRANSFER's, to be echoed.
         var attempt: UInt8
         var isHeld: Bool
+        var requirements: Requirements
         var isCancelled = false
     }
 
@@ -78,6 +79,7 @@ package struct TransferLedger {
     }
 
     package var limits: Limits
+    package var promises = Promises()
     package var isDraining = false
     package var actions: [Action] = []
     package private(set) var counters = TransferCounters()
@@ -147,11 +149,15 @@ package struct TransferLedger {
         guard uncommitted < limits.credits, adoptions.count < limits.connections else {
             return refuse(.busy, key, transfer.connection, attempt: frame.attempt, now: now)
         }
+        if let reason = promises.refusal(of: transfer.requirements) {
+            return refuse(reason, key, transfer.connection, attempt: frame.attempt, now: now)
+        }
+        promises.make(transfer.requirements)
         let number = nextNumber
         nextNumber += 1
         adoptions[number] = Adoption(
             key: key, connection: transfer.connection, phase: .deciding, wantsFirstByte: transfer.wantsFirstByte,
-            attempt: frame.attempt, isHeld: transfer.isHeld)
+            attempt: frame.attempt, isHeld: transfer.isHeld, requirements: transfer.requirements)
         numbers[key] = number
         uncommitted += 1
         actions.append(.consult(number: number, transfer, expires: now + UInt64(transfer.validMicroseconds)))
@@ -258,6 +264,7 @@ package struct TransferLedger {
 
     private mutating func drop(_ number: UInt64) {
         guard let adoption = adoptions.removeValue(forKey: number) else { return }
+        promises.end(adoption.requirements)
         if adoption.phase != .committed { uncommitted -= 1 }
         if numbers[adoption.key] == number { numbers[adoption.key] = nil }
     }

@@ -22,6 +22,7 @@ extension AgentConfiguration {
         let extra = file.value("extra-interfaces", .list(of: .string), default: [])
         let vlan = file.optional("vlan", .integer(in: UInt16(0)...4_095))
         let adoption = file.section("adoption", AdoptionSettings.read)
+        let capacity = file.section("capacity", Capacity.read)
         let serving = file.section("serving", ServingSettings.read)
         let accessLog = file.optional("access-log", .string)
         let user = file.optional("user", .user)
@@ -34,6 +35,7 @@ extension AgentConfiguration {
         configuration.extraInterfaces = extra
         configuration.vlan = vlan.map { VLAN($0) } ?? .untagged
         configuration.adoption = adoption
+        configuration.capacity = capacity
         configuration.serving = serving
         configuration.accessLog = accessLog
         configuration.user = user
@@ -99,6 +101,16 @@ extension AdoptionSettings {
                 remedy: "leave them out for the defaults", at: section.mark)
         }
         return settings
+    }
+}
+
+extension Capacity {
+    static func read(_ section: YAMLSection) -> Capacity {
+        var capacity = Capacity()
+        capacity.bandwidth = section.value("bandwidth", .bitRate, default: capacity.bandwidth)
+        capacity.delay = UInt32(section.value("delay", .duration(in: 0...60_000_000), default: 0))
+        capacity.classes = section.optional("classes", .list(of: .integer(in: UInt8(0)...63), minimum: 1)).map(Set.init)
+        return capacity
     }
 }
 

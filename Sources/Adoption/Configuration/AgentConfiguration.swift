@@ -13,6 +13,7 @@ public struct AgentConfiguration: Equatable, Sendable {
     public var vlan: VLAN = .untagged
     public var sites: [Site]
     public var adoption = AdoptionSettings()
+    public var capacity = Capacity()
     public var serving = ServingSettings()
     public var accessLog: String?
     /// Whom the agent becomes once everything is open; nil to stay who it was started as.
@@ -56,6 +57,18 @@ public struct AdoptionSettings: Equatable, Sendable {
     public var routingTable: UInt32 = 7_270
     /// Install the packet filter and the routes; false where an operator has put them in place.
     public var installsGuard = true
+
+    public init() {}
+}
+
+/// What an agent can promise to rules that require something.
+public struct Capacity: Equatable, Sendable {
+    /// kbit/s for all connections together; 0: no bound.
+    public var bandwidth: UInt32 = 0
+    /// The shortest time in which it begins an answer, microseconds.
+    public var delay: UInt32 = 0
+    /// Code points (RFC 2474) that the network behind it honours; nil: all.
+    public var classes: Set<UInt8>?
 
     public init() {}
 }

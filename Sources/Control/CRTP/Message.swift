@@ -40,6 +40,9 @@ public struct Transfer: Equatable, Sendable {
     public var validMicroseconds: UInt32
     /// The director waits for `firstByte` before it resets the origin.
     public var wantsFirstByte: Bool
+    /// Names the client's connection for as long as it lives, whoever serves it: in logs of all who do. 0: unnamed.
+    public var connectionID: UInt64 = 0
+    public var requirements = Requirements()
 
     public init(
         connection: ConnectionState, request: [UInt8], isTruncated: Bool = false, isHeld: Bool = true,
@@ -53,6 +56,24 @@ public struct Transfer: Equatable, Sendable {
         self.validMicroseconds = validMicroseconds
         self.wantsFirstByte = wantsFirstByte
     }
+}
+
+/// What a rule asks for its connections (US 9,338,192, column 12); an agent that cannot give it refuses.
+public struct Requirements: Hashable, Sendable {
+    /// At least, in kbit/s; 0 for any.
+    public var bandwidth: UInt32
+    /// Microseconds that a server may take to begin an answer; 0 for any.
+    public var delay: UInt32
+    /// Differentiated services code point of its packets (RFC 2474), 0 to 63; nil for any.
+    public var trafficClass: UInt8?
+
+    public init(bandwidth: UInt32 = 0, delay: UInt32 = 0, trafficClass: UInt8? = nil) {
+        self.bandwidth = bandwidth
+        self.delay = delay
+        self.trafficClass = trafficClass
+    }
+
+    public var isEmpty: Bool { self == Requirements() }
 }
 
 /// Why an agent does not take a connection. Raw values are the wire's.

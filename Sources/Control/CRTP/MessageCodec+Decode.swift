@@ -56,6 +56,8 @@ extension MessageCodec {
         var cookie: Range<Int>?
         var name: Range<Int>?
         var keys: Range<Int>?
+        var connection: Range<Int>?
+        var requirements: Range<Int>?
 
         enum Reading {
             case done
@@ -84,6 +86,12 @@ extension MessageCodec {
                     case (.keys, .initiate), (.keys, .accept), (.keys, .keepaliveResponse):
                         guard keys == nil, count <= maximumKeys else { return .malformed }
                         keys = range
+                    case (.connection, .transfer):
+                        guard connection == nil, count == connectionByteCount else { return .malformed }
+                        connection = range
+                    case (.requirements, .transfer):
+                        guard requirements == nil, count == requirementsByteCount else { return .malformed }
+                        requirements = range
                     case (.padding, _): break
                     case (_, _): if critical { return .badTLV(type) }
                     }
@@ -186,7 +194,7 @@ extension MessageCodec {
         else { return nil }
         let agreed = body[62]
         let flags = body[81]
-        return Transfer(
+        var transfer = Transfer(
             connection: ConnectionState(
                 key: key, psn: SequenceNumber(body.load32(at: 40)), pan: SequenceNumber(body.load32(at: 44)),
                 clientWindow: body.load32(at: 48), serverWindowEdge: SequenceNumber(body.load32(at: 52)),
@@ -200,5 +208,14 @@ extension MessageCodec {
             isTruncated: flags & TransferFlags.truncated != 0, isHeld: flags & TransferFlags.held != 0,
             application: application, validMicroseconds: body.load32(at: 76),
             wantsFirstByte: flags & TransferFlags.wantsFirstByte != 0)
+        transfer.connectionID = parts.connection.map { body.load64(at: $0.lowerBound) } ?? 0
+        if let start = parts.requirements?.lowerBound {
+            let trafficClass = body[start + 8]
+            guard trafficClass < 64 || trafficClass == anyClass else { return nil }
+            transfer.requirements = Requirements(
+                bandwidth: body.load32(at: start), delay: body.load32(at: start + 4),
+                trafficClass: trafficClass == anyClass ? nil : trafficClass)
+        }
+        return transfer
     }
 }

@@ -7,6 +7,10 @@ package enum MessageCodec {
     package static var maximumRequest: Int { 1_216 }
     package static var maximumName: Int { 63 }
     package static var maximumKeys: Int { 256 }
+    static var connectionByteCount: Int { 8 }
+    static var requirementsByteCount: Int { 12 }
+    /// The class byte that asks for none.
+    static var anyClass: UInt8 { 255 }
 
     /// Bytes of the body that `encode` makes.
     package static func byteCount(_ message: Message) -> Int {
@@ -16,7 +20,7 @@ package enum MessageCodec {
                 (initiate.cookie.map { part(min($0.count, cookieByteCount)) } ?? 0) + keysPart(initiate.heldKeys)
             case .accept(let accept): part(prefixOfCharacters(accept.agent.name).count) + keysPart(accept.heldKeys)
             case .keepaliveResponse(let status): keysPart(status.heldKeys)
-            case .transfer(let transfer): part(min(transfer.request.count, maximumRequest))
+            case .transfer(let transfer): parts(of: transfer)
             case .challenge, .keepalive, .error, .transferACK, .transferNACK, .terminate, .terminateResponse,
                 .flowInformation, .flowInformationEnd, .firstByte:
                 0
@@ -25,6 +29,12 @@ package enum MessageCodec {
     }
 
     private static func part(_ count: Int) -> Int { TypeLengthValue.encodedLength(count) }
+
+    private static func parts(of transfer: Transfer) -> Int {
+        part(min(transfer.request.count, maximumRequest))
+            + (transfer.connectionID == 0 ? 0 : part(connectionByteCount))
+            + (transfer.requirements.isEmpty ? 0 : part(requirementsByteCount))
+    }
 
     /// KEYS is left out when there is nothing to say.
     private static func keysPart(_ held: [UInt8]) -> Int { held.isEmpty ? 0 : part(min(held.count, maximumKeys)) }
@@ -139,7 +149,7 @@ package enum MessageCodec {
         body.append16(0)
     }
 
-    /// 88 bytes and REQUEST.
+    /// 88 bytes, REQUEST, and where they say something CONNECTION and REQUIREMENTS.
     private static func encode(_ transfer: Transfer, into body: inout FrameWriter) {
         let state = transfer.connection
         encode(state.key, into: &body)
@@ -169,6 +179,17 @@ package enum MessageCodec {
         body.append(flags)
         body.appendZeros(6)
         TypeLengthValue.request.append(transfer.request.prefix(maximumRequest), critical: true, to: &body)
+        if transfer.connectionID != 0 {
+            TypeLengthValue.connection.appendHead(connectionByteCount, critical: false, to: &body)
+            body.append64(transfer.connectionID)
+        }
+        if !transfer.requirements.isEmpty {
+            TypeLengthValue.requirements.appendHead(requirementsByteCount, critical: true, to: &body)
+            body.append32(transfer.requirements.bandwidth)
+            body.append32(transfer.requirements.delay)
+            body.append(transfer.requirements.trafficClass ?? anyClass)
+            body.appendZeros(3)
+        }
     }
 }
 

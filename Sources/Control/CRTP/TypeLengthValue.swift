@@ -14,6 +14,10 @@ package enum TypeLengthValue: UInt16, Sendable, CaseIterable {
     /// An agent's name, UTF-8.
     case name = 3
     case padding = 4
+    /// A connection's name.
+    case connection = 5
+    /// What a rule asks of whoever serves.
+    case requirements = 6
     /// Ids of the keys that the sender holds, a byte each.
     case keys = 13
 
@@ -21,10 +25,15 @@ package enum TypeLengthValue: UInt16, Sendable, CaseIterable {
 
     /// Lies behind `bytes`, which must be a multiple of four long already.
     func append(_ value: some Collection<UInt8>, critical: Bool, to bytes: inout FrameWriter) {
-        bytes.append16(rawValue | (critical ? Self.criticalBit : 0))
-        bytes.append16(UInt16(value.count))
+        appendHead(value.count, critical: critical, to: &bytes)
         bytes.append(contentsOf: value)
         bytes.appendZeros(-value.count & 3)
+    }
+
+    /// Type and length; `count` bytes of value and zeros up to a multiple of four are to follow.
+    func appendHead(_ count: Int, critical: Bool, to bytes: inout FrameWriter) {
+        bytes.append16(rawValue | (critical ? Self.criticalBit : 0))
+        bytes.append16(UInt16(count))
     }
 
     static func encodedLength(_ count: Int) -> Int { 4 + (count + 3) & ~3 }

@@ -45,14 +45,17 @@ extension ControlCore {
             timeoutMicroseconds: min(estimator.timeoutMicroseconds, longestTimeoutMicroseconds),
             retransmissionMicroseconds: estimator.retransmissionMicroseconds)
         let wantsFirstByte = configuration.rules[rule].resetBy == .proxy
-        let message = Transfer(
+        let transaction = takeTransaction(for: proxy)
+        var message = Transfer(
             connection: request.connection, request: Array(payload.prefix(HeldRequest.maximumPayload)),
             isTruncated: request.request.headLength > min(payload.count, HeldRequest.maximumPayload), isHeld: isHeld,
             application: request.request.application, wantsFirstByte: wantsFirstByte)
+        message.connectionID = UInt64(senderID) << 32 | UInt64(transaction)
+        message.requirements = configuration.rules[rule].requirements
         let slot = transfers.insert(
             TransferRecord(
                 machine: TransferMachine(isHeld: isHeld, wantsFirstByte: wantsFirstByte, timing: timing),
-                transaction: takeTransaction(for: proxy), proxy: proxy, handle: request.handle,
+                transaction: transaction, proxy: proxy, handle: request.handle,
                 key: request.connection.key,
                 request: TransferRequest(
                     transfer: message, host: request.request.host, path: request.request.path, rule: rule),

@@ -14,6 +14,8 @@ public struct ControlCore {
     package let configuration: DirectorConfiguration
     package let workerCount: Int
     package let hashSeed: UInt64
+    /// This director's number in CRTP.
+    package let senderID: UInt32
     package let policy: Policy
     /// Proxies of each rule, by index.
     /// By rule.
@@ -72,7 +74,8 @@ public struct ControlCore {
         logBudget = LogBudget(linesPerSecond: configuration.logLinesPerSecond)
         logLevel = ControlLogEntry.Level(rawValue: configuration.logLevel)?.rank ?? 1
 
-        let senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
+        senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
+        let senderID = senderID
         proxies = configuration.proxies.prefix(255).enumerated().map { index, proxy in
             let channel = ChannelInitiator(
                 peer: proxy.address, keys: keys, senderID: senderID, epoch: epoch,

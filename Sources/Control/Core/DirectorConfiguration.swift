@@ -100,6 +100,8 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var algorithm: SelectionAlgorithm?
         /// TLS: protocols that the proxies speak.
         public var alpn: ALPN = .http11
+        /// What whoever serves must be able to give.
+        public var requirements = Requirements()
         /// Lower is more important.
         public var priority = 100
         public init(name: String) { self.name = name }

@@ -1,3 +1,4 @@
+import CRTP
 import Control
 import InterCore
 import StrictYAML
@@ -63,6 +64,7 @@ extension ConfigurationReader {
         }
         rule.algorithm = section.optional("algorithm", .algorithm)
         rule.priority = section.value("priority", .integer(in: 0...1_000), default: rule.priority)
+        rule.requirements = section.section("requirements", Self.requirements)
         checkApplications(rule, section)
         guard name != nil else { return nil }
         let values = combinations(ports, servers, clients).map { ports, server, client in
@@ -72,6 +74,13 @@ extension ConfigurationReader {
             return value
         }
         return MarkedEntry(name: rule.name, mark: section.mark, values: values)
+    }
+
+    private static func requirements(_ section: YAMLSection) -> Requirements {
+        Requirements(
+            bandwidth: section.value("bandwidth", .bitRate, default: 0),
+            delay: UInt32(section.value("delay", .duration(in: 0...60_000_000), default: 0)),
+            trafficClass: section.optional("class", .integer(in: 0...63)))
     }
 
     private func route(_ section: YAMLSection) -> MarkedEntry<DirectorConfiguration.Route>? {
