@@ -156,7 +156,10 @@ let package = Package(
             swiftSettings: seesDPDK, linkerSettings: linksDPDK),
         .testTarget(
             name: "AdoptionTests",
-            dependencies: ["Adoption", "CRTP", "StrictYAML", "Wire", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Adoption", "CRTP", "StrictYAML", "Wire", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "OperatorTests",

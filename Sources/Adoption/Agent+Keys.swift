@@ -13,7 +13,7 @@ extension Agent {
         var others = latest
         others.channel.keys = configuration.channel.keys
         if others != configuration {
-            logger.warning("only the keys are read anew: other changes of the file wait for a restart")
+            logger.warning("only the keys are read anew: other changes of the file wait for a restart or --take-over")
         }
     }
 }

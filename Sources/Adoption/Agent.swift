@@ -14,9 +14,19 @@ public final class Agent: Sendable {
 
     let configuration: AgentConfiguration
     let logger: Logger
-    private let server: ConnectionServer
+    let server: ConnectionServer
     let loop: ControlLoop
     private let adopter: DistantAdopter
+    let rendezvous: Rendezvous
+    /// What a successor is told first.
+    let greeting: AgentGreeting
+    let predecessor: Predecessor?
+    /// Connections that the predecessor had when it was succeeded.
+    let inheritedNumbers: Set<UInt64>?
+    let livingPredecessors: Atomic<Int>
+    /// Another process is the agent.
+    let isSucceeded = Atomic<Bool>(false)
+    let isSuccessorGone = Atomic<Bool>(false)
     /// It was not stopped: it cannot go on.
     private let failure = FailureFlag()
     private let accessLog: AccessLog
@@ -24,28 +34,44 @@ public final class Agent: Sendable {
 
     /// Puts everything in place, and answers directors from `start` on. To be called on the only thread: what needs
     /// privileges is opened here or goes to the adopting process, and then the process gives them up.
-    public init(_ configuration: AgentConfiguration, logger: Logger) throws {
+    /// - Parameter takesOver: succeeds the running agent of the same name. When this throws, that one goes on.
+    public init(_ configuration: AgentConfiguration, takesOver: Bool = false, logger: Logger) throws {
         self.configuration = configuration
         self.logger = logger
         guard let interface = NetworkInterface(configuration.interface) else {
             throw StartFailure(description: "there is no interface \(configuration.interface)")
         }
         raiseDescriptorLimit()
+        let owner = geteuid()
         let adoption = configuration.adoption
         let user = try Agent.user(configuration)
+        var rules = Agent.rules(configuration)
+        let predecessor = takesOver ? try Predecessor(configuration.name, rules: rules) : nil
+        let ownRendezvous = takesOver ? nil : try Agent.rendezvous(configuration.name)
+        self.predecessor = predecessor
+        // Its connections need the rules for as long as they live.
+        rules.services += (predecessor?.greeting.services ?? []).filter { !rules.services.contains($0) }
+        greeting = AgentGreeting(rules: rules, control: configuration.channel.listen)
         let adopter = try DistantAdopter.launch(
-            Agent.adoptingSettings(configuration, interface), logLevel: configuration.log.level)
+            Agent.adoptingSettings(configuration, interface, rules), logLevel: configuration.log.level)
         self.adopter = adopter
         accessLog = try AccessLog(path: configuration.accessLog)
-        let sockets = try configuration.channel.listen.map { try DatagramSocket($0) }
+        let inherited = predecessor?.greeting.control ?? []
+        var sockets = try configuration.channel.listen.filter { !inherited.contains($0) }.map { try DatagramSocket($0) }
         try Privileges.reduce(to: [], user: user)
         let catalogue = try Catalogue(configuration.sites)
         let server = ConnectionServer(
             catalogue: catalogue, settings: configuration.serving, accessLog: accessLog, logger: logger)
         self.server = server
         let notice = NoticeBox()
+        var limits = TransferLedger.Limits()
+        limits.credits = Int(adoption.credits)
+        limits.connections = min(adoption.connections, descriptorLimit() / 2)
+        limits.uncommittedLifetime = adoption.uncommittedLifetimeMicroseconds
+        let inheritance = try predecessor?.freeze(limits: limits)
         let services = ControlLoop.Services(
-            catalogue: catalogue, adopter: adopter,
+            catalogue: catalogue,
+            adopter: inheritance.map { SucceedingAdopter(adopter, inherited: $0.adopters) } ?? adopter,
             askCache: { number, cache, question, expires in
                 let now = monotonicMicroseconds()
                 let timeout = TimeAmount.microseconds(Int64(expires > now ? expires - now : 1))
@@ -63,23 +89,37 @@ public final class Agent: Sendable {
                 failure.isRaised.store(true, ordering: .relaxed)
                 kill(getpid(), SIGTERM)
             })
-        var limits = TransferLedger.Limits()
-        limits.credits = Int(adoption.credits)
-        limits.connections = min(adoption.connections, descriptorLimit() / 2)
-        limits.uncommittedLifetime = adoption.uncommittedLifetimeMicroseconds
         var channel = ChannelConfiguration()
         channel.keepaliveMicroseconds = configuration.channel.keepaliveMicroseconds
         channel.protection = configuration.channel.protection
         let responder = ChannelResponder(
-            keys: configuration.channel.keys, description: Agent.description(configuration, interface),
+            keys: configuration.channel.keys,
+            description: Agent.description(configuration, interface, epoch: inheritance?.channels.epoch),
             configuration: channel)
-        var ledger = TransferLedger(limits: limits, firstTransaction: .random(in: 1...UInt32.max))
+        for socket in inheritance?.control ?? [] {
+            if configuration.channel.listen.contains(socket.endpoint) {
+                sockets.append(socket)
+            } else {
+                close(socket.descriptor)
+            }
+        }
+        var ledger =
+            inheritance?.ledger ?? TransferLedger(limits: limits, firstTransaction: .random(in: 1...UInt32.max))
         ledger.promises.capacity = configuration.capacity
         loop = try ControlLoop(
             settings: configuration.channel, sockets: sockets, responder: responder,
             ledger: ledger, services: services,
             logger: logger)
         notice.loop = loop
+        inheritedNumbers = inheritance?.ledger.committedNumbers
+        livingPredecessors = Atomic(inheritance == nil ? 0 : 1)
+        if let inheritance {
+            rendezvous = Rendezvous(inherited: inheritance.rendezvous, owner: owner)
+            loop.resume(inheritance)
+            try predecessor?.replace()
+        } else {
+            rendezvous = ownRendezvous!
+        }
         Thread.detach("catalogue") { catalogue.follow() }
     }
 
@@ -90,12 +130,19 @@ public final class Agent: Sendable {
         return user
     }
 
+    private static func rendezvous(_ name: String) throws -> Rendezvous {
+        do throws(SystemFailure) { return try Rendezvous(name) } catch {
+            guard error.code == EADDRINUSE else { throw error }
+            throw StartFailure(description: "an agent named \(name) runs here already; --take-over succeeds it")
+        }
+    }
+
     private static func adoptingSettings(
-        _ configuration: AgentConfiguration, _ interface: NetworkInterface
+        _ configuration: AgentConfiguration, _ interface: NetworkInterface, _ rules: GuardRules
     ) -> AdoptingSettings {
         let adoption = configuration.adoption
         return AdoptingSettings(
-            guardRules: rules(configuration), installsGuard: adoption.installsGuard,
+            guardRules: rules, installsGuard: adoption.installsGuard,
             committedMark: adoption.committedMark, mtu: interface.mtu,
             uncommittedLimit: min(Int(adoption.credits), descriptorLimit() / 2), user: configuration.user)
     }
@@ -122,11 +169,11 @@ public final class Agent: Sendable {
     }
 
     private static func description(
-        _ configuration: AgentConfiguration, _ interface: NetworkInterface
+        _ configuration: AgentConfiguration, _ interface: NetworkInterface, epoch: UInt64?
     ) -> AgentDescription {
         AgentDescription(
             name: configuration.name, mac: interface.mac, vlan: configuration.vlan, mtu: interface.mtu,
-            epoch: .random(in: 1...UInt64.max), credits: configuration.adoption.credits,
+            epoch: epoch ?? .random(in: 1...UInt64.max), credits: configuration.adoption.credits,
             capabilities: capabilities(configuration.sites))
     }
 
@@ -141,6 +188,7 @@ public final class Agent: Sendable {
             loop.run()
             loopIsOver.raise()
         }
+        beginSuccession()
     }
 
     /// Refuses transfers, lets connections end, at most for the configured time or until `isImpatient`, and takes
@@ -156,7 +204,7 @@ public final class Agent: Sendable {
         // What is left of the connections tells the directors that it is over.
         let patience = min(deadline, monotonicMicroseconds()) + 1_000_000
         while server.count > 0 || !loop.isSettled, monotonicMicroseconds() < patience { usleep(5_000) }
-        let isServing = server.count > 0
+        let isServing = server.count > 0 || livingPredecessors.load(ordering: .acquiring) > 0
         loop.tell(.stop)
         loopIsOver.wait()
         server.shutDown()
@@ -174,6 +222,9 @@ public final class Agent: Sendable {
 
     /// How long a closed socket may go on sending.
     private static var closingMicroseconds: UInt64 { 120_000_000 }
+
+    /// Another process is the agent now: what is left is `serveOut`.
+    public var hasSuccessor: Bool { isSucceeded.load(ordering: .acquiring) }
 
     /// It has asked to be stopped by SIGTERM, because it cannot go on.
     public var hasFailed: Bool { failure.isRaised.load(ordering: .relaxed) }

@@ -12,13 +12,15 @@ struct BatonAgent: ParsableCommand {
         discussion: """
             EXAMPLES
               baton-agent --config /etc/baton/agent.yaml
+              baton-agent --config /etc/baton/agent.yaml --take-over
               baton-agent --config /etc/baton/agent.yaml --check-config
               baton-agent --check-host --interface eth0
               baton-agent --check-host --json
 
             SIGTERM drains: no new connections, the present ones go on up to 'serving: drain'; a second one ends them.
             SIGHUP opens the access log anew and reads the keys again; the file and the keys must then be readable by
-            'user'. After a crash the packet filter's rules stay, so that the kernel sends
+            'user'. --take-over starts this program in the place of the running one, which passes everything on without
+            losing a request, and ends. After a crash the packet filter's rules stay, so that the kernel sends
             nothing for connections that had not begun; the next start replaces them.
             """,
         subcommands: [AdoptForParent.self])
@@ -37,6 +39,9 @@ struct BatonAgent: ParsableCommand {
 
     @Flag(name: .long, help: "With --check-host: JSON instead of a table.")
     var json = false
+
+    @Flag(name: .long, help: "Succeed the running agent of the same name: a new version or a new configuration.")
+    var takeOver = false
 
     @Flag(name: .long, help: "Take away the rules that an agent of this configuration has left, and exit.")
     var removeGuard = false
@@ -70,26 +75,31 @@ struct BatonAgent: ParsableCommand {
         // Before any thread is started, so that all inherit it: signals are taken here alone.
         var signals = sigset_t()
         sigemptyset(&signals)
-        for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&signals, signal) }
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR1] { sigaddset(&signals, signal) }
         pthread_sigmask(SIG_BLOCK, &signals, nil)
         signal(SIGPIPE, SIG_IGN)
         let logger = Logger(label: "baton-agent")
         let agent: Agent
-        do { agent = try Agent(configuration, logger: logger) } catch {
+        do { agent = try Agent(configuration, takesOver: takeOver, logger: logger) } catch {
             logger.critical("cannot start: \(error)")
             throw ExitCode(1)
         }
         agent.start()
         var received: Int32 = 0
-        while sigwait(&signals, &received) == 0, received == SIGHUP {
-            agent.reopenLogs()
-            if let config { agent.readKeysAgain(config) }
+        while sigwait(&signals, &received) == 0 {
+            if received == SIGHUP {
+                agent.reopenLogs()
+                if let config { agent.readKeysAgain(config) }
+            }
+            // From the agent itself: a successor has taken over.
+            if received == SIGTERM || received == SIGINT || agent.hasSuccessor { break }
         }
-        agent.stop {
+        let isImpatient = {
             var pending = sigset_t()
             sigpending(&pending)
             return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1
         }
+        if agent.hasSuccessor { agent.serveOut(isImpatient: isImpatient) } else { agent.stop(isImpatient: isImpatient) }
         if agent.hasFailed { throw ExitCode(1) }
     }
 }

@@ -18,6 +18,8 @@ package final class ControlLoop: @unchecked Sendable {
         case keys(KeyRing)
         case drain
         case stop
+        /// Another process is ready to be the agent.
+        case handOver(Handover)
     }
 
     package struct Services {
@@ -40,7 +42,12 @@ package final class ControlLoop: @unchecked Sendable {
         }
     }
 
-    private let notices = Mutex<[Notice]>([])
+    private struct Notices {
+        var list: [Notice] = []
+        /// Who is to hear them instead, once another process is the agent.
+        var successor: DescriptorChannel?
+    }
+    private let notices = Mutex(Notices())
     /// Notices whose consequences `unsettled` does not show yet.
     private let unread = Atomic<Int>(0)
     private let unsettled = Atomic<Int>(0)
@@ -56,7 +63,7 @@ package final class ControlLoop: @unchecked Sendable {
     /// Transfers that a cache is being asked about.
     var asked: [UInt64: (transfer: Transfer, expires: UInt64)] = [:]
     /// Where each director's datagrams arrive, so that answers leave from there.
-    private var homes: [Endpoint: DatagramSocket] = [:]
+    var homes: [Endpoint: DatagramSocket] = [:]
     /// The sender of the datagram that is being read, and where it came in: an answer leaves by that way. It becomes a
     /// home once the sender has proved who it is.
     private var present: (source: Endpoint, socket: DatagramSocket)?
@@ -64,6 +71,9 @@ package final class ControlLoop: @unchecked Sendable {
     private var nextTick: UInt64 = 0
     private var load = HostLoad()
     private var stops = false
+    /// Nothing here is this process's any more.
+    private var isSucceeded = false
+    private var wantedHandover: Handover?
 
     /// `sockets` are those of `settings.listen`.
     package init(
@@ -82,12 +92,32 @@ package final class ControlLoop: @unchecked Sendable {
 
     /// From any thread.
     package func tell(_ notice: Notice) {
-        let wasEmpty = notices.withLock { list in
+        let wasEmpty = notices.withLock { notices in
+            if let successor = notices.successor {
+                ControlLoop.pass(notice, to: successor)
+                return false
+            }
             unread.add(1, ordering: .relaxed)
-            list.append(notice)
-            return list.count == 1
+            notices.list.append(notice)
+            return notices.list.count == 1
         }
         if wasEmpty { pipe.wake() }
+    }
+
+    /// A successor has everything: it may begin, and hears from now on what this loop would have heard.
+    func succeed(by successor: DescriptorChannel) throws {
+        try notices.withLock { notices in
+            try successor.send(.go)
+            notices.successor = successor
+            for notice in notices.list { ControlLoop.pass(notice, to: successor) }
+            notices.list.removeAll()
+        }
+        isSucceeded = true
+    }
+
+    private static func pass(_ notice: Notice, to successor: DescriptorChannel) {
+        guard case .ended(let number, let bytesSent) = notice else { return }
+        try? successor.send(.ended(number: number, bytesSent: bytesSent))
     }
 
     /// From any thread, after `drain` was told: no connection lives here, and nothing is left to be told to a director
@@ -114,10 +144,13 @@ package final class ControlLoop: @unchecked Sendable {
             }
             ledger.announceMore()
             for socket in sockets { receive(socket, &buffer) }
-            let taken = notices.withLock { list in
-                defer { list.removeAll() }; return list
+            let taken = notices.withLock { notices in
+                defer { notices.list.removeAll() }; return notices.list
             }
             for notice in taken { take(notice) }
+            // After all others: they are in what is handed over.
+            if let handover = wantedHandover.take() { handOver(handover) }
+            if isSucceeded { return }
             for (number, descriptor) in waiting.takeReady() { firstByte(number, descriptor) }
             let now = monotonicMicroseconds()
             if now >= nextTick { tick(now) }
@@ -239,6 +272,7 @@ package final class ControlLoop: @unchecked Sendable {
             // Not before: whoever reads this may rely on it that no more connections are taken.
             logger.notice("draining", metadata: ["connections": "\(ledger.connections)"])
         case .stop: stops = true
+        case .handOver(let handover): wantedHandover = handover
         }
     }
 }

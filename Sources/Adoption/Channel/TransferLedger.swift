@@ -94,8 +94,8 @@ package struct TransferLedger {
     var directors: Set<Endpoint> = []
     var announcements: [Endpoint: Announcement] = [:]
     /// When the last connection that had been committed was over.
-    package private(set) var lastEnd: UInt64?
-    private var nextNumber: UInt64 = 1
+    package internal(set) var lastEnd: UInt64?
+    var nextNumber: UInt64 = 1
     var nextTransaction: UInt32
 
     package init(limits: Limits = Limits(), firstTransaction: UInt32 = 1) {
@@ -105,7 +105,7 @@ package struct TransferLedger {
 
     /// Adopted connections, committed or not.
     package var connections: Int { adoptions.count }
-    package private(set) var uncommitted = 0
+    package internal(set) var uncommitted = 0
     package var creditsLeft: Int { max(0, limits.credits - uncommitted) }
 
     /// Connections that live here, committed or not, and ends that directors who can be reached have not answered.

@@ -33,8 +33,12 @@ struct WaitingSockets {
         return descriptor
     }
 
-    mutating func removeAll() -> [(UInt64, CInt)] {
-        let all = zip(numbers, entries.dropFirst(own)).map { ($0, $1.fd) }
+    var all: [(number: UInt64, descriptor: CInt)] {
+        zip(numbers, entries.dropFirst(own)).map { ($0, $1.fd) }
+    }
+
+    mutating func removeAll() -> [(number: UInt64, descriptor: CInt)] {
+        let all = all
         for (number, _) in all { _ = remove(number) }
         return all
     }

@@ -9,8 +9,22 @@ package protocol Adopting: Sendable {
     func forget(_ descriptor: CInt)
     /// Readable once no more connections can be adopted; nil where that does not happen.
     var end: CInt? { get }
+    /// What a successor needs to commit or forget the sockets that wait: the adopting processes and their sockets.
+    var passedOn: [AdopterPassedOn] { get }
+    /// A successor has them now: closes what is open here, and changes nothing.
+    func release()
 }
 
 extension Adopter: Adopting {
     package var end: CInt? { nil }
+    /// Its sockets are this process's own.
+    package var passedOn: [AdopterPassedOn] { [] }
+    package func release() {}
+}
+
+/// The channel to an adopting process that a successor gets, with the sockets that the process still has.
+package struct AdopterPassedOn: Sendable {
+    package var channel: DescriptorChannel
+    /// Descriptor here → the adopting process's own name for the socket.
+    package var handles: [CInt: UInt32] = [:]
 }

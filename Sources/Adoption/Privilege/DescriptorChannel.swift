@@ -14,11 +14,13 @@ package struct DescriptorChannel: Sendable {
         return (DescriptorChannel(descriptor: ends[0]), DescriptorChannel(descriptor: ends[1]))
     }
 
-    /// `receive` gives up after this long.
-    package func limitWaiting(seconds: Int) throws(SystemFailure) {
-        var limit = timeval(tv_sec: seconds, tv_usec: 0)
-        guard setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size)) == 0
-        else { throw SystemFailure("setting SO_RCVTIMEO") }
+    /// `receive` and `send` give up after this long; 0: never.
+    package func limitWaiting(seconds: Int, sending: Int? = nil) throws(SystemFailure) {
+        for (option, seconds) in [(SO_RCVTIMEO, seconds), (SO_SNDTIMEO, sending ?? seconds)] {
+            var limit = timeval(tv_sec: seconds, tv_usec: 0)
+            guard setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size)) == 0
+            else { throw SystemFailure("setting a time limit") }
+        }
     }
 
     /// The header of one ancillary message with one descriptor: `struct cmsghdr`, then the number, padded.

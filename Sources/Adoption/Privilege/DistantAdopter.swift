@@ -9,6 +9,8 @@ package final class DistantAdopter: Adopting {
         /// What the other process calls the uncommitted sockets, by their descriptors here.
         var handles: [CInt: UInt32] = [:]
         var isLost = false
+        /// Another process uses the channel now.
+        var isReleased = false
     }
 
     private let channel: DescriptorChannel
@@ -20,7 +22,32 @@ package final class DistantAdopter: Adopting {
         self.process = process
     }
 
-    deinit { close(channel.descriptor) }
+    /// One that a predecessor has started; it ends when its channel is closed.
+    package init(inherited channel: DescriptorChannel, handles: [CInt: UInt32]) {
+        self.channel = channel
+        process = 0
+        state.withLock { $0.handles = handles }
+    }
+
+    deinit { if !state.withLock({ $0.isReleased }) { close(channel.descriptor) } }
+
+    package func holds(_ descriptor: CInt) -> Bool { state.withLock { $0.handles[descriptor] != nil } }
+    /// No socket waits for its request.
+    package var isIdle: Bool { state.withLock { $0.handles.isEmpty } }
+
+    package var passedOn: [AdopterPassedOn] {
+        state.withLock { $0.isLost ? [] : [AdopterPassedOn(channel: channel, handles: $0.handles)] }
+    }
+
+    /// Not shut down: that would end it for the successor too.
+    package func release() {
+        state.withLock { state in
+            state.isLost = true
+            state.isReleased = true
+            state.handles.removeAll()
+        }
+        close(channel.descriptor)
+    }
 
     package var end: CInt? { channel.descriptor }
 

@@ -14,6 +14,7 @@ package final class ConnectionServer: Sendable {
     let upstreams: UpstreamBudget
     private let live = Mutex<[UInt64: any Channel]>([:])
     private let draining = Atomic<Bool>(false)
+    private let successor = Mutex<DescriptorChannel?>(nil)
 
     package init(catalogue: Catalogue, settings: ServingSettings, accessLog: AccessLog, logger: Logger) {
         group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads)
@@ -24,30 +25,55 @@ package final class ConnectionServer: Sendable {
         upstreams = UpstreamBudget(limit: settings.upstreamConnections)
     }
 
-    /// Takes the socket over. `ended` is called once, from an event loop, with the bytes that the client was sent.
+    /// Takes the socket of a connection over whose first request has begun to arrive. `ended` is called once, from an
+    /// event loop, with the bytes that the client was sent.
     package func serve(_ connection: AdoptedConnection, ended: @escaping @Sendable (UInt64) -> Void) {
-        let sent = SentBytes()
+        let account = ConnectionAccount()
+        serve(connection, account, ended) { channel in
+            let head = FirstHead(connection, server: self, account: account)
+            try channel.pipeline.syncOperations.addHandler(head)
+        }
+    }
+
+    /// Takes over what stands between two requests, and was sent so many bytes by another process.
+    package func serve(
+        _ connection: AdoptedConnection, after bytesSent: UInt64, ended: @escaping @Sendable (UInt64) -> Void
+    ) {
+        let account = ConnectionAccount(sent: bytesSent)
+        serve(connection, account, ended) { channel in
+            try RequestHandler.take(over: channel, connection, server: self, account: account)
+        }
+    }
+
+    private func serve(
+        _ connection: AdoptedConnection, _ account: ConnectionAccount, _ ended: @escaping @Sendable (UInt64) -> Void,
+        _ begin: @escaping @Sendable (any Channel) throws -> Void
+    ) {
         let bootstrap = ClientBootstrap(group: group)
             .channelOption(.allowRemoteHalfClosure, value: true)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let idle = TimeAmount.microseconds(Int64(self.settings.idleMicroseconds))
                     try channel.pipeline.syncOperations.addHandlers([
-                        SentMeter(sent), IdleStateHandler(allTimeout: idle), IdleCloser(),
-                        FirstHead(connection, server: self, sent: sent),
+                        SentMeter(account), IdleStateHandler(allTimeout: idle), IdleCloser(),
                     ])
+                    try begin(channel)
                 }
             }
         bootstrap.withConnectedSocket(connection.descriptor).whenComplete { result in
             switch result {
             case .success(let channel):
                 self.live.withLock { $0[connection.number] = channel }
+                // It came while the others were told.
+                if self.hasSuccessor { channel.pipeline.fireUserInboundEventTriggered(SuccessorEvent()) }
                 channel.closeFuture.whenComplete { _ in
-                    self.logger.info(
-                        "connection over",
-                        metadata: ["transfer": "\(connection.transaction)", "bytes": "\(sent.value)"])
-                    // Before it is out of the count: whoever waits for none to be left finds this told.
-                    ended(sent.value)
+                    if !account.isPassedOn {
+                        self.logger.info(
+                            "connection over",
+                            metadata: ["transfer": "\(connection.transaction)", "bytes": "\(account.sent)"])
+                        // Before it is out of the count: whoever waits for none to be left finds this told.
+                        ended(account.sent)
+                    }
                     self.live.withLock { $0[connection.number] = nil }
                 }
             case .failure(let error):
@@ -67,6 +93,28 @@ package final class ConnectionServer: Sendable {
         set { draining.store(newValue, ordering: .relaxed) }
     }
 
+    /// From now on connections that stand between two requests go to another process, and so do the others as soon as
+    /// they do.
+    func passOn(to channel: DescriptorChannel) {
+        successor.withLock { $0 = channel }
+        isDraining = true
+        for channel in live.withLock({ Array($0.values) }) {
+            channel.pipeline.fireUserInboundEventTriggered(SuccessorEvent())
+        }
+    }
+
+    var hasSuccessor: Bool { successor.withLock { $0 != nil } }
+
+    /// False when the successor does not take it; then it stays here.
+    func passOn(_ connection: AdoptedConnection, _ account: ConnectionAccount) -> Bool {
+        guard let channel = successor.withLock({ $0 }) else { return false }
+        let message = SuccessionMessage.connection(
+            number: connection.number, transaction: connection.transaction, connection.key, bytesSent: account.sent)
+        guard (try? channel.send(message, passing: connection.descriptor)) != nil else { return false }
+        account.isPassedOn = true
+        return true
+    }
+
     /// Ends what is left.
     package func closeAll() {
         for channel in live.withLock({ Array($0.values) }) { channel.close(promise: nil) }
@@ -74,30 +122,6 @@ package final class ConnectionServer: Sendable {
 
     package func shutDown() {
         try? group.syncShutdownGracefully()
-    }
-}
-
-/// How many bytes a connection has sent.
-final class SentBytes: Sendable {
-    private let count = Atomic<UInt64>(0)
-    var value: UInt64 { count.load(ordering: .relaxed) }
-    func add(_ bytes: Int) { count.add(UInt64(bytes), ordering: .relaxed) }
-}
-
-/// Counts what the kernel has taken.
-final class SentMeter: ChannelOutboundHandler {
-    typealias OutboundIn = IOData
-    typealias OutboundOut = IOData
-    private let sent: SentBytes
-
-    init(_ sent: SentBytes) { self.sent = sent }
-
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        let bytes = unwrapOutboundIn(data).readableBytes
-        let promise = promise ?? context.eventLoop.makePromise()
-        let sent = sent
-        promise.futureResult.whenSuccess { sent.add(bytes) }
-        context.write(data, promise: promise)
     }
 }
 

@@ -16,15 +16,15 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
     private static let limit = 65_536
     private let connection: AdoptedConnection
     private let server: ConnectionServer
-    private let sent: SentBytes
+    private let account: ConnectionAccount
     private var received = ByteBuffer()
     private var isDecided = false
     private var inputIsClosed = false
 
-    init(_ connection: AdoptedConnection, server: ConnectionServer, sent: SentBytes) {
+    init(_ connection: AdoptedConnection, server: ConnectionServer, account: ConnectionAccount) {
         self.connection = connection
         self.server = server
-        self.sent = sent
+        self.account = account
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -72,14 +72,8 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func serveHTTP(_ context: ChannelHandlerContext) {
         isDecided = true
-        var encoding = HTTPResponseEncoder.Configuration()
-        // Framing is RequestHandler's, which knows of HEAD.
-        encoding.automaticallySetFramingHeaders = false
         do {
-            try context.pipeline.syncOperations.configureHTTPServerPipeline(
-                position: .last, withPipeliningAssistance: true, withServerUpgrade: nil, withErrorHandling: true,
-                withOutboundHeaderValidation: true, withEncoderConfiguration: encoding)
-            try context.pipeline.syncOperations.addHandler(RequestHandler(connection, server: server))
+            try RequestHandler.take(over: context.channel, connection, server: server, account: account)
         } catch {
             context.close(promise: nil)
             return
@@ -162,14 +156,14 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
     /// A tunnel's requests are not for this agent to see: its access log has one line for the whole connection, with
     /// the method that HTTP has for such a thing.
     private func logWhenOver(_ channel: any Channel, host: String, answeredBy: String) {
-        let (connection, sent, log) = (connection, sent, server.accessLog)
+        let (connection, account, log) = (connection, account, server.accessLog)
         channel.closeFuture.whenComplete { _ in
             log.write(
                 AccessLog.Entry(
                     client: "\(connection.client.address)", method: "CONNECT",
                     target: "\(host.isEmpty ? "\(connection.origin.address)" : host):\(connection.origin.port)",
                     version: "tunnel",
-                    status: 200, bytes: Int(sent.value), referrer: nil, userAgent: nil,
+                    status: 200, bytes: Int(account.sent), referrer: nil, userAgent: nil,
                     transfer: UInt64(connection.transaction),
                     answeredBy: answeredBy))
         }

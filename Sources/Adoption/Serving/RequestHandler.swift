@@ -31,11 +31,17 @@ final class RequestHandler: ChannelDuplexHandler {
     private var inputIsClosed = false
     /// Responses whose last part the kernel has not taken yet.
     private var finishing = 0
+    let boundary: RequestBoundary
+    let account: ConnectionAccount
     var record = ResponseRecord()
 
-    init(_ connection: AdoptedConnection, server: ConnectionServer) {
+    init(
+        _ connection: AdoptedConnection, server: ConnectionServer, boundary: RequestBoundary, account: ConnectionAccount
+    ) {
         self.connection = connection
         self.server = server
+        self.boundary = boundary
+        self.account = account
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -68,6 +74,7 @@ final class RequestHandler: ChannelDuplexHandler {
 
     private func begin(_ context: ChannelHandlerContext, _ head: HTTPRequestHead) {
         self.head = head
+        boundary.headIsRead()
         record = ResponseRecord()
         guard let question = PlainRequest.question(head, origin: connection.origin) else {
             return relay(context, head, to: connection.origin)
@@ -84,7 +91,13 @@ final class RequestHandler: ChannelDuplexHandler {
     }
 
     /// Whether the connection can carry another request after this response.
-    var keepsAlive: Bool { (head?.isKeepAlive ?? false) && !inputIsClosed && !server.isDraining }
+    var keepsAlive: Bool { (head?.isKeepAlive ?? false) && !inputIsClosed && canGoOn }
+
+    /// Here, or in a successor.
+    private var canGoOn: Bool { !server.isDraining || server.hasSuccessor && !boundary.isLost }
+
+    /// Nothing is asked and nothing is being answered.
+    var isIdle: Bool { head == nil && finishing == 0 && !inputIsClosed }
 
     // MARK: The end of a response
 
@@ -93,7 +106,7 @@ final class RequestHandler: ChannelDuplexHandler {
         log()
         work = .idle
         // A drain may have begun since the head said otherwise.
-        let keeps = record.keepsAlive && !server.isDraining
+        let keeps = record.keepsAlive && canGoOn
         head = nil
         finishing += 1
         let promise = context.eventLoop.makePromise(of: Void.self)
@@ -101,7 +114,8 @@ final class RequestHandler: ChannelDuplexHandler {
             self.finishing -= 1
             // A client that has ended its side asks for nothing more.
             let isLast = self.inputIsClosed && self.head == nil && self.finishing == 0
-            if !keeps || isLast { self.context?.close(promise: nil) }
+            if self.head == nil, self.finishing == 0 { self.boundary.responseIsSent() }
+            if !keeps || isLast { self.context?.close(promise: nil) } else { self.passOnIfPossible() }
         }
         context.writeAndFlush(wrapOutboundOut(.end(record.trailers)), promise: promise)
         resumeReading()
@@ -141,6 +155,7 @@ final class RequestHandler: ChannelDuplexHandler {
             if head == nil, finishing == 0 { context.close(promise: nil) }
             return
         }
+        if event is SuccessorEvent { passOnIfPossible() }
         context.fireUserInboundEventTriggered(event)
     }
 

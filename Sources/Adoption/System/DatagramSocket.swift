@@ -25,6 +25,12 @@ package struct DatagramSocket: Sendable {
         }
     }
 
+    /// One that a predecessor has opened and bound.
+    package init(inherited descriptor: CInt, _ endpoint: Endpoint) {
+        self.descriptor = descriptor
+        self.endpoint = endpoint
+    }
+
     /// One datagram and its sender; nil when there is none now.
     package func receive(into buffer: inout [UInt8]) -> (bytes: [UInt8], source: Endpoint)? {
         var storage = sockaddr_storage()

@@ -8,9 +8,18 @@ package struct ReplayWindow: Sendable {
     /// Bit `n % 64` of block `n / 64 % blockCount`.
     private var blocks = InlineArray<17, UInt64>(repeating: 0)
     /// The highest number that has come; numbers start at 1.
-    private var highest: UInt64 = 0
+    package private(set) var highest: UInt64 = 0
 
     package init() {}
+
+    /// Of a session that goes on in another process: every number up to `highest` counts as come. What was overtaken on
+    /// its way is lost by it, and is said again.
+    package init(after highest: UInt64) {
+        guard highest > 0 else { return }
+        self.highest = highest
+        for index in blocks.indices { blocks[index] = .max }
+        blocks[Int(highest / 64 % Self.blockCount)] = .max >> (63 - highest % 64)
+    }
 
     /// Takes note of `sequence`; false when it has come before, or is too old to know.
     package mutating func admit(_ sequence: UInt64) -> Bool {

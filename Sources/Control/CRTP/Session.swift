@@ -12,9 +12,16 @@ struct Session: Sendable {
     private let inbound: FrameProtection
     /// The last sequence number that was used; the first one is 1.
     private(set) var sent: UInt64 = 0
-    private var window = ReplayWindow()
+    private var window: ReplayWindow
 
-    init?(_ accept: Accept, keys: KeySchedule, keyID: UInt8, senderID: UInt32, sends: Direction) {
+    /// The highest number that has come.
+    var heard: UInt64 { window.highest }
+
+    /// `sent`, `heard`: how far a session has come that goes on here.
+    init?(
+        _ accept: Accept, keys: KeySchedule, keyID: UInt8, senderID: UInt32, sends: Direction, sent: UInt64 = 0,
+        heard: UInt64 = 0
+    ) {
         func derive(_ direction: Direction) -> FrameProtection? {
             keys.session(
                 accept.session, keyID: keyID, protection: accept.protection, initiatorNonce: accept.initiatorNonce,
@@ -27,6 +34,8 @@ struct Session: Sendable {
         protection = accept.protection
         self.outbound = outbound
         self.inbound = inbound
+        self.sent = sent
+        window = ReplayWindow(after: heard)
     }
 
     mutating func seal(_ frame: Frame, detail: UInt32 = 0) -> [UInt8] {
