@@ -13,6 +13,8 @@ from lab import services
 from lab.shell import Process
 
 CONNECTIONS = 1_000
+#: Too slowly for a download to end before its agent does.
+SLOWLY = ["--limit-rate", "50M"]
 
 
 class TakeOver(LaboratoryCase):
@@ -77,7 +79,7 @@ class TakeOver(LaboratoryCase):
 
     def test_a_response_under_way_is_finished_by_who_began_it(self):
         client = curl(self.laboratory).start(
-            [f"http://{CACHED_HOST}/long.bin", f"http://{CACHED_HOST}/object.bin"], resolve())
+            [f"http://{CACHED_HOST}/long.bin", f"http://{CACHED_HOST}/object.bin"], resolve(), SLOWLY)
         wait_until("a part of the download is there", lambda: client.body_size() > 1 << 20, 60)
         old = {name: self.take_over(name) for name in PROXIES}
         got = client.finish()
@@ -88,7 +90,7 @@ class TakeOver(LaboratoryCase):
             self.assertEqual(old[name].wait(30), 0, old[name].tail())
 
     def test_a_killed_predecessor_loses_only_its_own(self):
-        client = curl(self.laboratory).start([f"http://{CACHED_HOST}/long.bin"], resolve())
+        client = curl(self.laboratory).start([f"http://{CACHED_HOST}/long.bin"], resolve(), SLOWLY)
         wait_until("a part of the download is there", lambda: client.body_size() > 1 << 20, 60)
         old = {name: self.take_over(name) for name in PROXIES}
         for process in old.values():
