@@ -159,7 +159,7 @@ import Wire
             case 3: records[0].update(AgentStatus(credits: 0))
             case 4: records[0].agent?.capabilities = [.ipv6, .http]
             case 5: records[0].restsUntil = 5
-            default: records[0].consecutiveTimeouts = ProxyRecord.suspectAfterTimeouts
+            default: records[0].isSuspect = true
             }
             for algorithm in SelectionAlgorithm.allCases {
                 // What is enforced has no second choice.
@@ -169,13 +169,18 @@ import Wire
         }
     }
 
-    @Test func aSuspectIsTriedOnceForEachStatus() {
-        var record = proxies(weights: [1])[0]
-        record.consecutiveTimeouts = 20
-        #expect(!record.isEligible(for: .ipv4, now: 0))
-        record.update(AgentStatus(credits: 10))
-        #expect(record.isEligible(for: .ipv4, now: 0))
-        record.consecutiveTimeouts += 1
-        #expect(!record.isEligible(for: .ipv4, now: 0))
+    @Test func whoIsExceptedIsNotChosen() {
+        for algorithm in SelectionAlgorithm.allCases {
+            var records = proxies(weights: [1, 1, 1])
+            var selection = Selection(algorithm, among: [0, 1, 2], of: records)
+            var random = SplitMix(seed: 1)
+            for number in 0..<20 as Range<UInt64> {
+                var query = Selection.Query(needs: [.ipv4, .http], content: number, now: 0)
+                query.except.insert(0)
+                query.except.insert(2)
+                let chosen = selection.choose(of: &records, for: query, random: &random)
+                #expect(chosen == (algorithm == .enforced ? nil : 1), "\(algorithm)")
+            }
+        }
     }
 }

@@ -18,6 +18,10 @@ struct Simulation {
         var isForgetful = false
         var resetBy = DirectorConfiguration.ResetBy.director
         var agentRestarts = false
+        /// Agents that answer after so long, whatever `agentMicroseconds` says.
+        var slowAgents: [Int: ClosedRange<UInt64>] = [:]
+        /// Agents that lack everything.
+        var poorAgents: Set<Int> = []
     }
 
     enum Step {
@@ -34,7 +38,7 @@ struct Simulation {
         case restartAgent(Int)
     }
 
-    let conditions: Conditions
+    var conditions: Conditions
     var random: SeededGenerator
     var now: UInt64 = 1_000_000
     var core: ControlCore
@@ -117,7 +121,8 @@ struct Simulation {
             drain(agent: index)
         case .agentDecides(let index, let frame, let epoch):
             guard agents[index].epoch == epoch else { return }
-            let accepts = Int.random(in: 0..<100, using: &random) < conditions.acceptPercent
+            let wants = Int.random(in: 0..<100, using: &random) < conditions.acceptPercent
+            let accepts = wants && !conditions.poorAgents.contains(index)
             fromAgent(index, agents[index].decide(frame, accepts: accepts, now: now))
         case .agentFinishes(let index, let transfer):
             fromAgent(index, agents[index].finish(transfer, now: now))
@@ -205,7 +210,7 @@ struct Simulation {
         let (datagrams, transfers) = agents[index].drain(now: now)
         for datagram in datagrams { network(.toDirector(datagram, from: agents[index].endpoint)) }
         for frame in transfers {
-            let delay = UInt64.random(in: conditions.agentMicroseconds, using: &random)
+            let delay = UInt64.random(in: conditions.slowAgents[index] ?? conditions.agentMicroseconds, using: &random)
             at(now + delay, .agentDecides(index, frame, epoch: agents[index].epoch))
         }
     }

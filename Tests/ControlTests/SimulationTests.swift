@@ -94,6 +94,23 @@ import Wire
         check(run(seed: seed, conditions), "seed \(seed)")
     }
 
+    /// One agent is always too late and the other not: both adopt the same connection again and again.
+    @Test(arguments: 31...36 as ClosedRange<UInt64>) func aSecondTryNeverSplitsAConnection(seed: UInt64) {
+        var conditions = Simulation.Conditions()
+        conditions.acceptPercent = 100
+        conditions.agentMicroseconds = 200...300
+        conditions.slowAgents = [0: 3_000...120_000]
+        conditions.lossPercent = seed % 2 == 0 ? 10 : 0
+        conditions.duplicationPercent = 5
+        conditions.stragglerMicroseconds = 50_000
+        conditions.clientResetPercent = 5
+        conditions.isForgetful = seed % 3 == 0
+        conditions.resetBy = seed % 2 == 0 ? .director : .proxy
+        let simulation = run(seed: seed, conditions)
+        check(simulation, "seed \(seed)")
+        #expect(simulation.core.counters[.passedOn] > 0 && simulation.core.proxies[0].probes > 0, "seed \(seed)")
+    }
+
     @Test(arguments: 21...26 as ClosedRange<UInt64>) func agentsThatRestartLeaveNothingBehind(seed: UInt64) {
         var conditions = Simulation.Conditions()
         conditions.lossPercent = 5

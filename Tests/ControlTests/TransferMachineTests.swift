@@ -255,6 +255,62 @@ private let everyEvent: [TransferEvent] = [
         #expect(walk.after(.timer).state == .ended)
     }
 
+    // MARK: A second try
+
+    private func passedOn(_ walk: Walk, by event: TransferEvent) -> (walk: Walk, outcome: TransferOutcome) {
+        var walk = walk
+        if event == .timer { walk.now = walk.timer ?? walk.now }
+        #expect(walk.machine.endsAsking(event, now: walk.now))
+        var actions: [TransferAction] = []
+        let outcome = walk.machine.passOn(event, now: walk.now, into: &actions)
+        walk.absorb(actions)
+        return (walk, outcome)
+    }
+
+    @Test func whatEndsTheAskingMayBePassedOnAndNothingElse() {
+        let asking = Walk()
+        let ends: [TransferEvent] = [
+            .nack(attempt: 0, .busy), .flowDone, .channelDown(.silent), .channelDown(.restarted),
+            .channelDown(.administrative),
+        ]
+        for event in everyEvent {
+            #expect(
+                asking.machine.endsAsking(event, now: asking.now)
+                    == (ends.contains(event) || event == .nack(attempt: 0, .notFound)))
+        }
+        #expect(!asking.machine.endsAsking(.timer, now: 10_999) && asking.machine.endsAsking(.timer, now: 11_000))
+        for walk in [asking.after(.ack(attempt: 0)), asking.after(.nack(attempt: 0, .busy)), Walk(isHeld: false)] {
+            for event in everyEvent { #expect(!walk.machine.endsAsking(event, now: 11_000)) }
+        }
+    }
+
+    /// Whatever comes afterwards: no verdict, nothing said of how the request ended, and an ACK is called back.
+    @Test func whoHasPassedOnGivesNoVerdictEver() {
+        for start in [TransferEvent.nack(attempt: 0, .busy), .timer, .flowDone, .channelDown(.silent)] {
+            let first = start == .timer ? Walk().after(.timer) : Walk()
+            var frontier = [passedOn(first, by: start).walk]
+            for _ in 0..<3 {
+                frontier = frontier.flatMap { walk in everyEvent.map { walk.after($0) } }
+                for walk in frontier {
+                    #expect(walk.proxyVerdicts + walk.originVerdicts + walk.decisions == 0)
+                    #expect(walk.state.isRecall || walk.state == .ended, "\(start): \(walk.state)")
+                    if walk.state == .ended { #expect(walk.ends == 1 && walk.timer == nil) }
+                }
+                frontier = Array(Set(frontier))
+            }
+        }
+    }
+
+    @Test func theFirstProxysLateACKIsCalledBackAsLate() {
+        let silent = passedOn(Walk().after(.timer), by: .timer)
+        #expect(silent.outcome == TransferOutcome(.timeout) && silent.walk.last.contains(.terminate(.cancel)))
+        let late = silent.walk.after(.ack(attempt: 1))
+        #expect(late.last.contains(.terminate(.late)) && late.last.contains(.countLateACK))
+        let refused = passedOn(Walk(), by: .nack(attempt: 0, .notFound))
+        #expect(refused.outcome == TransferOutcome(.nack, nack: .notFound) && !refused.walk.isCalledBack)
+        #expect(refused.walk.after(.ack(attempt: 0)).last.contains(.terminate(.late)))
+    }
+
     @Test func observingAsksAndHoldsNothing() {
         #expect(Walk(isHeld: false).after(.ack(attempt: 0)).machine.outcome?.ending == .observedACK)
         #expect(Walk(isHeld: false).after(.nack(attempt: 0, .policy)).machine.outcome?.reason == "policy")

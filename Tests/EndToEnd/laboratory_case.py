@@ -29,6 +29,7 @@ class LaboratoryCase(unittest.TestCase):
     agent_options = {}
     proxy_options = {}
     director_options = {}
+    crtp_options = {}
     sites = ()
     #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
     files = {}
@@ -46,6 +47,7 @@ class LaboratoryCase(unittest.TestCase):
         cls.services.agent_options = cls.agent_options
         cls.services.proxy_options = cls.proxy_options
         cls.services.director_options = dict(cls.director_options)
+        cls.services.crtp_options = dict(cls.crtp_options)
         cls.services.sites = list(cls.sites)
         try:
             for name, (size, cached) in cls.files.items():

@@ -54,8 +54,8 @@ class Recorder(Host):
 
 
 class SecondAgentCase(LaboratoryCase):
-    #: More than the tests take: what goes down earlier has not gone down by silence.
-    crtp_options = {"detect-multiplier": 100}
+    #: More than the tests take: what goes down earlier has not gone down by silence. And p1 is asked each time.
+    crtp_options = {"detect-multiplier": 100, "refusal-lifetime": "0s", "set-aside-after": 0}
     #: As long as can be configured: nothing here is to be late but what is meant to be.
     director_options = {"timeout": "{ floor: 79ms, initial: 79ms, ceiling: 79ms }"}
 
@@ -63,8 +63,6 @@ class SecondAgentCase(LaboratoryCase):
     def start(cls):
         cls.host = None
         cls.services.add_key(2)
-        cls.services.crtp_options = dict(cls.crtp_options)
-        cls.services.director_options = cls.director_options
         cls.laboratory.up_without_agents()
         for name in PROXIES:
             cls.services.write(f"{name}.log", "")

@@ -76,6 +76,8 @@ class Services:
         self.sites = []
         #: Words before an agent's command line, by its name.
         self.agent_wrappers = {}
+        #: Document roots of agents that do not have the proxies' content.
+        self.roots = {}
         #: Everybody's key files by number, more keys of its `crtp` section, and more sections.
         self.keys = {}
         self.crtp_options = {}
@@ -185,7 +187,7 @@ crtp:
 access-log: {self.path(f'{name}-access.log')}
 log: {{ lines-per-second: 100000 }}
 catalogue:
-  - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {self.content.proxy} }}
+  - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {self.roots.get(name, self.content.proxy)} }}
   - {{ origins: {origins(443)}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
 {sites}
 """

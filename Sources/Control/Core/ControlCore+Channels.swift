@@ -31,13 +31,16 @@ extension ControlCore {
     private mutating func channelUp(_ index: Int, _ agent: AgentDescription?, now: UInt64) {
         let known = proxies[index].agent?.epoch
         proxies[index].isUp = true
-        proxies[index].consecutiveTimeouts = 0
+        trust(index)
         proxies[index].restsUntil = 0
         proxies[index].announcementTries = 0
         awaitAnnouncement(index, now: now)
         if let agent {
             proxies[index].agent = agent
-            if let known, known != agent.epoch { abandon(index, .restarted, now: now) }
+            if let known, known != agent.epoch {
+                refusals.clear()
+                abandon(index, .restarted, now: now)
+            }
         }
         let name = proxies[index].configuration.name
         guard let hop = proxies[index].nextHop else {
@@ -72,6 +75,7 @@ extension ControlCore {
         case .transferNACK(let reason, let retryAfterMilliseconds):
             proxies[index].nacks += 1
             rest(index, reason, milliseconds: retryAfterMilliseconds, now: now)
+            remember(reason, transaction: frame.transaction, from: index, now: now)
             answer(.nack(attempt: frame.attempt, reason), to: frame.transaction, index, now: now)
         case .firstByte: answer(.firstByte, to: frame.transaction, index, now: now)
         case .terminateResponse: answer(.terminateResponse, to: frame.transaction, index, now: now)

@@ -99,6 +99,9 @@ extension ControlCore {
             row.nacks = proxy.nacks
             row.timeouts = proxy.timeouts
             row.lateACKs = proxy.lateACKs
+            row.passedOn = proxy.passedOn
+            row.consecutiveTimeouts = proxy.consecutiveTimeouts
+            row.probes = proxy.probes
             row.srttMicroseconds = proxy.estimator.srttMicroseconds ?? 0
             row.rttvarMicroseconds = proxy.estimator.rttvarMicroseconds
             row.timeoutMicroseconds = proxy.estimator.timeoutMicroseconds
@@ -120,7 +123,8 @@ extension ControlCore {
             var row = row(
                 entry.transaction, entry.proxy, "\(entry.key)", entry.request?.summary(limit: TransferHistory.textLimit)
             )
-            row.state = entry.outcome.ending == .committed ? "committed" : "origin"
+            row.state =
+                entry.isPassedOn ? "passedOn" : entry.outcome.ending == .committed ? "committed" : "origin"
             row.reason = entry.outcome.reason
             row.tookMicroseconds = entry.tookMicroseconds
             rows.append(row)

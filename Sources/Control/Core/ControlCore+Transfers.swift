@@ -32,40 +32,45 @@ extension ControlCore {
         _ request: HeldRequest, rule: Int, isHeld: Bool, payload: UnsafeRawBufferPointer, now: UInt64
     ) {
         guard pendingCount < pendingLimit, !transfers.isFull else { return decline(request, isHeld, .pendingBound) }
-        let needs = Capabilities(neededFor: request.connection, application: request.request.application)
-        let query = Selection.Query(
-            needs: needs,
-            content: contentHash(host: request.request.host.of(payload), path: request.request.path.of(payload)),
-            now: now)
-        guard let proxy = selections[rule].choose(of: &proxies, for: query, random: &draws) else {
-            return decline(request, isHeld, .noProxy)
+        var asked = TransferRequest(request, rule: rule, isHeld: isHeld, payload: payload)
+        asked.transfer.wantsFirstByte = configuration.rules[rule].resetBy == .proxy
+        asked.transfer.requirements = configuration.rules[rule].requirements
+        if suspectCount > 0 { probe(for: asked, handle: request.handle, now: now) }
+        guard let proxy = choose(for: asked, except: ProxySet(), now: now) else {
+            let isRefused = !refusals.refusers(of: asked.refusalKey, now: now).isEmpty
+            return decline(request, isHeld, isRefused ? .refusedBefore : .noProxy)
         }
+        asked.asked.insert(proxy)
+        begin(
+            asked, transaction: takeTransaction(for: proxy), proxy: proxy, handle: request.handle, isHeld: isHeld,
+            startedAt: now, limitMicroseconds: longestTimeoutMicroseconds, now: now)
+    }
+
+    /// Sends the first TRANSFER to a proxy. - Parameter limitMicroseconds: TO is not longer than this.
+    package mutating func begin(
+        _ request: TransferRequest, transaction: UInt32, proxy: Int, handle: FlowHandle, isHeld: Bool,
+        startedAt: UInt64, limitMicroseconds: UInt64, now: UInt64
+    ) {
         let estimator = proxies[proxy].estimator
         let timing = TransferTiming(
-            timeoutMicroseconds: min(estimator.timeoutMicroseconds, longestTimeoutMicroseconds),
+            timeoutMicroseconds: min(estimator.timeoutMicroseconds, limitMicroseconds),
             retransmissionMicroseconds: estimator.retransmissionMicroseconds)
-        let wantsFirstByte = configuration.rules[rule].resetBy == .proxy
-        let transaction = takeTransaction(for: proxy)
-        var message = Transfer(
-            connection: request.connection, request: Array(payload.prefix(HeldRequest.maximumPayload)),
-            isTruncated: request.request.headLength > min(payload.count, HeldRequest.maximumPayload), isHeld: isHeld,
-            application: request.request.application, wantsFirstByte: wantsFirstByte)
-        message.connectionID = UInt64(senderID) << 32 | UInt64(transaction)
-        message.requirements = configuration.rules[rule].requirements
+        var request = request
+        if request.transfer.connectionID == 0 {
+            request.transfer.connectionID = UInt64(senderID) << 32 | UInt64(transaction)
+        }
+        let machine = TransferMachine(
+            isHeld: isHeld, wantsFirstByte: request.transfer.wantsFirstByte, timing: timing)
         let slot = transfers.insert(
             TransferRecord(
-                machine: TransferMachine(isHeld: isHeld, wantsFirstByte: wantsFirstByte, timing: timing),
-                transaction: transaction, proxy: proxy, handle: request.handle,
-                key: request.connection.key,
-                request: TransferRequest(
-                    transfer: message, host: request.request.host, path: request.request.path, rule: rule),
-                startedAt: now))
+                machine: machine, transaction: transaction, proxy: proxy, handle: handle,
+                key: request.transfer.connection.key, request: request, startedAt: startedAt))
         count(slot, from: nil, to: transfers[slot].machine.state)
         drive(slot: slot, nil, now: now)
     }
 
     /// A number that names no transfer of this proxy.
-    private mutating func takeTransaction(for proxy: Int) -> UInt32 {
+    package mutating func takeTransaction(for proxy: Int) -> UInt32 {
         repeat {
             nextTransaction &+= 1
         } while nextTransaction == 0 || transfers.slot(proxy: proxy, transaction: nextTransaction) != nil
@@ -85,6 +90,7 @@ extension ControlCore {
 
     /// Gives a transfer an event (nil: its beginning) and does what it wants.
     package mutating func drive(slot: Int, _ event: TransferEvent?, now: UInt64) {
+        if let event, passOn(slot, event, now: now) { return }
         var wanted: [TransferAction] = []
         swap(&wanted, &transferActions)
         let before = transfers[slot].machine.state
@@ -104,14 +110,19 @@ extension ControlCore {
         if isUnsent, transfers.contains(slot: slot), transfers[slot].machine.state.isPending {
             return drive(slot: slot, .channelDown(.silent), now: now)
         }
-        if after == .recalling, before != .recalling, recallCount > recallLimit {
-            counters.add(.recallBound)
-            finish(slot)
-        }
+        dropRecallBeyondBound(slot, before: before)
+    }
+
+    package mutating func dropRecallBeyondBound(_ slot: Int, before: TransferState) {
+        guard recallCount > recallLimit, before != .recalling, transfers.contains(slot: slot),
+            transfers[slot].machine.state == .recalling
+        else { return }
+        counters.add(.recallBound)
+        finish(slot)
     }
 
     /// Keeps the numbers of pending transfers, committed flows and recalls.
-    private mutating func count(_ slot: Int, from before: TransferState?, to after: TransferState) {
+    package mutating func count(_ slot: Int, from before: TransferState?, to after: TransferState) {
         if before == after { return }
         let proxy = transfers[slot].proxy
         let pending = (after.isPending ? 1 : 0) - (before?.isPending == true ? 1 : 0)
@@ -123,7 +134,7 @@ extension ControlCore {
     }
 
     /// False when the agent cannot be reached.
-    private mutating func perform(_ action: TransferAction, _ slot: Int, now: UInt64) -> Bool {
+    package mutating func perform(_ action: TransferAction, _ slot: Int, now: UInt64) -> Bool {
         let handle = transfers[slot].handle
         let proxy = transfers[slot].proxy
         switch action {
@@ -151,11 +162,11 @@ extension ControlCore {
             transfers[slot].timer = nil
         case .sample(let microseconds):
             proxies[proxy].estimator.sample(microseconds: microseconds)
-            proxies[proxy].consecutiveTimeouts = 0
+            if now < transfers[slot].machine.deadline { trust(proxy) }
         case .countTimeout(let sentAt):
             proxies[proxy].estimator.timedOut(sentAt: sentAt, now: now)
             proxies[proxy].timeouts += 1
-            proxies[proxy].consecutiveTimeouts += 1
+            suspect(proxy, now: now)
         case .countLateACK:
             counters.add(.late)
             proxies[proxy].lateACKs += 1
@@ -176,6 +187,10 @@ extension ControlCore {
     }
 
     private mutating func decided(_ outcome: TransferOutcome, _ slot: Int, now: UInt64) {
+        // A probe is nobody's request.
+        if transfers[slot].request?.isProbe == true {
+            return log(.debug, "probe ended") { $0.fields(slot) + [("reason", outcome.reason)] }
+        }
         counters.add(outcome.ending)
         let took = now - min(transfers[slot].startedAt, now)
         decisionTimes.add(took)

@@ -36,6 +36,9 @@ public struct ControlCore {
     package var wheel: TimingWheel<Int>
     package var counters = ControlCounters()
     package var decisionTimes = TimeHistogram()
+    package var refusals: RefusalCache
+    /// Proxies that are set aside.
+    package var suspectCount = 0
     package var installs = InstallTable()
     package var endedFlows = EndedFlows()
     package var listing = FlowListing()
@@ -73,6 +76,9 @@ public struct ControlCore {
         draws = SplitMix(seed: hashSeed)
         logBudget = LogBudget(linesPerSecond: configuration.logLinesPerSecond)
         logLevel = ControlLogEntry.Level(rawValue: configuration.logLevel)?.rank ?? 1
+
+        let choice = configuration.crtp.choice
+        refusals = RefusalCache(capacity: choice.refusals, lifetimeMicroseconds: choice.refusalLifetimeMicroseconds)
 
         senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
         let senderID = senderID

@@ -13,6 +13,8 @@ package struct ControlCounters: Sendable {
         case unsendable
         case announcedFlows, refusedFlows, announcementsIncomplete
         // transfers
+        /// Requests that a second proxy was asked for.
+        case passedOn
         /// ACKs after the request went to the origin.
         case late
         /// Adoptions that had to be called back.
@@ -40,7 +42,7 @@ package struct ControlCounters: Sendable {
     package var transfers: [String: UInt64] {
         var table: [String: UInt64] = [:]
         for ending in TransferOutcome.Ending.allCases { table["\(ending)"] = self[ending] }
-        for event in Event.allCases where event.rawValue >= Event.late.rawValue { table["\(event)"] = self[event] }
+        for event in Event.allCases where event.rawValue >= Event.passedOn.rawValue { table["\(event)"] = self[event] }
         table["observed"] = self[.observedACK] + self[.observedNACK] + self[.observedTimeout]
         return table
     }
@@ -48,7 +50,7 @@ package struct ControlCounters: Sendable {
     /// `DirectorStatus.crtp`.
     package var crtp: [String: UInt64] {
         var table: [String: UInt64] = [:]
-        for event in Event.allCases where event.rawValue < Event.late.rawValue { table["\(event)"] = self[event] }
+        for event in Event.allCases where event.rawValue < Event.passedOn.rawValue { table["\(event)"] = self[event] }
         return table
     }
 }

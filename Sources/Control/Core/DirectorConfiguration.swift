@@ -59,6 +59,22 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var currentKey: UInt8 = 1
         public var channel = ChannelConfiguration()
         public var algorithm: SelectionAlgorithm = .roundRobin
+        public var choice = ChoiceSettings()
+        public init() {}
+    }
+
+    /// What becomes of a proxy that refuses or does not answer, and of the request.
+    public struct ChoiceSettings: Sendable, Equatable {
+        /// Proxies that one request is offered to, one after the other.
+        public var tries = 2
+        /// A proxy is set aside after so many timeouts in a row; 0: never.
+        public var setAsideAfter = 3
+        /// Time between questions to a proxy that is set aside.
+        public var probeMicroseconds: UInt64 = 500_000
+        /// How long a proxy that lacks an object is not asked for it; 0: it is asked each time.
+        public var refusalLifetimeMicroseconds: UInt64 = 1_000_000
+        /// Objects of which refusals are remembered.
+        public var refusals = 16_384
         public init() {}
     }
 

@@ -26,6 +26,10 @@ package struct ProxyRecord: Sendable {
     package var restsUntil: UInt64 = 0
     /// TRANSFERs in a row that timed out.
     package var consecutiveTimeouts = 0
+    /// Set aside because of them: no client's request waits for it until it has answered a probe.
+    package var isSuspect = false
+    /// The next probe is not before this.
+    package var probeAt: UInt64 = 0
     package var pending = 0
     package var committed = 0
     package var committedAtStatus = 0
@@ -34,6 +38,9 @@ package struct ProxyRecord: Sendable {
     package var nacks: UInt64 = 0
     package var timeouts: UInt64 = 0
     package var lateACKs: UInt64 = 0
+    /// Requests that it did not take and that another proxy was asked for then.
+    package var passedOn: UInt64 = 0
+    package var probes: UInt64 = 0
 
     /// The agent's announcement of the flows that it has, after INIT (rule 6 of a transfer).
     package enum Announcement: Equatable, Sendable {
@@ -49,9 +56,6 @@ package struct ProxyRecord: Sendable {
     package static var unannouncedMicroseconds: UInt64 { 125_000_000 }
     /// How often one channel is asked for its flows.
     package static var announcementLimit: Int { 16 }
-
-    /// After so many timeouts in a row a proxy is only tried once for each KEEPALIVE that it answers.
-    package static var suspectAfterTimeouts: Int { 8 }
 
     package init(
         index: ProxyIndex, configuration: DirectorConfiguration.Proxy, channel: ChannelInitiator,
@@ -71,7 +75,6 @@ package struct ProxyRecord: Sendable {
     }
 
     package var isDraining: Bool { isDrained || status?.isDraining == true }
-    package var isSuspect: Bool { consecutiveTimeouts >= Self.suspectAfterTimeouts }
 
     /// Transfers that may be under way at once: what the agent had left at its latest word, and what was under way then.
     package var credits: Int {
@@ -81,7 +84,12 @@ package struct ProxyRecord: Sendable {
 
     /// True when the proxy can be asked for a connection that needs these capabilities.
     package func isEligible(for needs: Capabilities, now: UInt64) -> Bool {
-        guard isUp, !isDraining, !isSuspect, now >= restsUntil, pending < credits, let agent else { return false }
+        !isSuspect && isAble(to: needs, now: now)
+    }
+
+    /// The same of one that may be set aside.
+    package func isAble(to needs: Capabilities, now: UInt64) -> Bool {
+        guard isUp, !isDraining, now >= restsUntil, pending < credits, let agent else { return false }
         return needs.isSubset(of: agent.capabilities) && nextHop != nil
     }
 
@@ -94,7 +102,6 @@ package struct ProxyRecord: Sendable {
         status = latest
         committedAtStatus = committed
         pendingAtStatus = pending
-        consecutiveTimeouts = min(consecutiveTimeouts, Self.suspectAfterTimeouts - 1)
     }
 
     package var stateName: String {

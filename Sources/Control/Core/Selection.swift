@@ -1,4 +1,5 @@
 package import CRTP
+internal import InterCore
 
 /// How one rule's requests come to a proxy (US 9,338,192, columns 9 and 10). The one place that knows: an algorithm is a
 /// case of `SelectionAlgorithm` and a function here. Each is a few passes over the rule's proxies and allocates nothing.
@@ -30,6 +31,8 @@ package struct Selection: Sendable {
         /// `contentHash` of the request.
         package var content: UInt64
         package var now: UInt64
+        /// Not to be chosen.
+        package var except = ProxySet()
 
         package init(needs: Capabilities, content: UInt64, now: UInt64) {
             self.needs = needs
@@ -57,7 +60,8 @@ package struct Selection: Sendable {
     }
 
     private func isEligible(_ proxy: inout ProxyRecord, _ query: Query) -> Bool {
-        look(&proxy) { $0.isEligible(for: query.needs, now: query.now) }
+        if !query.except.isEmpty, query.except.contains(Int(proxy.index.value)) { return false }
+        return look(&proxy) { $0.isEligible(for: query.needs, now: query.now) }
     }
 
     private func weight(_ proxy: inout ProxyRecord) -> Int { look(&proxy) { max(1, $0.configuration.weight) } }

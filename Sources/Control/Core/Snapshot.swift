@@ -63,6 +63,12 @@ public struct ProxyStatus: Codable, Sendable, Equatable {
     public var nacks: UInt64 = 0
     public var timeouts: UInt64 = 0
     public var lateACKs: UInt64 = 0
+    /// Requests that it did not take and that another proxy was asked for then.
+    public var passedOn: UInt64 = 0
+    /// Timeouts in a row; enough of them set a proxy aside.
+    public var consecutiveTimeouts = 0
+    /// Questions to it while it was set aside.
+    public var probes: UInt64 = 0
     public var srttMicroseconds: Double = 0
     public var rttvarMicroseconds: Double = 0
     public var timeoutMicroseconds: UInt64 = 0

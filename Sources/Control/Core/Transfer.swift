@@ -87,7 +87,7 @@ package struct TransferOutcome: Hashable, Sendable {
         case observedACK, observedNACK, observedTimeout
         // without asking
         case noRule, ruleObserves, ruleSparesCanary, protocolNotSpoken, tooLong
-        case noProxy, bypassed, pendingBound, recallUnderWay
+        case noProxy, refusedBefore, bypassed, pendingBound, recallUnderWay
     }
 
     package var ending: Ending

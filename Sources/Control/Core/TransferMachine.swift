@@ -19,7 +19,8 @@ package struct TransferMachine: Hashable, Sendable {
 
     var firstSentAt: UInt64 = 0
     var secondSentAt: UInt64 = 0
-    var deadline: UInt64 = 0
+    /// While the agent is asked, and after that: when TO ends or ended. In `committed`, when an unconfirmed one is forgotten.
+    package internal(set) var deadline: UInt64 = 0
     /// The worker has said that the hold ended at the origin.
     var isAborted = false
     /// The first answer to TRANSFER has been measured.
@@ -30,6 +31,9 @@ package struct TransferMachine: Hashable, Sendable {
     var cause = Terminate.Cause.cancel
     var recallingSince: UInt64 = 0
     var recallDelayMicroseconds: UInt64 = 0
+
+    /// When the first TRANSFER left.
+    package var begunAt: UInt64 { firstSentAt }
 
     package init(isHeld: Bool, wantsFirstByte: Bool, timing: TransferTiming) {
         state = isHeld ? .asking : .observing

@@ -45,6 +45,31 @@ package struct TransferRequest: Sendable {
     package var host: ByteRange
     package var path: ByteRange
     package var rule: Int
+    /// `contentHash`.
+    package var content: UInt64
+    /// The content as agents judge it, for `RefusalCache`.
+    package var refusalKey: UInt64
+    /// Who has been asked for it.
+    package var asked = ProxySet()
+    /// Asked to see whether the proxy answers; for no client.
+    package var isProbe = false
+
+    package init(_ request: HeldRequest, rule: Int, isHeld: Bool, payload: UnsafeRawBufferPointer) {
+        let recognised = request.request
+        transfer = Transfer(
+            connection: request.connection, request: Array(payload.prefix(HeldRequest.maximumPayload)),
+            isTruncated: recognised.headLength > min(payload.count, HeldRequest.maximumPayload), isHeld: isHeld,
+            application: recognised.application)
+        host = recognised.host
+        path = recognised.path
+        self.rule = rule
+        content = contentHash(host: host.of(payload), path: path.of(payload))
+        // Catalogues know servers, and what may be answered to whom; rules have their requirements.
+        let server = request.connection.key.server
+        refusalKey = mixed(content ^ server.high) ^ server.low
+        refusalKey = mixed(refusalKey ^ UInt64(request.connection.key.serverPort) << 16 ^ UInt64(rule) << 32)
+        refusalKey ^= UInt64(recognised.application.rawValue) << 1 | (recognised.hasCredentials ? 1 : 0)
+    }
 
     /// What is shown of it, each text cut at `limit` bytes.
     package func summary(limit: Int = .max) -> TransferSummary {
@@ -93,6 +118,9 @@ package struct TransferTable: Sendable {
         return slot
     }
 
+    /// The flow's events are another transfer's from now on.
+    package mutating func releaseHandle(at slot: Int) { byHandle.remove(slot, hash: records[slot].handle.hash) }
+
     package mutating func remove(at slot: Int) {
         guard contains(slot: slot) else { return }
         let key = TransferKey(proxy: records[slot].proxy, transfer: records[slot].transaction)
@@ -133,6 +161,8 @@ package struct TransferHistory: Sendable {
         package var key: FlowKey
         package var request: TransferRequest?
         package var outcome: TransferOutcome
+        /// Another proxy was asked then: another entry says how the request ended.
+        package var isPassedOn = false
         package var tookMicroseconds: UInt64
     }
 

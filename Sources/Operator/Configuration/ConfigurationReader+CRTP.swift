@@ -17,6 +17,7 @@ extension ConfigurationReader {
         crtp.isListenGiven = section.has("listen")
         crtp.settings.listen = section.value("listen", .endpoint, default: crtp.settings.listen)
         crtp.settings.algorithm = section.value("algorithm", .algorithm, default: crtp.settings.algorithm)
+        crtp.settings.choice = choice(section)
         crtp.settings.channel = channel(section)
         crtp.hasKeys = section.has("keys")
         let (secrets, current) = section.numberedSecrets(current: crtp.settings.currentKey)
@@ -38,6 +39,18 @@ extension ConfigurationReader {
             "retry", .duration(in: 10_000...60_000_000), default: channel.initiateRetryMicroseconds)
         channel.protection = section.value("protection", .protection, default: channel.protection)
         return channel
+    }
+
+    private static func choice(_ section: YAMLSection) -> DirectorConfiguration.ChoiceSettings {
+        var choice = DirectorConfiguration.ChoiceSettings()
+        choice.tries = section.value("tries", .integer(in: 1...2), default: choice.tries)
+        choice.setAsideAfter = section.value("set-aside-after", .integer(in: 0...1_000), default: choice.setAsideAfter)
+        choice.probeMicroseconds = section.value(
+            "probe", .duration(in: 100_000...60_000_000), default: choice.probeMicroseconds)
+        choice.refusalLifetimeMicroseconds = section.value(
+            "refusal-lifetime", .duration(in: 0...60_000_000), default: choice.refusalLifetimeMicroseconds)
+        choice.refusals = section.value("refusals", .integer(in: 1...1_048_576), default: choice.refusals)
+        return choice
     }
 
     static func proxy(_ section: YAMLSection) -> (proxy: DirectorConfiguration.Proxy, mark: YAMLMark)? {

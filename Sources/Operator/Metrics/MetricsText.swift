@@ -70,6 +70,13 @@ package struct MetricsText {
         family("baton_proxy_late_acks", .counter, "Acceptances that came after the request had gone to the origin.") {
             rows("_total") { $0.lateACKs }
         }
+        family("baton_proxy_passed_on", .counter, "Requests that it did not take and another proxy was asked for then.")
+        {
+            rows("_total") { $0.passedOn }
+        }
+        family("baton_proxy_set_aside", .gauge, "1 while it is only probed, after timeouts in a row.") {
+            rows("") { $0.state == "suspect" ? 1 : 0 }
+        }
         family("baton_proxy_srtt_seconds", .gauge, "Smoothed round-trip time; 0 before the first sample.") {
             rows("") { $0.srttMicroseconds / 1_000_000 }
         }

@@ -31,14 +31,14 @@ package enum Presentation {
         var table = Table([
             .text("PROXY", mayShrink: true), .text("ADDRESS"), .text("STATE"), .text("MAC"), .number("CONNS"),
             .number("FLOWS"),
-            .number("PENDING"), .number("ACK"), .number("NACK"), .number("TIMEOUT"), .number("LATE"), .number("SRTT"),
-            .number("TO"),
+            .number("PENDING"), .number("ACK"), .number("NACK"), .number("TIMEOUT"), .number("LATE"),
+            .number("PASSED ON"), .number("SRTT"), .number("TO"),
         ])
         for proxy in proxies {
             table.add([
                 proxy.name, proxy.address, proxy.state, proxy.mac, "\(proxy.connections)", "\(proxy.committedFlows)",
                 "\(proxy.pendingTransfers)", "\(proxy.acks)", "\(proxy.nacks)", "\(proxy.timeouts)",
-                "\(proxy.lateACKs)", milliseconds(proxy.srttMicroseconds),
+                "\(proxy.lateACKs)", "\(proxy.passedOn)", milliseconds(proxy.srttMicroseconds),
                 milliseconds(Double(proxy.timeoutMicroseconds)),
             ])
         }
