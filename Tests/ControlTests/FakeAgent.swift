@@ -25,35 +25,39 @@ struct FakeAgent {
     var terminated: Set<UInt32> = []
     /// Forgets TERMINATEs of unknown transfers, so that a TRANSFER that comes after its own TERMINATE is adopted.
     let isForgetful: Bool
+    let credits: UInt32
     var epoch: UInt64
     var lastTransaction: UInt32 = 0
     var failures: [String] = []
     var committedCount = 0
     var announcesOnUp = true
 
-    init(endpoint: Endpoint, director: Endpoint, keys: KeyRing, seed: UInt64, isForgetful: Bool) {
+    init(endpoint: Endpoint, director: Endpoint, keys: KeyRing, seed: UInt64, isForgetful: Bool, credits: UInt32) {
+        self.credits = credits
         self.endpoint = endpoint
         self.director = director
         self.keys = keys
         self.isForgetful = isForgetful
         epoch = seed
-        responder = Self.makeResponder(endpoint, keys, epoch: seed)
+        responder = Self.makeResponder(endpoint, keys, epoch: seed, credits)
     }
 
-    static func makeResponder(_ endpoint: Endpoint, _ keys: KeyRing, epoch: UInt64) -> ChannelResponder {
+    static func makeResponder(
+        _ endpoint: Endpoint, _ keys: KeyRing, epoch: UInt64, _ credits: UInt32
+    ) -> ChannelResponder {
         let capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .http]
         let description = AgentDescription(
-            name: "agent", mac: MACAddress(0x0200_0000_0000 + UInt64(endpoint.port)), epoch: epoch, credits: 1_000,
+            name: "agent", mac: MACAddress(0x0200_0000_0000 + UInt64(endpoint.port)), epoch: epoch, credits: credits,
             capabilities: capabilities)
         var responder = ChannelResponder(keys: keys, description: description, random: SeededGenerator(seed: epoch))
-        responder.status = AgentStatus(credits: 1_000)
+        responder.status = AgentStatus(credits: credits)
         return responder
     }
 
     /// Everything is gone, adopted sockets too.
     mutating func restart() {
         epoch += 1
-        responder = Self.makeResponder(endpoint, keys, epoch: epoch)
+        responder = Self.makeResponder(endpoint, keys, epoch: epoch, credits)
         adoptions = [:]
         answers = [:]
         terminated = []

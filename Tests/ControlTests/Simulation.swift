@@ -22,6 +22,7 @@ struct Simulation {
         var slowAgents: [Int: ClosedRange<UInt64>] = [:]
         /// Agents that lack everything.
         var poorAgents: Set<Int> = []
+        var credits: UInt32 = 1_000
     }
 
     enum Step {
@@ -64,6 +65,8 @@ struct Simulation {
         rule.resetBy = conditions.resetBy
         configuration.rules = [rule]
         configuration.logLevel = "warning"
+        // All requests are for one object, and each is a question of its own.
+        configuration.crtp.choice.refusalLifetimeMicroseconds = 0
         adjust(&configuration)
         core = ControlCore(
             configuration: configuration, keys: Self.keys, workerCount: 2, epoch: seed,
@@ -71,7 +74,7 @@ struct Simulation {
         agents = endpoints.enumerated().map {
             FakeAgent(
                 endpoint: $1, director: Self.director, keys: Self.keys, seed: seed * 1_000 + UInt64($0) * 100,
-                isForgetful: conditions.isForgetful)
+                isForgetful: conditions.isForgetful, credits: conditions.credits)
         }
         times = TimingWheel(tickMicroseconds: 1, now: now)
         core.start(now: now)

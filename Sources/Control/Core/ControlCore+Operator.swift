@@ -70,6 +70,8 @@ extension ControlCore {
         status.transfers = counters.transfers
         status.decisionTimes = decisionTimes
         status.pendingTransfers = pendingCount
+        status.queuedRequests = queue.count
+        for (rule, count) in zip(configuration.rules, shedByRule) { status.shed[rule.name, default: 0] += count }
         status.proxiesUp = proxies.count { $0.isUp }
         status.proxiesConfigured = proxies.count
         status.crtp = counters.crtp

@@ -12,6 +12,7 @@ extension ControlCore {
             if transfers[slot].machine.state.isPending { return counters.add(.strayEvent) }
             return decline(request, isHeld, .recallUnderWay)
         }
+        if queue.contains(request.handle) { return counters.add(.strayEvent) }
         switch policy.decide(request, payload: payload) {
         case .decline(let reason): decline(request, isHeld, reason)
         case .ask(let rule): ask(request, rule: rule, isHeld: isHeld, payload: payload, now: now)
@@ -36,7 +37,10 @@ extension ControlCore {
         asked.transfer.wantsFirstByte = configuration.rules[rule].resetBy == .proxy
         asked.transfer.requirements = configuration.rules[rule].requirements
         if suspectCount > 0 { probe(for: asked, handle: request.handle, now: now) }
+        // Whoever waits is served before; `handle` looks at the line next.
+        if isHeld, !queue.isEmpty, wait(asked, handle: request.handle, now: now) { return }
         guard let proxy = choose(for: asked, except: ProxySet(), now: now) else {
+            if isHeld, wait(asked, handle: request.handle, now: now) { return }
             let isRefused = !refusals.refusers(of: asked.refusalKey, now: now).isEmpty
             return decline(request, isHeld, isRefused ? .refusedBefore : .noProxy)
         }
@@ -84,7 +88,7 @@ extension ControlCore {
     package mutating func drive(_ handle: FlowHandle, _ event: TransferEvent, now: UInt64) {
         if let slot = transfers.slot(handle: handle) { return drive(slot: slot, event, now: now) }
         // `aborted` is also the answer to a verdict without a transfer.
-        if case .aborted = event { return }
+        if case .aborted = event { return queue.remove(handle) }
         counters.add(.strayEvent)
     }
 

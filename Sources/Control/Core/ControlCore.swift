@@ -37,6 +37,11 @@ public struct ControlCore {
     package var counters = ControlCounters()
     package var decisionTimes = TimeHistogram()
     package var refusals: RefusalCache
+    package var queue: RequestQueue
+    /// By rule: requests that waited in vain.
+    package var shedByRule: [UInt64]
+    /// When the queue was last looked at.
+    package var lastServed: UInt64 = 0
     /// Proxies that are set aside.
     package var suspectCount = 0
     package var installs = InstallTable()
@@ -79,6 +84,12 @@ public struct ControlCore {
 
         let choice = configuration.crtp.choice
         refusals = RefusalCache(capacity: choice.refusals, lifetimeMicroseconds: choice.refusalLifetimeMicroseconds)
+
+        queue = RequestQueue(
+            limit: configuration.crtp.queue.requests,
+            patienceMicroseconds: configuration.crtp.queue.patienceMicroseconds,
+            priorities: configuration.rules.map(\.priority))
+        shedByRule = .init(repeating: 0, count: configuration.rules.count)
 
         senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
         let senderID = senderID
@@ -137,6 +148,7 @@ public struct ControlCore {
         counters.add(.received)
         proxies[index].channel.receive(datagram, now: now)
         drainChannel(index, now: now)
+        if !queue.isEmpty { serveQueue(now: now) }
     }
 
     /// A worker reports. `payload` is only good for the call.
@@ -152,6 +164,7 @@ public struct ControlCore {
         case .flow(let summary): listing.append(summary, proxyName: proxyName(summary.proxy))
         case .endOfFlows(let cursor): continueListing(worker: worker, cursor: cursor)
         }
+        if !queue.isEmpty { serveQueue(now: now) }
     }
 
     /// Lets everything happen that was due by `now`.
@@ -175,6 +188,7 @@ public struct ControlCore {
         }
         due.removeAll(keepingCapacity: true)
         expired = due
+        if !queue.isEmpty { serveQueue(now: now) }
         if isRecovering, now >= recoveryDeadline { endRecovery("time is up") }
         if listing.isOverdue(now) { listing.finish() }
     }
@@ -191,6 +205,7 @@ public struct ControlCore {
         }
         if isRecovering { consider(recoveryDeadline) }
         consider(listing.deadline)
+        consider(queueDeadline)
         return earliest
     }
 

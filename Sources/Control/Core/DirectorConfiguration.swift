@@ -60,6 +60,15 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var channel = ChannelConfiguration()
         public var algorithm: SelectionAlgorithm = .roundRobin
         public var choice = ChoiceSettings()
+        public var queue = QueueSettings()
+        public init() {}
+    }
+
+    /// Requests that wait for a proxy with too much to do.
+    public struct QueueSettings: Sendable, Equatable {
+        /// At most so many; 0: none waits.
+        public var requests = 1_024
+        public var patienceMicroseconds: UInt64 = 10_000
         public init() {}
     }
 

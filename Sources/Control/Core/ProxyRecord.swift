@@ -89,7 +89,12 @@ package struct ProxyRecord: Sendable {
 
     /// The same of one that may be set aside.
     package func isAble(to needs: Capabilities, now: UInt64) -> Bool {
-        guard isUp, !isDraining, now >= restsUntil, pending < credits, let agent else { return false }
+        now >= restsUntil && pending < credits && canGoOn(with: needs)
+    }
+
+    /// The same of one that may have too much to do just now.
+    package func canGoOn(with needs: Capabilities) -> Bool {
+        guard isUp, !isDraining, let agent else { return false }
         return needs.isSubset(of: agent.capabilities) && nextHop != nil
     }
 

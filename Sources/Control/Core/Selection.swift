@@ -18,6 +18,9 @@ package struct Selection: Sendable {
         change(to: algorithm, of: proxies)
     }
 
+    /// Those of the candidates that can ever be chosen.
+    package var usable: ArraySlice<Int> { algorithm == .enforced ? candidates.prefix(1) : candidates[...] }
+
     /// From the next request on.
     package mutating func change(to algorithm: SelectionAlgorithm, of proxies: [ProxyRecord]) {
         self.algorithm = algorithm

@@ -26,6 +26,9 @@ public struct DirectorStatus: Codable, Sendable, Equatable {
     /// Transfers by how they ended: `committed`, `nack`, `timeout`, `late`, `cancelled`, `observed`, …
     public var transfers: [String: UInt64] = [:]
     public var pendingTransfers = 0
+    /// Requests that wait for a busy proxy, and how many waited in vain, by rule.
+    public var queuedRequests = 0
+    public var shed: [String: UInt64] = [:]
     public var proxiesUp = 0
     public var proxiesConfigured = 0
     /// Packet buffers in all, and those that no port, hold or ring has.

@@ -88,6 +88,8 @@ package struct TransferOutcome: Hashable, Sendable {
         // without asking
         case noRule, ruleObserves, ruleSparesCanary, protocolNotSpoken, tooLong
         case noProxy, refusedBefore, bypassed, pendingBound, recallUnderWay
+        /// Waited for a busy proxy in vain.
+        case shed
     }
 
     package var ending: Ending

@@ -18,6 +18,10 @@ extension ConfigurationReader {
         crtp.settings.listen = section.value("listen", .endpoint, default: crtp.settings.listen)
         crtp.settings.algorithm = section.value("algorithm", .algorithm, default: crtp.settings.algorithm)
         crtp.settings.choice = choice(section)
+        crtp.settings.queue.requests = section.value(
+            "queue", .integer(in: 0...65_536), default: crtp.settings.queue.requests)
+        crtp.settings.queue.patienceMicroseconds = section.value(
+            "queue-time", .duration(in: 100...50_000), default: crtp.settings.queue.patienceMicroseconds)
         crtp.settings.channel = channel(section)
         crtp.hasKeys = section.has("keys")
         let (secrets, current) = section.numberedSecrets(current: crtp.settings.currentKey)

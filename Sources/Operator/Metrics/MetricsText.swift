@@ -23,6 +23,10 @@ package struct MetricsText {
         gauge("baton_bypass", "1 while nothing is held.", status.bypass ? 1 : 0)
         gauge("baton_recovering", "1 while agents announce their connections.", status.recovering ? 1 : 0)
         gauge("baton_transfers_pending", "Requests that are held or observed at present.", status.pendingTransfers)
+        gauge("baton_requests_queued", "Held requests that wait for a busy proxy.", status.queuedRequests)
+        family("baton_rule_shed", .counter, "Requests that waited for a busy proxy in vain.") {
+            status.shed.sorted { $0.key < $1.key }.map { ("_total", [("rule", $0.key)], "\($0.value)") }
+        }
         gauge("baton_packet_buffers", "Packet buffers of all workers.", status.packetBuffers)
         gauge("baton_packet_buffers_free", "Those that no port, hold or ring has.", status.packetBuffersFree)
         counters("baton_transfers", "Requests by what became of them.", label: "ending", status.transfers)
