@@ -128,7 +128,7 @@ let package = Package(
         .executableTarget(
             name: "baton-bench",
             dependencies: [
-                "FastPath", "InterCore", "Wire", "CDPDKShim",
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "bench/baton-bench", swiftSettings: seesDPDK, linkerSettings: linksDPDK),

@@ -59,6 +59,18 @@ class Baton:
             raise BatonFailed(f"synflood: the table was not full for every packet: {counters}")
         return report
 
+    def listing(self, traffic, flows):
+        """A worker that is asked about its flows, and not, in turns of a second."""
+        turns = 10 if self._seconds >= 2 else 4
+        report = self._run(
+            traffic.environment, "listing", "--capture", traffic.capture, "--packets", traffic.packets, "--seconds",
+            2 * turns, "--warm-up", self._warm_up, "--flows", flows,
+        )
+        answered = all(report[what] > 0 for what in ("counts", "listings", "scrapes"))
+        if report["imbalance"] != 0 or report["flowsCounted"] != flows or not answered or report["mpps"] == 0:
+            raise BatonFailed(f"listing: not everything was answered or forwarded: {report}")
+        return report
+
     @staticmethod
     def _check_nothing_is_lost(name, counters):
         # What one worker gave to another may still be in the ring between them, or have found it full.

@@ -78,6 +78,7 @@ class Programme:
         yield self._transferred("10m", self._sources.written)
         yield self._transferred_ipv6("10m", self._sources.written)
         yield self._synflood("1m")
+        yield self._listing("1m")
         for name in COUNTS:
             yield self._table(name)
             yield self._table_ipv6(name)
@@ -162,6 +163,28 @@ class Programme:
             {peer: lambda: self._baton.transferred(traffic, flows)},
             {"flows": flows, "newFlows": flows, "frame": 64, "burst": 32, "source": flood.name},
             traffic.hugepage_bytes + flows * 80,
+        )
+
+    def _listing(self, name):
+        """What a worker loses while an operator counts and searches its flows and Prometheus scrapes."""
+        flows = COUNTS[name]
+        traffic = self._sources.written(flows)
+        peer = "baton, nobody asks"
+        quiet = {}
+
+        def asked():
+            report = self._baton.listing(traffic, flows)
+            quiet["mpps"] = report["quietMpps"]
+            return report
+
+        return Contest(
+            [Figure("listing", "Mpps", "mpps", peer, 0.99)],
+            asked,
+            # Both were measured in turns by the same worker.
+            {peer: lambda: dict(quiet)},
+            {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name},
+            traffic.hugepage_bytes + flows * 80,
+            notes=("turns", "counts", "listings", "scrapes", "rowsListed"),
         )
 
     def _table(self, name):

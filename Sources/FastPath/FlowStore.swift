@@ -171,7 +171,7 @@ struct FlowStore<Layout: EntryLayout>: ~Copyable {
     let links: UnsafeMutablePointer<FlowLinks>
     private var firstFree = noFlow
     /// Places from here on have never been used.
-    private var firstFresh: UInt32 = 0
+    private(set) var firstFresh: UInt32 = 0
 
     /// Cost of `capacity` flows, in bytes.
     static func byteCount(capacity: Int) -> Int {

@@ -109,6 +109,32 @@ package struct FlowTable: ~Copyable {
         return flow.pointee.marks.contains(.live) ? flow : nil
     }
 
+    /// The first place from `position` on that has ever held a flow; `positions` when there is none.
+    @inline(__always)
+    package func firstUsed(from position: Int) -> Int {
+        if position < Int(v4.firstFresh) { return position }
+        let position = max(position, v4.capacity)
+        return position &- v4.capacity < Int(v6.firstFresh) ? position : positions
+    }
+
+    /// Asks the memory for what a walk will read at some places in a row.
+    @inline(__always)
+    package func prefetch(from position: Int, count: Int) {
+        guard position < positions else { return }
+        let isV6 = position >= v4.capacity
+        let stride = isV6 ? IPv6Layout.stride : IPv4Layout.stride
+        let start =
+            isV6
+            ? v6.finder.place(UInt32(truncatingIfNeeded: position &- v4.capacity))
+            : v4.finder.place(UInt32(truncatingIfNeeded: position))
+        var offset = 0
+        while offset < count &* stride {
+            // Harmless behind the last place: a prefetch never faults.
+            shim_prefetch_near(start + offset)
+            offset &+= 64
+        }
+    }
+
     /// The places of one family.
     @inline(__always)
     package func positions(isV6: Bool) -> Range<Int> {

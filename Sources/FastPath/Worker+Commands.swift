@@ -11,7 +11,6 @@ extension Worker {
             carryOut(command, now: now)
             count &+= 1
         }
-        if isListing { listFlows(now: now) }
         return count
     }
 
@@ -37,10 +36,8 @@ extension Worker {
             if on { abortAll(.bypassed, now: now) }
         case .recoveryEnded: recoveryEnds = 0
         case .abortAllHolds: abortAll(.controlDead, now: now)
-        case .listFlows(let cursor, let limit):
-            listCursor = Int(cursor)
-            listRemaining = Int(limit)
-            isListing = true
+        case .listFlows(let query): walk.begin(query, isCount: false, now: now)
+        case .countFlows(let query): walk.begin(query, isCount: true, now: now)
         }
     }
 
@@ -109,28 +106,4 @@ extension Worker {
     }
 
     private mutating func refuse(_ ticket: UInt32) { _ = push(.flowRefused(ticket: ticket)) }
-
-    /// A few entries each turn, so that a long list does not hold packets up.
-    private mutating func listFlows(now: UInt64) {
-        var looked = 0
-        while looked < 256, listRemaining > 0, listCursor < flows.positions, hasRoomForEvents(2) {
-            looked &+= 1
-            listCursor &+= 1
-            guard let flow = flows.flow(atPosition: listCursor &- 1) else { continue }
-            listRemaining &-= 1
-            let idle = (now &- lastSeen(flow, now: now)) / configuration.microsecond / 1_000
-            _ = push(
-                .flow(
-                    FlowSummary(
-                        handle: handle(flow), key: flows.key(of: flow).key, state: flow.pointee.state,
-                        proxy: flow.pointee.proxy,
-                        idleMilliseconds: UInt32(truncatingIfNeeded: min(idle, 0xFFFF_FFFF)))))
-        }
-        let isAtEnd = listCursor >= flows.positions
-        if listRemaining == 0 || isAtEnd, hasRoomForEvents(1) {
-            _ = push(.endOfFlows(nextCursor: isAtEnd ? nil : UInt32(truncatingIfNeeded: listCursor)))
-            listRemaining = 0
-            isListing = false
-        }
-    }
 }

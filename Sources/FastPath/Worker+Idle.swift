@@ -31,7 +31,7 @@ extension Worker {
         // What came before the interrupts were armed.
         guard poll(now: shim_tsc()) == 0, clientSide.count == 0, serverSide.count == 0 else { return }
         let holds = collecting.count &+ asked.count
-        let nap: UInt64 = !links.canBeWoken ? 50 : holds > 0 || isListing ? 500 : 10_000
+        let nap: UInt64 = !links.canBeWoken ? 50 : holds > 0 || walk.isUnderWay ? 500 : 10_000
         shim_wait(links.waitable.baseAddress!, Int32(links.waitable.count), nap)
     }
 }

@@ -30,10 +30,8 @@ public struct Worker: ~Copyable {
     var recoveryEnds: UInt64
     /// This turn's time as entries keep it.
     var tick: UInt32 = 0
-    /// The next place to report of a `listFlows`, and how many more.
-    var listCursor = 0
-    var listRemaining = 0
-    var isListing = false
+    /// What the control core asked of the flows.
+    var walk = FlowWalk()
     /// The next place to consider when a flow that must have one finds the table full.
     var evictionCursor = 0
 
@@ -68,6 +66,7 @@ public struct Worker: ~Copyable {
         found &+= receive(clientSide.queue, fromClient: true, now: now)
         found &+= receive(serverSide.queue, fromClient: false, now: now)
         found &+= receiveHandedOver(now: now)
+        if walk.isUnderWay { found &+= continueWalk(isBusy: found > 0, now: now) }
         expire(now: now)
         transmit(now: now)
         return found

@@ -107,6 +107,8 @@ struct CompiledConfiguration {
     /// TSC ticks.
     let incompleteHead, backstop, heartbeat, synOnly, idle, committedIdle, closed, recovery, microsecond, hertz: UInt64
     let transmitDelay: UInt64
+    /// A busy worker's time between two pieces of a walk over its table.
+    let walkPeriod: UInt64
 
     init(_ configuration: WorkerConfiguration, hertz: UInt64) {
         let rules = Array(configuration.candidates.prefix(64))
@@ -135,6 +137,7 @@ struct CompiledConfiguration {
         closed = ticks(configuration.closedMicroseconds)
         recovery = ticks(configuration.recoveryMicroseconds)
         transmitDelay = ticks(configuration.transmitDelayMicroseconds)
+        walkPeriod = ticks(FlowWalk.periodMicroseconds)
         microsecond = max(ticks(1), 1)
         self.hertz = hertz
     }

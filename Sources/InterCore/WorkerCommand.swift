@@ -20,8 +20,11 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case recoveryEnded
     /// Everything that is held goes to the origin: a restarted control core knows none of it.
     case abortAllHolds
-    /// Answer with up to `limit` `flow` events from `cursor` on, then `endOfFlows`.
-    case listFlows(cursor: UInt32, limit: UInt16)
+    /// Answer with the flows that are asked for, a `flow` event each, then `endOfFlows`. Takes the place of a question
+    /// that is not answered yet.
+    case listFlows(FlowQuery)
+    /// Answer with their number by state and proxy, a `flowCount` event for each that is not 0, then `endOfFlows`.
+    case countFlows(FlowQuery)
 }
 
 /// Who gets the held request.

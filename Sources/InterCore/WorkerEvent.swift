@@ -18,9 +18,11 @@ public enum WorkerEvent: Sendable, BitwiseCopyable {
     /// `installFlow` could not be done: the table is full, or the tuple has another owner.
     case flowRefused(ticket: UInt32)
     /// One entry of the answer to `listFlows`.
-    case flow(FlowSummary)
-    /// End of an answer to `listFlows`; nil when there is nothing behind it.
-    case endOfFlows(nextCursor: UInt32?)
+    case flow(FlowSummary, ticket: UInt8)
+    /// One of the answer to `countFlows`.
+    case flowCount(FlowState, ProxyIndex, UInt32, ticket: UInt8)
+    /// End of an answer to `listFlows` or `countFlows`; nil when there is nothing behind it.
+    case endOfFlows(nextCursor: UInt32?, ticket: UInt8)
 }
 
 /// A request that waits for a verdict (or, observed, that would).
@@ -103,7 +105,7 @@ public enum FlowState: UInt8, Sendable, BitwiseCopyable, CaseIterable {
 }
 
 /// A row of `batonctl flows`.
-public struct FlowSummary: Sendable, BitwiseCopyable {
+public struct FlowSummary: Sendable, Equatable, BitwiseCopyable {
     public var handle: FlowHandle
     public var key: FlowKey
     public var state: FlowState

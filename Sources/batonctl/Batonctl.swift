@@ -11,6 +11,7 @@ struct Batonctl: ParsableCommand {
             Examples:
               batonctl status
               batonctl flows --state committed --proxy p1 --limit 20
+              batonctl flows --count --client 10.0.0.0/8
               batonctl transfers --json | jq '.[0]'
               batonctl bypass on
               batonctl algorithm least-load --rule videos
@@ -39,25 +40,34 @@ struct CommonOptions: ParsableArguments {
     var json = false
 }
 
-/// A subcommand: what it asks, with its own options and those before it.
-protocol Question: ParsableCommand {
+/// A subcommand, with its own options and those before it.
+protocol ConsoleCommand: ParsableCommand {
     var batonctl: Batonctl { get }
     var common: CommonOptions { get }
-    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String
+    func run(_ console: OperatorConsole) throws(ControlClientProblem)
 }
 
-extension Question {
-    /// Prints what the director answers, or says why it does not.
+extension ConsoleCommand {
+    /// Does it, or says why it cannot be done.
     func run() throws {
         let socket = common.socket ?? batonctl.common.socket ?? OperatorConsole.defaultSocket
         let console = OperatorConsole(socket: socket, isJSON: common.json || batonctl.common.json)
         do throws(ControlClientProblem) {
-            print(try ask(console))
+            try run(console)
         } catch {
             OperatorConsole.complain("batonctl: \(error)")
             throw ExitCode(error.exitCode)
         }
     }
+}
+
+/// A subcommand with one answer.
+protocol Question: ConsoleCommand {
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String
+}
+
+extension Question {
+    func run(_ console: OperatorConsole) throws(ControlClientProblem) { print(try ask(console)) }
 }
 
 struct Status: Question {
@@ -72,29 +82,6 @@ struct Proxies: Question {
     @ParentCommand var batonctl: Batonctl
     @OptionGroup var common: CommonOptions
     func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String { try console.proxies() }
-}
-
-struct Flows: Question {
-    static let configuration = CommandConfiguration(
-        abstract: "Lists flows.",
-        discussion: "Example: batonctl flows --state committed --proxy p1 --limit 20")
-    @ParentCommand var batonctl: Batonctl
-    @OptionGroup var common: CommonOptions
-
-    @Option(name: [.short, .long], help: "At most this many rows, up to 10000.")
-    var limit = 100
-
-    @Option(
-        help: "Only flows in this state: opening, held, origin, committed, routed, closed.",
-        completion: .list(["opening", "held", "origin", "committed", "routed", "closed"]))
-    var state: String?
-
-    @Option(help: "Only flows of this proxy.")
-    var proxy: String?
-
-    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
-        try console.flows(FlowFilter(limit: limit, state: state, proxy: proxy))
-    }
 }
 
 struct Transfers: Question {

@@ -3,19 +3,12 @@ import FastPath
 import Glibc
 import Operator
 
-/// A `batonctl flows` that waits for the workers' rows.
-struct PendingListing {
-    let request: PendingRequest
-    let token: UInt64
-    let filter: FlowFilter
-}
-
 /// Answers operators between two turns. A bounded number each turn; nothing here waits for anybody.
 extension ControlLoop {
     mutating func takeOperatorRequests(now: UInt64) -> Int {
-        finishListings()
         let taken = mailbox.take(limit: 8)
         for pending in taken { serve(pending, now: now) }
+        serveListings(now: now)
         return taken.count
     }
 
@@ -43,11 +36,11 @@ extension ControlLoop {
             pending.answer(
                 .version(
                     VersionStatus(name: "batond", version: version, protocolVersion: 1, processIdentifier: getpid())))
-        case .flows(let filter):
-            // A filter looks through everything; without one, the workers need not report more than is wanted.
-            let isFiltered = filter.state != nil || filter.proxy != nil
-            let token = core.requestFlows(limit: isFiltered ? Self.listingLimit : filter.limit, now: now)
-            listings.append(PendingListing(request: pending, token: token, filter: filter))
+        case .flows(let filter, let limit, let cursor):
+            listings.append(
+                PendingListing(request: pending, filter: filter, limit: limit, cursor: cursor, askedAt: now))
+        case .flowCounts(let filter, let cursor):
+            listings.append(PendingListing(request: pending, filter: filter, limit: nil, cursor: cursor, askedAt: now))
         }
     }
 
@@ -73,13 +66,5 @@ extension ControlLoop {
         status.packetBuffersFree = pools.map(\.available).reduce(0, +)
         for index in status.workers.indices { status.workers[index].lcore = workers[index].lcore }
         return status
-    }
-
-    private mutating func finishListings() {
-        listings.removeAll { listing in
-            guard let rows = core.flows(token: listing.token) else { return false }
-            listing.request.answer(.flows(Array(rows.lazy.filter(listing.filter.accepts).prefix(listing.filter.limit))))
-            return true
-        }
     }
 }

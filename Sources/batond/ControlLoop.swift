@@ -31,8 +31,9 @@ struct ControlLoop: ~Copyable {
     let logger: Logger
     let version: String
     let pools: [PacketPool]
-    /// Answers that wait for rows of the workers.
+    /// Questions about flows, in order; the first is under way when `isListing`.
     var listings: [PendingListing] = []
+    var isListing = false
     var portLinks: [PortLinks]
     /// When to look at the ports' links again.
     var nextLookAtLinks: UInt64 = 0
@@ -54,8 +55,6 @@ struct ControlLoop: ~Copyable {
         self.pools = pools
     }
 
-    /// Rows that a filtered listing looks through.
-    static var listingLimit: Int { 100_000 }
     /// The loop never sleeps longer: a fraction of the time after which workers take it for dead.
     static var longestNapMicroseconds: UInt64 { 10_000 }
     /// Most of each kind of input that one turn takes.

@@ -15,9 +15,9 @@ import Wire
         ]
         var backlog = CommandBacklog(limit: 2)
         backlog.append(.verdict(handle, .origin))
-        backlog.append(.listFlows(cursor: 0, limit: 1))
+        backlog.append(.listFlows(FlowQuery()))
         backlog.append(.verdict(handle, .origin))
-        backlog.append(.listFlows(cursor: 1, limit: 1))
+        backlog.append(.countFlows(FlowQuery()))
         for command in kept { backlog.append(command) }
         #expect(backlog.takeDropped() == 2 && backlog.takeDropped() == 0)
         var room = 3
@@ -32,6 +32,6 @@ import Wire
         #expect(pushed.count == 3 && backlog.count == 7)
         room = 100
         backlog.drain(push)
-        #expect(pushed == [.verdict(handle, .origin), .listFlows(cursor: 0, limit: 1)] + kept && backlog.isEmpty)
+        #expect(pushed == [.verdict(handle, .origin), .listFlows(FlowQuery())] + kept && backlog.isEmpty)
     }
 }

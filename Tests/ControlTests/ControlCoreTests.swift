@@ -294,27 +294,6 @@ import Wire
         #expect(row?.path.utf8.count == 128 && row?.host == "www.example.org" && row?.state == "committed")
     }
 
-    @Test func flowsAreListedPageByPageFromAllWorkers() {
-        var simulation = ready()
-        for port in 1...300 as ClosedRange<UInt16> { simulation.at(2_100_000, .arrival(port)) }
-        simulation.run(until: 2_200_000)
-        let token = simulation.core.requestFlows(limit: 1_000, now: simulation.now)
-        #expect(simulation.core.requestFlows(limit: 1, now: simulation.now) == token)
-        #expect(simulation.core.flows(token: token) == nil)
-        simulation.carryOut()
-        simulation.run(until: 2_400_000)
-        #expect(simulation.core.flows(token: token)?.count == 300)
-        let second = simulation.core.requestFlows(limit: 10, now: simulation.now)
-        simulation.carryOut()
-        simulation.run(until: 2_500_000)
-        #expect(second != token && simulation.core.flows(token: second)?.count == 10)
-        // Workers that say nothing: what is there after a second.
-        let third = simulation.core.requestFlows(limit: 10, now: simulation.now)
-        simulation.core.actions = []
-        simulation.run(until: 4_000_000)
-        #expect(simulation.core.flows(token: third) == [])
-    }
-
     @Test func workersGetRulesAndRoutesWithProxyIndexes() {
         let simulation = ready {
             $0.routes = [.init(), .init(), .init()]

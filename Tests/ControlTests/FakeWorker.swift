@@ -64,18 +64,37 @@ struct FakeWorker {
             return (isOn ? held.map { abort(handle($0), .bypassed) } : [], nil, nil)
         case .recoveryEnded: recoveryEndedCount += 1
         case .abortAllHolds: break
-        case .listFlows(let cursor, let limit):
-            let all = flows.keys.sorted().filter { $0 > cursor }
-            let rows = all.prefix(Int(limit)).map { index in
+        case .listFlows(let query):
+            let (wanted, next) = look(query, limit: Int(query.limit))
+            let rows = wanted.map { index in
                 WorkerEvent.flow(
                     FlowSummary(
                         handle: handle(index), key: flows[index]!.key, state: .committed, proxy: ProxyIndex(0),
-                        idleMilliseconds: 1))
+                        idleMilliseconds: 1), ticket: query.ticket)
             }
-            let next = all.count > Int(limit) ? all[Int(limit) - 1] : nil
-            return (rows + [.endOfFlows(nextCursor: next)], nil, nil)
+            return (rows + [.endOfFlows(nextCursor: next, ticket: query.ticket)], nil, nil)
+        case .countFlows(let query):
+            let (wanted, next) = look(query, limit: .max)
+            return (
+                [
+                    .flowCount(.committed, ProxyIndex(0), UInt32(wanted.count), ticket: query.ticket),
+                    .endOfFlows(nextCursor: next, ticket: query.ticket),
+                ], nil, nil
+            )
         }
         return ([], nil, nil)
+    }
+
+    /// The flows that are asked for; places are the flows' own numbers.
+    private func look(_ query: FlowQuery, limit: Int) -> (wanted: [UInt32], next: UInt32?) {
+        var wanted: [UInt32] = []
+        var place = query.cursor
+        while place <= nextIndex {
+            guard wanted.count < limit, place - query.cursor < query.places else { return (wanted, place) }
+            if let flow = flows[place], query.accepts(flow.key) { wanted.append(place) }
+            place += 1
+        }
+        return (wanted, nil)
     }
 
     mutating func abort(_ handle: FlowHandle, _ reason: AbortReason) -> WorkerEvent {

@@ -323,7 +323,7 @@ extension WorkerTests {
         let connection = Connection(lab)
         let handle = connection.commit()
         let next = UInt32(1 + request.count)
-        while lab.events[0].push(.endOfFlows(nextCursor: nil)) {}
+        while lab.events[0].push(.endOfFlows(nextCursor: nil, ticket: 0)) {}
         lab.put(connection.clientSegment("R", seq: next).frame, fromClient: true)
         let again = Connection(lab, isn: 70_000)
         lab.put(again.clientSegment("S", seq: 0, options: again.synOptions).frame, fromClient: true)

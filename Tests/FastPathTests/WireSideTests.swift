@@ -366,18 +366,6 @@ extension WorkerTests {
         lab.finish()
     }
 
-    @Test func flowsAreListedInPieces() {
-        let lab = Lab(eventCapacity: 32)
-        for port in 0..<50 { Connection(lab, port: UInt16(port)).client("S", seq: 0) }
-        lab.tell(.listFlows(cursor: 0, limit: 1_000))
-        for _ in 0..<10 { lab.turn() }
-        let names = lab.takeEvents().map(\.name)
-        #expect(names.filter { $0 == "flow" }.count == 50)
-        #expect(names.last == "end of flows")
-        #expect(names.filter { $0 == "end of flows" }.count == 1)
-        lab.finish()
-    }
-
     @Test func invariant9TwoWorkersHandOver() throws {
         let lab = Lab(workers: 2)
         for port in 1...20 {

@@ -10,8 +10,8 @@ import Testing
         #expect(flows.status == 0)
         #expect(
             flows.output == """
-                FLOW    WORKER  STATE      PROXY  IDLE
-                flow-1       0  committed  -      0.0s
+                FLOW                          WORKER  STATE      PROXY  IDLE
+                10.0.0.1:1024 > 10.0.0.80:80       0  committed  -      0.0s
 
                 """)
         let json = try Batonctl.run(["bypass", "on", "--json", "--socket", director.path])
@@ -22,6 +22,39 @@ import Testing
         #expect(
             try Batonctl.run(["version", "--socket", director.path]).output.contains("batond   0.1.0 (d1, process 42"))
         #expect(try Batonctl.run(["status", "--socket", director.path]).output.hasPrefix("director    d1"))
+        director.stop()
+    }
+
+    /// As many requests as it takes; the header once.
+    @Test func pagesFollowOneAnother() throws {
+        let director = try TestDirector(flows: 2_500)
+        let all = try Batonctl.run(["flows", "--all", "--socket", director.path])
+        let lines = all.output.split(separator: "\n")
+        #expect(lines.count == 2_501 && Set(lines).count == 2_501)
+        #expect(lines.filter { $0.hasPrefix("FLOW") }.count == 1)
+        let some = try Batonctl.run(["flows", "--limit", "1500", "--socket", director.path])
+        #expect(some.output.contains("read on by --cursor 1500"))
+        let rest = try Batonctl.run(["flows", "--cursor", "1500", "--limit", "1001", "--socket", director.path])
+        #expect(rest.output.split(separator: "\n").count == 1_001 && !rest.output.contains("there may be more"))
+        let json = try Batonctl.run(["flows", "--all", "--json", "--socket", director.path])
+        #expect(json.output.split(separator: "\n").count == 3 && json.output.contains(#""next":"2000""#))
+        director.stop()
+    }
+
+    @Test func countsComeInParts() throws {
+        let director = try TestDirector()
+        #expect(
+            try Batonctl.run(["flows", "--count", "--socket", director.path]).output == """
+                STATE      PROXY  FLOWS
+                committed  p1        42
+                origin     -          7
+                all        -         49
+
+                """)
+        #expect(
+            try Batonctl.run(["flows", "--count", "--json", "--socket", director.path]).output
+                == #"{"counts":[{"flows":42,"proxy":"p1","state":"committed"},{"flows":7,"proxy":"","state":"origin"}],"flows":49}"#
+                + "\n")
         director.stop()
     }
 

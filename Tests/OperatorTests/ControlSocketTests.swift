@@ -15,7 +15,7 @@ import Testing
                 #"{"id":"a","jsonrpc":"2.0","result":[{"#))
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":2,"method":"flows","params":{"limit":1}}"#).contains(
-                #""flow":"flow-0""#))
+                #""flow":"10.0.0.0:1024 > 10.0.0.80:80""#))
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":3,"method":"transfers"}"#)
                 == #"{"id":3,"jsonrpc":"2.0","result":[]}"#)
@@ -46,6 +46,15 @@ import Testing
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limit":0}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":[5]}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"state":"comitted"}}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"client":"10.0.0.0/33"}}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"serverPort":0}}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"cursor":"12.x"}}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"flows.count","params":{"limit":5}}"#, -32_602),
+        (
+            #"{"jsonrpc":"2.0","id":1,"method":"flows.count","params":{"idleAtLeastMilliseconds":9,"idleAtMostMilliseconds":8}}"#,
+            -32_602
+        ),
         (#"{"jsonrpc":"2.0","id":1,"method":"bypass","params":{"on":"yes"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"algorithm","params":{"algorithm":"roundRobin"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"drain"}"#, -32_602),
@@ -87,11 +96,11 @@ import Testing
         let connection = try RawConnection(director.path)
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#)
-                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, drain, flows, keys, keys.rotate, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
+                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, drain, flows, flows.count, keys, keys.rotate, proxies, status, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
         )
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#)
-                == #"{"error":{"code":-32602,"message":"unknown parameter 'limt' (parameters of this method: limit, state, proxy)"},"id":1,"jsonrpc":"2.0"}"#
+                == #"{"error":{"code":-32602,"message":"unknown parameter 'limt' (parameters of this method: limit, state, proxy, client, server, clientPort, serverPort, idleAtLeastMilliseconds, idleAtMostMilliseconds, cursor)"},"id":1,"jsonrpc":"2.0"}"#
         )
         director.stop()
     }
@@ -141,7 +150,7 @@ import Testing
         let connection = try RawConnection(director.path)
         let request = #"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limit":10000}}"#
         let answer = try connection.ask(request)
-        #expect(answer.contains(#""flow":"flow-9999""#))
+        #expect(answer.contains(#""flow":"10.0.39.15:1024 > 10.0.0.80:80""#))
         #expect(answer.utf8.count > 500_000)
         director.stop()
     }

@@ -59,7 +59,7 @@ import Testing
 
     @Test func emptyListsSayWhy() {
         #expect(Presentation.proxies([], PrintStyle()) == "no proxies are configured")
-        #expect(Presentation.flows([], PrintStyle()) == "no such flows")
+        #expect(Presentation.flowCounts(FlowCensus(), PrintStyle()) == "no such flows")
         #expect(Presentation.transfers([], PrintStyle()) == "no transfers yet")
     }
 

@@ -1,9 +1,11 @@
 import CRTP
 import Control
 import Foundation
+import InterCore
 import Logging
 import Operator
 import Synchronization
+import Wire
 
 /// Stands in for the control core: a thread that takes requests and answers from a fixed state.
 final class TestDirector: Sendable {
@@ -58,6 +60,15 @@ final class TestDirector: Sendable {
 
         init(flows: Int) { self.flows = flows }
 
+        static func summary(_ index: Int) -> FlowSummary {
+            FlowSummary(
+                handle: FlowHandle(worker: 0, index: UInt32(index), generation: 1),
+                key: FlowKey(
+                    client: IPAddress(v4: 0x0A00_0000 + UInt32(index)), clientPort: 1_024,
+                    server: IPAddress(v4: 0x0A00_0050), serverPort: 80),
+                state: index % 2 == 0 ? .origin : .committed, proxy: .none, idleMilliseconds: 0)
+        }
+
         mutating func answer(_ request: OperatorRequest, _ loaded: LoadedConfiguration?) -> OperatorResponse {
             switch request {
             case .status:
@@ -69,14 +80,27 @@ final class TestDirector: Sendable {
                 var proxy = ProxyStatus()
                 proxy.name = "p1"
                 return .proxies([proxy])
-            case .flows(let filter):
-                let all = (0..<flows).map { index in
-                    var flow = FlowStatus()
-                    flow.flow = "flow-\(index)"
-                    flow.state = index % 2 == 0 ? "origin" : "committed"
-                    return flow
+            case .flows(let filter, let limit, let cursor):
+                var answer = FlowAnswer()
+                let first = Int(cursor?.places.first.flatMap { $0 } ?? 0)
+                var next = first
+                while next < flows, answer.rows.count < limit {
+                    if filter.state == nil || filter.state == Self.summary(next).state {
+                        answer.rows.append(Self.summary(next))
+                    }
+                    next += 1
                 }
-                return .flows(Array(all.filter(filter.accepts).prefix(filter.limit)))
+                if next < flows { answer.cursor = FlowCursor(places: [UInt32(next)]) }
+                return .flows(answer)
+            case .flowCounts(_, let cursor):
+                // In two parts.
+                var answer = FlowAnswer()
+                let isFirst = cursor == nil
+                answer.proxies = ["p1"]
+                answer.counts[.init(state: .committed, proxy: ProxyIndex(0))] = isFirst ? 40 : 2
+                if !isFirst { answer.counts[.init(state: .origin, proxy: .none)] = 7 }
+                answer.cursor = isFirst ? FlowCursor(places: [5]) : nil
+                return .flowCounts(answer)
             case .transfers: return .transfers([])
             case .bypass(let wanted):
                 bypass = wanted ?? bypass

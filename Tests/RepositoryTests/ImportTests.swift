@@ -52,7 +52,10 @@ import Testing
         ),
         (
             "bench/baton-bench",
-            ["FastPath", "InterCore", "Wire", "CDPDKShim", "ArgumentParser", "Foundation", "Glibc"]
+            [
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "CDPDKShim", "ArgumentParser",
+                "Foundation", "Glibc",
+            ]
         ),
     ]
 

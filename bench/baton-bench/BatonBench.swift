@@ -14,7 +14,10 @@ struct BatonBench: ParsableCommand {
             Example:
               baton-bench transferred --capture flows.pcap --flows 100000 --packets 100000 -- --lcores 0@0,1@1 --in-memory
             """,
-        subcommands: [InputOutput.self, SwapAddresses.self, Transferred.self, SYNFlood.self, Table.self, Owners.self])
+        subcommands: [
+            InputOutput.self, SwapAddresses.self, Transferred.self, SYNFlood.self, Listing.self, Table.self,
+            Owners.self,
+        ])
 }
 
 /// What every measurement on ports takes.

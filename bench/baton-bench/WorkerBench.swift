@@ -6,9 +6,9 @@ import Wire
 /// Workers between the two ports, with the main lcore as their control core. Each has a queue of both ports; what
 /// belongs to another's flows it hands over, as there is no hash in these ports.
 final class WorkerBench {
-    private var workers: [BenchWorker] = []
+    private(set) var workers: [BenchWorker] = []
     private let controlHeartbeat = Heartbeat()
-    private let stopFlag = StopFlag()
+    let stopFlag = StopFlag()
     private let isIPv6: Bool
     static let hashSeed: UInt64 = 0x5EED_0000_BA70_0001
 
@@ -49,7 +49,7 @@ final class WorkerBench {
         }
     }
 
-    private func beat() { controlHeartbeat.beat(now: Environment.timestamp) }
+    func beat() { controlHeartbeat.beat(now: Environment.timestamp) }
 
     // MARK: flows
 
@@ -124,7 +124,7 @@ final class BenchWorker {
     let commands = Ring<WorkerCommand>(capacity: 4_096)
     /// Tickets of the flows that found no room.
     private(set) var refused: [UInt32] = []
-    private let events = Ring<WorkerEvent>(capacity: 8_192, payloadCapacity: HeldRequest.maximumPayload)
+    let events = Ring<WorkerEvent>(capacity: 8_192, payloadCapacity: HeldRequest.maximumPayload)
     private let context: UnsafeMutablePointer<Context>
 
     /// What the lcore is given.

@@ -147,26 +147,6 @@ extension ControlCore {
         return row
     }
 
-    /// Starts `batonctl flows`: asks the workers for up to `limit` entries in all. Poll `flows` with the token. While a
-    /// listing is under way its token is returned again.
-    public mutating func requestFlows(limit: Int, now: UInt64) -> UInt64 {
-        if listing.isUnderWay { return listing.token }
-        for (worker, page) in listing.begin(limit: limit, workerCount: workerCount, now: now) {
-            actions.append(.command(.listFlows(cursor: 0, limit: page), worker: worker))
-        }
-        return listing.token
-    }
-
-    /// The rows that `requestFlows` asked for; nil until the workers have answered (or a second has passed).
-    public func flows(token: UInt64) -> [FlowStatus]? {
-        listing.token == token && !listing.isUnderWay ? listing.rows : nil
-    }
-
-    package mutating func continueListing(worker: Int, cursor: UInt32?) {
-        guard let (cursor, page) = listing.end(worker: worker, cursor: cursor) else { return }
-        actions.append(.command(.listFlows(cursor: cursor, limit: page), worker: worker))
-    }
-
     /// What a worker is told before it starts. Every worker has the same rules, routes and hash seed.
     public func workerConfiguration(for index: Int) -> WorkerConfiguration {
         let workers = configuration.workers

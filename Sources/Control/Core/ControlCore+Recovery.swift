@@ -108,7 +108,7 @@ extension ControlCore {
         log(.debug, "flow installed") {
             [
                 ("transfer", "\(install.transfer)"), ("flow", "\(install.key)"),
-                ("proxy", $0.proxyName($0.proxies[install.proxy].index)),
+                ("proxy", $0.proxies[install.proxy].configuration.name),
             ]
         }
     }

@@ -161,8 +161,10 @@ public struct ControlCore {
         case .flowEnded(let handle, let end): drive(handle, .flowEnded(end), now: now)
         case .flowInstalled(let handle, let ticket): flowInstalled(handle, ticket: ticket, now: now)
         case .flowRefused(let ticket): flowRefused(ticket: ticket)
-        case .flow(let summary): listing.append(summary, proxyName: proxyName(summary.proxy))
-        case .endOfFlows(let cursor): continueListing(worker: worker, cursor: cursor)
+        case .flow(let summary, let ticket): listing.append(summary, worker: worker, ticket: ticket)
+        case .flowCount(let state, let proxy, let count, let ticket):
+            listing.append(count, state: state, proxy: proxy, worker: worker, ticket: ticket)
+        case .endOfFlows(let next, let ticket): continueListing(worker: worker, next: next, ticket: ticket)
         }
         if !queue.isEmpty { serveQueue(now: now) }
     }
@@ -190,7 +192,6 @@ public struct ControlCore {
         expired = due
         if !queue.isEmpty { serveQueue(now: now) }
         if isRecovering, now >= recoveryDeadline { endRecovery("time is up") }
-        if listing.isOverdue(now) { listing.finish() }
     }
 
     /// When `advance` must be called next; nil for "whenever something comes".
@@ -224,10 +225,5 @@ extension ControlCore {
     ) {
         guard level.rank >= logLevel, logBudget.take() else { return }
         actions.append(.log(ControlLogEntry(level, event, fields(self))))
-    }
-
-    package func proxyName(_ index: ProxyIndex) -> String {
-        let position = Int(index.value)
-        return position < proxies.count ? proxies[position].configuration.name : ""
     }
 }

@@ -92,6 +92,38 @@ public struct TransferStatus: Codable, Sendable, Equatable {
     public init() {}
 }
 
+/// `batonctl flows`: a page of a listing.
+public struct FlowPage: Codable, Sendable, Equatable {
+    public var flows: [FlowStatus] = []
+    /// What to give back as `cursor` to read on; nil when that was all.
+    public var next: String?
+    public init() {}
+}
+
+/// `batonctl flows --count`.
+public struct FlowCensus: Codable, Sendable, Equatable {
+    /// All flows that were counted.
+    public var flows: UInt64 = 0
+    public var counts: [FlowCount] = []
+    /// As in `FlowPage`: the rest is yet to be counted.
+    public var next: String?
+    public init() {}
+}
+
+/// How many flows have the same state and proxy.
+public struct FlowCount: Codable, Sendable, Equatable {
+    public var state: String
+    /// Empty for none.
+    public var proxy: String
+    public var flows: UInt64
+
+    public init(state: String, proxy: String, flows: UInt64) {
+        self.state = state
+        self.proxy = proxy
+        self.flows = flows
+    }
+}
+
 /// A row of `batonctl flows`.
 public struct FlowStatus: Codable, Sendable, Equatable {
     public var flow = ""

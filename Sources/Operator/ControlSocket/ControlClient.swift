@@ -23,7 +23,10 @@ public struct ControlClient: Sendable {
     func call<Answer: Decodable>(
         _ answer: Answer.Type, _ method: String, _ parameters: [String: JSONValue] = [:]
     ) throws(ControlClientProblem) -> Answer {
-        let value = try call(method, parameters)
+        try decode(answer, call(method, parameters))
+    }
+
+    func decode<Answer: Decodable>(_ answer: Answer.Type, _ value: JSONValue) throws(ControlClientProblem) -> Answer {
         do {
             return try JSONDecoder().decode(Answer.self, from: Data(jsonLine(value)))
         } catch {

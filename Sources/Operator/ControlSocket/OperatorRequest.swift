@@ -5,7 +5,10 @@ public import Control
 public enum OperatorRequest: Equatable, Sendable {
     case status
     case proxies
-    case flows(FlowFilter)
+    /// At most `limit` flows, from `cursor` on.
+    case flows(FlowFilter, limit: Int, cursor: FlowCursor?)
+    /// How many there are, by state and proxy.
+    case flowCounts(FlowFilter, cursor: FlowCursor?)
     /// Pending transfers and the last ones that ended, newest first.
     case transfers(limit: Int)
     /// nil asks; a value switches.
@@ -33,29 +36,8 @@ public enum OperatorRequest: Equatable, Sendable {
         case .bypass(let wanted): wanted != nil
         case .algorithm(let wanted, _): wanted != nil
         case .drain, .rotateKeys: true
-        case .status, .proxies, .flows, .transfers, .keys, .version: false
+        case .status, .proxies, .flows, .flowCounts, .transfers, .keys, .version: false
         }
-    }
-}
-
-/// Which flows an operator wants to see.
-public struct FlowFilter: Equatable, Sendable {
-    /// At most this many rows.
-    public var limit: Int
-    /// Only flows in this state, as `FlowStatus.state` has it.
-    public var state: String?
-    /// Only flows of this proxy.
-    public var proxy: String?
-
-    public init(limit: Int = 100, state: String? = nil, proxy: String? = nil) {
-        self.limit = limit
-        self.state = state
-        self.proxy = proxy
-    }
-
-    /// Whether a flow is wanted; the limit is the caller's to count.
-    public func accepts(_ flow: FlowStatus) -> Bool {
-        (state == nil || flow.state == state) && (proxy == nil || flow.proxy == proxy)
     }
 }
 
@@ -63,7 +45,8 @@ public struct FlowFilter: Equatable, Sendable {
 public enum OperatorResponse: Equatable, Sendable {
     case status(DirectorStatus)
     case proxies([ProxyStatus])
-    case flows([FlowStatus])
+    case flows(FlowAnswer)
+    case flowCounts(FlowAnswer)
     case transfers([TransferStatus])
     case bypass(BypassStatus)
     case algorithm(AlgorithmStatus)

@@ -1,4 +1,5 @@
 import CRTP
+import Control
 import Foundation
 
 /// One line from an operator, read.
@@ -8,7 +9,8 @@ struct RPCRequest: Equatable {
     var request: OperatorRequest
 
     static let methods = [
-        "algorithm", "bypass", "drain", "flows", "keys", "keys.rotate", "proxies", "status", "transfers", "version",
+        "algorithm", "bypass", "drain", "flows", "flows.count", "keys", "keys.rotate", "proxies", "status", "transfers",
+        "version",
     ]
     static var rowLimit: Int { 10_000 }
 
@@ -52,8 +54,9 @@ struct RPCRequest: Equatable {
         case "version": return .version
         case "flows":
             let limit = try parameters.integer("limit", in: 1...rowLimit) ?? 100
-            return .flows(
-                FlowFilter(limit: limit, state: try parameters.string("state"), proxy: try parameters.string("proxy")))
+            return .flows(try flowFilter(&parameters), limit: limit, cursor: try flowCursor(&parameters))
+        case "flows.count":
+            return .flowCounts(try flowFilter(&parameters), cursor: try flowCursor(&parameters))
         case "transfers":
             return .transfers(limit: try parameters.integer("limit", in: 1...rowLimit) ?? 100)
         case "bypass":
@@ -153,7 +156,8 @@ struct RPCResponse {
         switch response {
         case .status(let value): jsonLine(Envelope(id: id, result: value))
         case .proxies(let value): jsonLine(Envelope(id: id, result: value))
-        case .flows(let value): jsonLine(Envelope(id: id, result: value))
+        case .flows(let value): jsonLine(Envelope(id: id, result: value.page))
+        case .flowCounts(let value): jsonLine(Envelope(id: id, result: value.census))
         case .transfers(let value): jsonLine(Envelope(id: id, result: value))
         case .algorithm(let value): jsonLine(Envelope(id: id, result: value))
         case .drain(let value): jsonLine(Envelope(id: id, result: value))

@@ -29,14 +29,6 @@ public struct OperatorConsole: Sendable {
         try isJSON ? raw("proxies") : Presentation.proxies(client.call([ProxyStatus].self, "proxies"), style)
     }
 
-    public func flows(_ filter: FlowFilter) throws(ControlClientProblem) -> String {
-        var parameters: [String: JSONValue] = ["limit": .integer(filter.limit)]
-        parameters["state"] = filter.state.map { .string($0) }
-        parameters["proxy"] = filter.proxy.map { .string($0) }
-        if isJSON { return try raw("flows", parameters) }
-        return Presentation.flows(try client.call([FlowStatus].self, "flows", parameters), style)
-    }
-
     public func transfers(limit: Int) throws(ControlClientProblem) -> String {
         let parameters: [String: JSONValue] = ["limit": .integer(limit)]
         if isJSON { return try raw("transfers", parameters) }
@@ -91,9 +83,13 @@ public struct OperatorConsole: Sendable {
         return Presentation.version(try client.call(VersionStatus.self, "version"), client: name)
     }
 
-    private func raw(
+    func raw(
         _ method: String, _ parameters: [String: JSONValue] = [:]
     ) throws(ControlClientProblem) -> String {
-        String(decoding: jsonLine(try client.call(method, parameters)), as: UTF8.self)
+        Self.line(try client.call(method, parameters))
+    }
+
+    static func line(_ value: some Encodable) -> String {
+        String(decoding: jsonLine(value), as: UTF8.self)
     }
 }

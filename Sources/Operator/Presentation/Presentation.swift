@@ -45,7 +45,8 @@ package enum Presentation {
         return rows(table, proxies.isEmpty ? "no proxies are configured" : nil, style)
     }
 
-    package static func flows(_ flows: [FlowStatus], _ style: PrintStyle) -> String {
+    /// A page of flows; `widths` as in `Table.lines`.
+    package static func flows(_ flows: [FlowStatus], _ style: PrintStyle, widths: inout [Int]) -> [String] {
         var table = Table([
             .text("FLOW", mayShrink: true), .number("WORKER"), .text("STATE"), .text("PROXY", mayShrink: true),
             .number("IDLE"),
@@ -55,7 +56,14 @@ package enum Presentation {
                 flow.flow, "\(flow.worker)", flow.state, flow.proxy, duration(Double(flow.idleMilliseconds) / 1_000),
             ])
         }
-        return rows(table, flows.isEmpty ? "no such flows" : nil, style)
+        return table.lines(style, widths: &widths)
+    }
+
+    package static func flowCounts(_ census: FlowCensus, _ style: PrintStyle) -> String {
+        var table = Table([.text("STATE"), .text("PROXY", mayShrink: true), .number("FLOWS")])
+        for count in census.counts { table.add([count.state, count.proxy, "\(count.flows)"]) }
+        table.add(["all", "", "\(census.flows)"])
+        return rows(table, census.counts.isEmpty ? "no such flows" : nil, style)
     }
 
     package static func transfers(_ transfers: [TransferStatus], _ style: PrintStyle) -> String {

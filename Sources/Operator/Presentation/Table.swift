@@ -29,15 +29,22 @@ package struct Table {
             })
     }
 
-    /// Lines without an end. `width`: of the terminal; nil for as wide as it gets.
+    /// Lines without an end, the header first.
     package func lines(_ style: PrintStyle) -> [String] {
-        var widths = columns.map(\.title.count)
+        var widths: [Int] = []
+        return lines(style, widths: &widths)
+    }
+
+    /// One page of a longer table. `widths`: of the columns so far; while there are none the header comes first.
+    package func lines(_ style: PrintStyle, widths: inout [Int]) -> [String] {
+        let isFirst = widths.isEmpty
+        if isFirst { widths = columns.map(\.title.count) }
         for row in rows {
             for (index, cell) in row.enumerated() { widths[index] = max(widths[index], cell.count) }
         }
         if let width = style.width { shrink(&widths, to: width) }
-        let header = style.emphasised(line(columns.map(\.title), widths))
-        return [header] + rows.map { line($0, widths) }
+        let header = isFirst ? [style.emphasised(line(columns.map(\.title), widths))] : []
+        return header + rows.map { line($0, widths) }
     }
 
     private func shrink(_ widths: inout [Int], to width: Int) {

@@ -134,6 +134,7 @@ extension WorkerEvent {
         case .flowInstalled: "installed"
         case .flowRefused: "refused"
         case .flow: "flow"
+        case .flowCount: "flow count"
         case .endOfFlows: "end of flows"
         }
     }

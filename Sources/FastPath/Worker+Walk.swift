@@ -1,0 +1,116 @@
+import CDPDKShim
+import InterCore
+import Wire
+
+/// Answers what the control core asks of the flows, a piece of the table at a time. A piece is so small that no packet
+/// waits for it: while packets come, 32 places every 16 µs, whose memory was asked for by the piece before.
+extension Worker {
+    /// Goes on with the walk when it is time. Returns 1 when there was something to do.
+    @inline(never)
+    mutating func continueWalk(isBusy: Bool, now: UInt64) -> Int {
+        // A later turn's clock is never earlier, but a command may have come in between.
+        guard !isBusy || Int64(bitPattern: now &- walk.due) >= 0 else { return 0 }
+        walk.due = now &+ configuration.walkPeriod
+        let before = walk.cursor
+        if let index = walk.untold {
+            return tellCounts(from: index)
+        } else if walk.isCount {
+            countPlaces(isBusy ? FlowWalk.busyPiece : FlowWalk.idlePiece, now: now)
+        } else {
+            listPlaces(isBusy ? FlowWalk.busyPiece : FlowWalk.idlePiece, now: now)
+        }
+        return walk.cursor == before ? 0 : 1
+    }
+
+    private mutating func countPlaces(_ places: Int, now: UInt64) {
+        var left = places
+        while left > 0, let flow = nextPlace() {
+            left &-= 1
+            if let flow, isWanted(flow, now: now) { walk.count(flow.pointee.state, flow.pointee.proxy) }
+        }
+        if left > 0 { walk.untold = 0 } else { flows.prefetch(from: walk.cursor, count: FlowWalk.busyPiece) }
+    }
+
+    private mutating func listPlaces(_ places: Int, now: UInt64) {
+        var left = places
+        var eventsLeft = FlowWalk.eventsInOnePiece
+        // One more for the end.
+        while left > 0, walk.rowsLeft > 0, eventsLeft > 0, hasRoomForEvents(2), let flow = nextPlace() {
+            left &-= 1
+            guard let flow, isWanted(flow, now: now) else { continue }
+            walk.rowsLeft &-= 1
+            eventsLeft &-= 1
+            _ = push(.flow(summary(of: flow, now: now), ticket: walk.query.ticket))
+        }
+        guard walk.rowsLeft == 0 || isAtEnd else {
+            return flows.prefetch(from: walk.cursor, count: FlowWalk.busyPiece)
+        }
+        endWalk()
+    }
+
+    /// The flow at the walk's next place, nil inside for a free one; nil at the walk's end.
+    @inline(__always)
+    private mutating func nextPlace() -> Flow?? {
+        guard !isAtEnd else { return .none }
+        let position = flows.firstUsed(from: walk.cursor)
+        walk.cursor = position &+ 1
+        guard position < flows.positions else { return .none }
+        return .some(flows.flow(atPosition: position))
+    }
+
+    private var isAtEnd: Bool {
+        mutating get { walk.cursor >= walk.end || flows.firstUsed(from: walk.cursor) >= flows.positions }
+    }
+
+    @inline(__always)
+    private mutating func isWanted(_ flow: Flow, now: UInt64) -> Bool {
+        let query = walk.query
+        guard query.states & FlowQuery.bit(flow.pointee.state) != 0,
+            query.proxy.value == ProxyIndex.none.value || query.proxy.value == flow.pointee.proxy.value
+        else { return false }
+        if query.leastIdle != 0 || query.mostIdle != .max {
+            let idle = idleMilliseconds(flow, now: now)
+            guard idle >= query.leastIdle, idle <= query.mostIdle else { return false }
+        }
+        return !query.namesEndpoints || query.accepts(flows.key(of: flow).key)
+    }
+
+    private mutating func idleMilliseconds(_ flow: Flow, now: UInt64) -> UInt32 {
+        let idle = (now &- lastSeen(flow, now: now)) / configuration.microsecond / 1_000
+        return UInt32(truncatingIfNeeded: min(idle, 0xFFFF_FFFF))
+    }
+
+    private mutating func summary(of flow: Flow, now: UInt64) -> FlowSummary {
+        FlowSummary(
+            handle: handle(flow), key: flows.key(of: flow).key, state: flow.pointee.state, proxy: flow.pointee.proxy,
+            idleMilliseconds: idleMilliseconds(flow, now: now))
+    }
+
+    // MARK: what was counted
+
+    /// A few of the counts that are not 0, then the end. Returns 0 while the ring has no room.
+    private mutating func tellCounts(from first: Int) -> Int {
+        var index = first
+        var eventsLeft = FlowWalk.eventsInOnePiece
+        while index < FlowWalk.countsLength, eventsLeft > 0, hasRoomForEvents(2) {
+            let count = walk.counts[index]
+            if count > 0, let state = FlowWalk.state(ofCount: index) {
+                eventsLeft &-= 1
+                _ = push(.flowCount(state, FlowWalk.proxy(ofCount: index), count, ticket: walk.query.ticket))
+            }
+            index &+= 1
+        }
+        walk.untold = index
+        if index == FlowWalk.countsLength { endWalk() }
+        return index == first ? 0 : 1
+    }
+
+    private mutating func endWalk() {
+        guard hasRoomForEvents(1) else { return }
+        let isComplete = flows.firstUsed(from: walk.cursor) >= flows.positions
+        _ = push(
+            .endOfFlows(
+                nextCursor: isComplete ? nil : UInt32(truncatingIfNeeded: walk.cursor), ticket: walk.query.ticket))
+        walk.finish()
+    }
+}
