@@ -37,6 +37,7 @@ extension Worker {
         case .recoveryEnded: recoveryEnds = 0
         case .abortAllHolds: abortAll(.controlDead, now: now)
         case .listFlows(let query): walk.begin(query, isCount: false, now: now)
+        case .findFlow(let key, let ticket): tell(of: key, ticket: ticket, now: now)
         case .countFlows(let query): walk.begin(query, isCount: true, now: now)
         }
     }

@@ -8,11 +8,7 @@ extension Worker {
         var index = 0
         while index < configuration.routeCount {
             let rule = configuration.routes + index
-            if key.serverPort >= rule.pointee.firstPort, key.serverPort <= rule.pointee.lastPort,
-                rule.pointee.server.contains(key.server), rule.pointee.client.contains(key.client)
-            {
-                return rule.pointee.proxy
-            }
+            if rule.pointee.mismatch(key) == nil { return rule.pointee.proxy }
             index &+= 1
         }
         return nil
@@ -23,9 +19,8 @@ extension Worker {
         var bits: UInt64 = 0
         var index = 0
         while index < configuration.candidateCount {
-            if matches(configuration.candidates + index, key), isOn(configuration.candidates[index].mode, hash) {
-                bits |= 1 &<< UInt64(index)
-            }
+            let rule = configuration.candidates + index
+            if rule.pointee.mismatch(key) == nil, rule.pointee.mode.takes(hash: hash) { bits |= 1 &<< UInt64(index) }
             index &+= 1
         }
         return bits
@@ -35,9 +30,8 @@ extension Worker {
     mutating func matchesCandidate(_ key: FlowKey) -> Bool {
         var index = 0
         while index < configuration.candidateCount {
-            if configuration.candidates[index].mode != .off, matches(configuration.candidates + index, key) {
-                return true
-            }
+            let rule = configuration.candidates + index
+            if rule.pointee.mode != .off, rule.pointee.mismatch(key) == nil { return true }
             index &+= 1
         }
         return false
@@ -48,19 +42,6 @@ extension Worker {
         guard recoveryEnds != 0 else { return false }
         let key = packed.key
         return matchesCandidate(key) && route(of: key)?.value != ProxyIndex.none.value
-    }
-
-    private mutating func matches(_ rule: UnsafePointer<CandidateRule>, _ key: FlowKey) -> Bool {
-        key.serverPort >= rule.pointee.firstPort && key.serverPort <= rule.pointee.lastPort
-            && rule.pointee.server.contains(key.server) && rule.pointee.client.contains(key.client)
-    }
-
-    private mutating func isOn(_ mode: RuleMode, _ hash: UInt64) -> Bool {
-        switch mode {
-        case .off: false
-        case .observe, .on: true
-        case .canary(let percent): isCanary(hash: hash, percent: percent)
-        }
     }
 
     /// All applications that the rules of a set look for.
@@ -87,11 +68,7 @@ extension Worker {
         var rest = rules
         while rest != 0 {
             let index = rest.trailingZeroBitCount
-            let rule = configuration.candidates + index
-            if rule.pointee.applications.contains(request.application), rule.pointee.isPublic || !request.hasCredentials
-            {
-                kept |= 1 &<< UInt64(index)
-            }
+            if configuration.candidates[index].mismatch(request) == nil { kept |= 1 &<< UInt64(index) }
             rest &= rest &- 1
         }
         return kept

@@ -86,6 +86,17 @@ extension Worker {
             idleMilliseconds: idleMilliseconds(flow, now: now))
     }
 
+    /// One flow, by its key. Without room for the answer there is none: the control core does not wait for ever.
+    @inline(never)
+    mutating func tell(of key: FlowKey, ticket: UInt8, now: UInt64) {
+        guard hasRoomForEvents(2) else { return counters.add(.eventRingFull) }
+        let packed = PackedFlowKey(key)
+        if let flow = flows.find(packed, hash: flowHash(of: packed, seed: configuration.hashSeed)) {
+            _ = push(.flow(summary(of: flow, now: now), ticket: ticket))
+        }
+        _ = push(.endOfFlows(nextCursor: nil, ticket: ticket))
+    }
+
     // MARK: what was counted
 
     /// A few of the counts that are not 0, then the end. Returns 0 while the ring has no room.

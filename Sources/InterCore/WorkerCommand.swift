@@ -23,6 +23,8 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     /// Answer with the flows that are asked for, a `flow` event each, then `endOfFlows`. Takes the place of a question
     /// that is not answered yet.
     case listFlows(FlowQuery)
+    /// Answer with this flow, if there is one, and `endOfFlows`.
+    case findFlow(FlowKey, ticket: UInt8)
     /// Answer with their number by state and proxy, a `flowCount` event for each that is not 0, then `endOfFlows`.
     case countFlows(FlowQuery)
 }

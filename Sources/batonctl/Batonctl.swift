@@ -12,6 +12,7 @@ struct Batonctl: ParsableCommand {
               batonctl status
               batonctl flows --state committed --proxy p1 --limit 20
               batonctl flows --count --client 10.0.0.0/8
+              batonctl explain http://www.example.org/video.mp4
               batonctl transfers --json | jq '.[0]'
               batonctl bypass on
               batonctl algorithm least-load --rule videos
@@ -22,7 +23,7 @@ struct Batonctl: ParsableCommand {
             """,
         version: batonVersion,
         subcommands: [
-            Status.self, Proxies.self, Flows.self, Transfers.self, Algorithm.self, Bypass.self,
+            Status.self, Proxies.self, Flows.self, Transfers.self, Explain.self, Algorithm.self, Bypass.self,
             Drain.self, Keys.self, Version.self,
         ])
 

@@ -37,10 +37,14 @@ extension ControlLoop {
                 .version(
                     VersionStatus(name: "batond", version: version, protocolVersion: 1, processIdentifier: getpid())))
         case .flows(let filter, let limit, let cursor):
-            listings.append(
-                PendingListing(request: pending, filter: filter, limit: limit, cursor: cursor, askedAt: now))
-        case .flowCounts(let filter, let cursor):
-            listings.append(PendingListing(request: pending, filter: filter, limit: nil, cursor: cursor, askedAt: now))
+            enqueue(pending, .rows(filter, limit: limit, cursor: cursor), now: now)
+        case .flowCounts(let filter, let cursor): enqueue(pending, .counts(filter, cursor: cursor), now: now)
+        case .explain(let question):
+            if question.isWholeConnection {
+                enqueue(pending, .explain(question), now: now)
+            } else {
+                pending.answer(.explain(core.explain(question, answer: nil, now: now)))
+            }
         }
     }
 

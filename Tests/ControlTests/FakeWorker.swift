@@ -73,6 +73,14 @@ struct FakeWorker {
                         idleMilliseconds: 1), ticket: query.ticket)
             }
             return (rows + [.endOfFlows(nextCursor: next, ticket: query.ticket)], nil, nil)
+        case .findFlow(let key, let ticket):
+            let rows = flows.filter { $0.value.key == key }.keys.map { index in
+                WorkerEvent.flow(
+                    FlowSummary(
+                        handle: handle(index), key: key, state: .committed, proxy: ProxyIndex(0), idleMilliseconds: 1),
+                    ticket: ticket)
+            }
+            return (rows + [.endOfFlows(nextCursor: nil, ticket: ticket)], nil, nil)
         case .countFlows(let query):
             let (wanted, next) = look(query, limit: .max)
             return (

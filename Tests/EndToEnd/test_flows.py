@@ -1,28 +1,13 @@
 """`batonctl flows` against a running director: filters, counts, pages."""
 
+import contextlib
 import json
 import os
 import subprocess
-import sys
-import unittest
 
+from .held_open import held_open
 from .laboratory_case import CACHED_HOST, ORIGIN_HOST, PROXIES, LaboratoryCase, topology, wait_until
 from lab.services import BINARIES
-from lab.shell import Process
-
-#: Keeps connections open: each asks for one object and reads all of its answer. Says "ready" then.
-STAYING = r'''
-import http.client, signal, sys
-kept = []
-for line in sys.argv[1:]:
-    address, host, path = line.split(" ")
-    connection = http.client.HTTPConnection(address)
-    connection.request("GET", path, headers={"Host": host})
-    connection.getresponse().read()
-    kept.append(connection)
-print("ready", flush=True)
-signal.pause()
-'''
 
 
 class Flows(LaboratoryCase):
@@ -34,17 +19,16 @@ class Flows(LaboratoryCase):
     def start(cls):
         super().start()
         v4, v6 = topology.v4("origin"), topology.v6("origin")
-        wanted = [f"{v4} {CACHED_HOST} /cached.bin"] * 30 + [f"{v6} {CACHED_HOST} /cached.bin"] * 10
-        wanted += [f"{v4} {ORIGIN_HOST} /origin.bin"] * 20
-        cls.clients = Process("clients", cls.topology.inside("client", sys.executable, "-c", STAYING, *wanted),
-                              os.path.join(cls.directory, "clients.log"))
-        log = os.path.join(cls.directory, "clients.log")
-        wait_until("all have their answers", lambda: "ready" in open(log).read(), 30, process=cls.clients)
+        cls.clients = contextlib.ExitStack()
+        for address, host, path, count in (
+                (v4, CACHED_HOST, "/cached.bin", 30), (v6, CACHED_HOST, "/cached.bin", 10),
+                (v4, ORIGIN_HOST, "/origin.bin", 20)):
+            cls.clients.enter_context(held_open(cls.topology, address, host, path, count))
 
     @classmethod
     def tearDownClass(cls):
         if hasattr(cls, "clients"):
-            cls.clients.stop()
+            cls.clients.close()
         super().tearDownClass()
 
     def flows(self, *arguments):
@@ -56,15 +40,18 @@ class Flows(LaboratoryCase):
         return {(count["state"], count["proxy"]): count["flows"] for count in census["counts"]}
 
     def test_counts_agree_with_gauges_and_listings(self):
-        counts = self.counts()
-        self.assertEqual(sum(counts.get(("committed", proxy), 0) for proxy in PROXIES), 40, counts)
-        self.assertEqual(counts[("origin", "")], 20, counts)
-        self.assertEqual(sum(counts.values()), self.services.counters()["flows"])
-        self.assertEqual(len(self.flows("--state", "committed")), 40)
+        counts, gauges = self.counts(), self.services.counters()
+        committed = sum(counts.get(("committed", proxy), 0) for proxy in PROXIES)
+        # What a busy machine made too late went to the origin.
+        self.assertGreaterEqual(committed, 36, counts)
+        self.assertEqual(committed + counts[("origin", "")], 60, counts)
+        self.assertEqual((sum(counts.values()), committed), (gauges["flows"], gauges["committedFlows"]))
+        self.assertEqual(len(self.flows("--state", "committed")), committed)
 
     def test_filters(self):
-        self.assertEqual(sum(self.counts("--server", "10.0.0.0/24", "--state", "committed").values()), 30)
-        self.assertEqual(sum(self.counts("--server", "fd00:ba::/64", "--state", "committed").values()), 10)
+        self.assertEqual(sum(self.counts("--server", "10.0.0.0/24").values()), 50)
+        self.assertEqual(sum(self.counts("--server", "fd00:ba::/64").values()), 10)
+        self.assertEqual({state for state, _ in self.counts("--state", "committed")}, {"committed"})
         self.assertEqual(sum(self.counts("--client", topology.v4("client")).values()), 50)
         self.assertEqual(self.counts("--client", "192.0.2.0/24"), {})
         self.assertEqual(self.counts("--port", "443"), {})
@@ -112,7 +99,3 @@ class Flows(LaboratoryCase):
         asking = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(20)]
         answers = [json.loads(one.communicate(timeout=20)[0])["flows"] for one in asking]
         self.assertEqual(answers, [60] * 20)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -41,6 +41,25 @@ import Testing
         director.stop()
     }
 
+    @Test(arguments: [
+        (["http://www.example.org/a?b"], " www.example.org /a?b 1 false"),
+        (["http://10.0.0.80:8080"], " > 10.0.0.80:8080 10.0.0.80 / 1 false"),
+        (
+            ["http://[2001:db8::80]/x", "--client", "2001:db8::1"],
+            "[2001:db8::1]:0 > [2001:db8::80]:80"
+        ),
+        (["http://a.example/x", "--method", "POST", "--credentials"], " a.example /x 2 true"),
+        (["https://a.example/x", "--client", "10.0.0.1:7"], "a.example  4 false"),
+        (["10.0.0.1:34114", "10.0.0.80:80"], "10.0.0.1:34114 > 10.0.0.80:80"),
+        (["10.0.0.1:34114 > 10.0.0.80:80 vlan 7"], "10.0.0.1:34114 > 10.0.0.80:80 vlan 7"),
+    ])
+    func questionsAreUnderstood(_ arguments: [String], _ understood: String) throws {
+        let director = try TestDirector()
+        let outcome = try Batonctl.run(["explain"] + arguments + ["--socket", director.path])
+        #expect(outcome.output.contains(understood), "\(outcome.output)")
+        director.stop()
+    }
+
     @Test func countsComeInParts() throws {
         let director = try TestDirector()
         #expect(

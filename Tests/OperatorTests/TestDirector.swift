@@ -101,6 +101,19 @@ final class TestDirector: Sendable {
                 if !isFirst { answer.counts[.init(state: .origin, proxy: .none)] = 7 }
                 answer.cursor = isFirst ? FlowCursor(places: [5]) : nil
                 return .flowCounts(answer)
+            case .explain(let question):
+                // What was understood of the question.
+                var explanation = Explanation()
+                explanation.summary = "\(question.connection)"
+                if case .request(let request)? = question.request?.recognition, let bytes = question.request?.bytes {
+                    bytes.withUnsafeBytes {
+                        for range in [request.host, request.path] {
+                            explanation.summary += " " + String(decoding: range.of($0), as: UTF8.self)
+                        }
+                    }
+                    explanation.summary += " \(request.application.rawValue) \(request.hasCredentials)"
+                }
+                return .explain(explanation)
             case .transfers: return .transfers([])
             case .bypass(let wanted):
                 bypass = wanted ?? bypass

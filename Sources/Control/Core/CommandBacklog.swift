@@ -35,7 +35,7 @@ public struct CommandBacklog: Sendable {
 
     private static func hasBackstop(_ command: WorkerCommand) -> Bool {
         switch command {
-        case .verdict, .listFlows, .countFlows: true
+        case .verdict, .listFlows, .countFlows, .findFlow: true
         case .proxy, .proxyDown, .installFlow, .flowDone, .resetOrigin, .bypass, .recoveryEnded, .abortAllHolds: false
         }
     }

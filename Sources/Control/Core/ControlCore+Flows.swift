@@ -1,4 +1,5 @@
 import InterCore
+public import Wire
 
 // What an operator asks of the flows, which workers own.
 extension ControlCore {
@@ -27,6 +28,12 @@ extension ControlCore {
         for (command, worker) in listing.begin(wish, filter.query(proxy: proxy), from: cursor, now: now) {
             actions.append(.command(command, worker: worker))
         }
+    }
+
+    /// Begins to look for one flow; as `beginFlows`.
+    public mutating func beginFind(_ key: FlowKey, now: UInt64) {
+        let worker = owner(of: key)
+        actions.append(.command(listing.find(key, worker: worker, now: now), worker: worker))
     }
 
     /// The answer to what `beginFlows` began; nil while workers owe something, at most three seconds.

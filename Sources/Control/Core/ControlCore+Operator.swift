@@ -115,11 +115,7 @@ extension ControlCore {
     public func transferStatus(limit: Int, now: UInt64) -> [TransferStatus] {
         var rows: [TransferStatus] = []
         for slot in transfers.slotsInUse where rows.count < limit && transfers[slot].machine.outcome == nil {
-            let record = transfers[slot]
-            var row = row(record.transaction, record.proxy, "\(record.key)", record.request?.summary())
-            row.state = record.machine.state.rawValue
-            row.tookMicroseconds = now - min(record.startedAt, now)
-            rows.append(row)
+            rows.append(transferRow(slot, now: now))
         }
         for entry in history.newestFirst.prefix(max(0, limit - rows.count)) {
             var row = row(
@@ -132,6 +128,15 @@ extension ControlCore {
             rows.append(row)
         }
         return rows
+    }
+
+    /// A transfer that is not over.
+    package func transferRow(_ slot: Int, now: UInt64) -> TransferStatus {
+        let record = transfers[slot]
+        var row = row(record.transaction, record.proxy, "\(record.key)", record.request?.summary())
+        row.state = record.machine.state.rawValue
+        row.tookMicroseconds = now - min(record.startedAt, now)
+        return row
     }
 
     private func row(_ transaction: UInt32, _ proxy: Int, _ flow: String, _ request: TransferSummary?) -> TransferStatus

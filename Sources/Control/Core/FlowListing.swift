@@ -1,4 +1,5 @@
 package import InterCore
+package import Wire
 
 /// Assembles an answer about flows from what workers say. Bounded on all sides: in rows, in places of the tables that are
 /// looked at, and in time; what lies behind a bound is read on from where the answer's cursor says. One at a time.
@@ -50,6 +51,17 @@ package struct FlowListing: Sendable {
         }
     }
 
+    /// One flow, of the worker that would have it.
+    package mutating func find(_ key: FlowKey, worker: Int, now: UInt64) -> WorkerCommand {
+        ticket &+= 1
+        wish = .rows(limit: 1)
+        cursor = FlowCursor(places: [])
+        answer = FlowAnswer()
+        pages = [worker: FlowAnswer()]
+        deadline = now + Self.patienceMicroseconds
+        return .findFlow(key, ticket: ticket)
+    }
+
     package mutating func append(_ summary: FlowSummary, worker: Int, ticket: UInt8) {
         guard isUnderWay, ticket == self.ticket else { return }
         pages[worker]?.rows.append(summary)
@@ -67,6 +79,7 @@ package struct FlowListing: Sendable {
         guard isUnderWay, ticket == self.ticket, let page = pages.removeValue(forKey: worker) else { return nil }
         answer.rows += page.rows
         answer.counts.merge(page.counts, uniquingKeysWith: +)
+        guard worker < cursor.places.count else { return nil }
         if let next, let place = cursor.places[worker] { placesLeft -= Int(next) - Int(min(place, next)) }
         cursor.places[worker] = next
         return wish == .counts ? nil : nextPage()

@@ -1,5 +1,5 @@
 package import InterCore
-internal import Wire
+package import Wire
 
 /// The rules' host and path parts, compiled. The first rule that matches decides (its mode included); rules that are
 /// `off` do not exist. Works on the request's own bytes and allocates nothing.
@@ -31,10 +31,27 @@ package struct Policy: Sendable {
         while bits != 0 {
             let index = bits.trailingZeroBitCount
             bits &= bits - 1
-            guard index < rules.count, rules[index].matches(host: host, path: path, isHTTP: isHTTP) else { continue }
+            guard index < rules.count, rules[index].mismatch(host: host, path: path, isHTTP: isHTTP) == nil else {
+                continue
+            }
             return decide(rule: index, request)
         }
         return .decline(.noRule)
+    }
+
+    /// What keeps a rule from being for a request; nil when it is for it.
+    package enum Mismatch: Equatable, Sendable {
+        case off, host, path
+        /// Dot segments in the path.
+        case dubiousPath
+        /// The rule has paths, and the application none.
+        case notHTTP
+    }
+
+    package func mismatch(rule: Int, _ request: RecognisedRequest, payload: UnsafeRawBufferPointer) -> Mismatch? {
+        rules[rule].mismatch(
+            host: request.host.of(payload), path: request.path.of(payload),
+            isHTTP: !request.application.isDisjoint(with: [.httpGet, .httpOther]))
     }
 
     private func decide(rule index: Int, _ request: HeldRequest) -> Decision {
@@ -66,11 +83,13 @@ private struct CompiledRule: Sendable {
         mode = rule.match.mode
     }
 
-    func matches(host: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, isHTTP: Bool) -> Bool {
-        if mode == .off { return false }
-        if !hosts.isEmpty && !hosts.contains(where: { $0.matches(host) }) { return false }
-        if paths.isEmpty { return true }
-        return isHTTP && PathPattern.isPlain(path) && paths.contains { $0.matches(path) }
+    func mismatch(host: UnsafeRawBufferPointer, path: UnsafeRawBufferPointer, isHTTP: Bool) -> Policy.Mismatch? {
+        if mode == .off { return .off }
+        if !hosts.isEmpty && !hosts.contains(where: { $0.matches(host) }) { return .host }
+        if paths.isEmpty { return nil }
+        guard isHTTP else { return .notHTTP }
+        guard PathPattern.isPlain(path) else { return .dubiousPath }
+        return paths.contains { $0.matches(path) } ? nil : .path
     }
 }
 

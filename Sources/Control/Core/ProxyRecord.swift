@@ -82,10 +82,36 @@ package struct ProxyRecord: Sendable {
         return Int(status.credits) + pendingAtStatus
     }
 
-    /// True when the proxy can be asked for a connection that needs these capabilities.
-    package func isEligible(for needs: Capabilities, now: UInt64) -> Bool {
-        !isSuspect && isAble(to: needs, now: now)
+    /// Why a proxy cannot be asked.
+    package enum Obstacle: String, Equatable, Sendable {
+        case down, draining
+        case lacksCapability = "lacks a capability"
+        case noAddress = "no MAC address"
+        /// Set aside: too many timeouts in a row.
+        case suspect
+        /// A NACK said when to come again.
+        case resting
+        case noCredits = "no credits"
     }
+
+    /// What keeps the proxy from being asked for a connection that needs these capabilities.
+    package func obstacle(for needs: Capabilities, now: UInt64) -> Obstacle? {
+        if let unfit = unfitness(for: needs) { return unfit }
+        if isSuspect { return .suspect }
+        if now < restsUntil { return .resting }
+        return pending < credits ? nil : .noCredits
+    }
+
+    /// What no waiting mends.
+    private func unfitness(for needs: Capabilities) -> Obstacle? {
+        guard isUp, let agent else { return .down }
+        if isDraining { return .draining }
+        if !needs.isSubset(of: agent.capabilities) { return .lacksCapability }
+        return nextHop == nil ? .noAddress : nil
+    }
+
+    /// True when the proxy can be asked for a connection that needs these capabilities.
+    package func isEligible(for needs: Capabilities, now: UInt64) -> Bool { obstacle(for: needs, now: now) == nil }
 
     /// The same of one that may be set aside.
     package func isAble(to needs: Capabilities, now: UInt64) -> Bool {
@@ -93,10 +119,7 @@ package struct ProxyRecord: Sendable {
     }
 
     /// The same of one that may have too much to do just now.
-    package func canGoOn(with needs: Capabilities) -> Bool {
-        guard isUp, !isDraining, let agent else { return false }
-        return needs.isSubset(of: agent.capabilities) && nextHop != nil
-    }
+    package func canGoOn(with needs: Capabilities) -> Bool { unfitness(for: needs) == nil }
 
     /// Connections of the agent: what it last said, and what this director has added or ended since.
     package var connections: Int {

@@ -7,6 +7,8 @@ public enum OperatorRequest: Equatable, Sendable {
     case proxies
     /// At most `limit` flows, from `cursor` on.
     case flows(FlowFilter, limit: Int, cursor: FlowCursor?)
+    /// What would become of a request or a connection.
+    case explain(ExplainQuestion)
     /// How many there are, by state and proxy.
     case flowCounts(FlowFilter, cursor: FlowCursor?)
     /// Pending transfers and the last ones that ended, newest first.
@@ -36,7 +38,7 @@ public enum OperatorRequest: Equatable, Sendable {
         case .bypass(let wanted): wanted != nil
         case .algorithm(let wanted, _): wanted != nil
         case .drain, .rotateKeys: true
-        case .status, .proxies, .flows, .flowCounts, .transfers, .keys, .version: false
+        case .status, .proxies, .explain, .flows, .flowCounts, .transfers, .keys, .version: false
         }
     }
 }
@@ -47,6 +49,7 @@ public enum OperatorResponse: Equatable, Sendable {
     case proxies([ProxyStatus])
     case flows(FlowAnswer)
     case flowCounts(FlowAnswer)
+    case explain(Explanation)
     case transfers([TransferStatus])
     case bypass(BypassStatus)
     case algorithm(AlgorithmStatus)

@@ -9,7 +9,8 @@ struct RPCRequest: Equatable {
     var request: OperatorRequest
 
     static let methods = [
-        "algorithm", "bypass", "drain", "flows", "flows.count", "keys", "keys.rotate", "proxies", "status", "transfers",
+        "algorithm", "bypass", "drain", "explain", "flows", "flows.count", "keys", "keys.rotate", "proxies", "status",
+        "transfers",
         "version",
     ]
     static var rowLimit: Int { 10_000 }
@@ -57,6 +58,7 @@ struct RPCRequest: Equatable {
             return .flows(try flowFilter(&parameters), limit: limit, cursor: try flowCursor(&parameters))
         case "flows.count":
             return .flowCounts(try flowFilter(&parameters), cursor: try flowCursor(&parameters))
+        case "explain": return .explain(try explainQuestion(&parameters))
         case "transfers":
             return .transfers(limit: try parameters.integer("limit", in: 1...rowLimit) ?? 100)
         case "bypass":
@@ -158,6 +160,7 @@ struct RPCResponse {
         case .proxies(let value): jsonLine(Envelope(id: id, result: value))
         case .flows(let value): jsonLine(Envelope(id: id, result: value.page))
         case .flowCounts(let value): jsonLine(Envelope(id: id, result: value.census))
+        case .explain(let value): jsonLine(Envelope(id: id, result: value))
         case .transfers(let value): jsonLine(Envelope(id: id, result: value))
         case .algorithm(let value): jsonLine(Envelope(id: id, result: value))
         case .drain(let value): jsonLine(Envelope(id: id, result: value))
