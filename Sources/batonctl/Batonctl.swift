@@ -13,6 +13,7 @@ struct Batonctl: ParsableCommand {
               batonctl flows --state committed --proxy p1 --limit 20
               batonctl flows --count --client 10.0.0.0/8
               batonctl explain http://www.example.org/video.mp4
+              batonctl trace --follow 10.0.0.100
               batonctl transfers --json | jq '.[0]'
               batonctl bypass on
               batonctl algorithm least-load --rule videos
@@ -23,7 +24,7 @@ struct Batonctl: ParsableCommand {
             """,
         version: batonVersion,
         subcommands: [
-            Status.self, Proxies.self, Flows.self, Transfers.self, Explain.self, Algorithm.self, Bypass.self,
+            Status.self, Proxies.self, Flows.self, Transfers.self, Explain.self, Trace.self, Algorithm.self, Bypass.self,
             Drain.self, Keys.self, Version.self,
         ])
 

@@ -39,6 +39,11 @@ extension ControlLoop {
         case .flows(let filter, let limit, let cursor):
             enqueue(pending, .rows(filter, limit: limit, cursor: cursor), now: now)
         case .flowCounts(let filter, let cursor): enqueue(pending, .counts(filter, cursor: cursor), now: now)
+        case .trace(let target, let after, let limit):
+            let status = core.trace(target, after: after, limit: limit, now: now)
+            pending.answer(
+                status.map { .trace($0) }
+                    ?? .failure("enough is traced already: a trace ends when nobody has read it for a minute"))
         case .explain(let question):
             if question.isWholeConnection {
                 enqueue(pending, .explain(question), now: now)

@@ -60,6 +60,17 @@ import Testing
         director.stop()
     }
 
+    @Test func tracesStandUnderTheirConnections() throws {
+        let director = try TestDirector()
+        let lines = try Batonctl.run(["trace", "10.0.0.1", "--socket", director.path]).output.split(separator: "\n")
+        #expect(lines.count == 5 && lines[0] == "10.0.0.1:1 > 10.0.0.80:80" && lines[3] == "10.0.0.1:2 > 10.0.0.80:80")
+        #expect(lines[1].contains(/^[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6} .* \+0us .* held$/))
+        #expect(lines[2].contains(/\+20us +17 +p1 +TRANSFER +copy 1$/))
+        let json = try Batonctl.run(["trace", "17", "--json", "--socket", director.path]).output
+        #expect(json.split(separator: "\n").count == 3)
+        director.stop()
+    }
+
     @Test func countsComeInParts() throws {
         let director = try TestDirector()
         #expect(

@@ -101,6 +101,21 @@ final class TestDirector: Sendable {
                 if !isFirst { answer.counts[.init(state: .origin, proxy: .none)] = 7 }
                 answer.cursor = isFirst ? FlowCursor(places: [5]) : nil
                 return .flowCounts(answer)
+            case .trace(_, let after, _):
+                var status = TraceStatus()
+                status.last = 3
+                status.nowMicroseconds = 10_000_000
+                guard after == 0 else { return .trace(status) }
+                for (at, flow, name) in [
+                    (9_000_000, "10.0.0.1:1 > 10.0.0.80:80", "held"), (9_000_020, "10.0.0.1:1 > 10.0.0.80:80", "TRANSFER"),
+                    (9_000_040, "10.0.0.1:2 > 10.0.0.80:80", "held"),
+                ] as [(UInt64, String, String)] {
+                    var event = TraceStatus.Event()
+                    (event.atMicroseconds, event.flow, event.event) = (at, flow, name)
+                    if name == "TRANSFER" { (event.transfer, event.proxy, event.detail) = (17, "p1", "copy 1") }
+                    status.events.append(event)
+                }
+                return .trace(status)
             case .explain(let question):
                 // What was understood of the question.
                 var explanation = Explanation()

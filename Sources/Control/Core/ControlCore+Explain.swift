@@ -152,6 +152,9 @@ extension ControlCore {
         guard let asked = question.request, case .request(let request) = asked.recognition else {
             explanation.outcome = "candidate"
             let names = (matching + possible).sorted().map { configuration.rules[$0].name }
+            for rule in matching {
+                (explanation.rules[rule].verdict, explanation.rules[rule].reason) = ("depends", "on the request")
+            }
             explanation.summary = "a candidate: its first request is read for \(names.joined(separator: ", "))"
             finish(&explanation, possible: [])
             return
@@ -194,11 +197,8 @@ extension ControlCore {
         }
         explanation.rule = configuration.rules[rule].name
         explanation.rules[rule].verdict = "decides"
-        let query = bytes.withUnsafeBytes {
-            Selection.Query(
-                needs: Capabilities(neededFor: held.connection, application: request.application),
-                content: contentHash(host: request.host.of($0), path: request.path.of($0)), now: now)
-        }
+        let asked = bytes.withUnsafeBytes { TransferRequest(held, rule: rule, isHeld: true, payload: $0) }
+        let query = query(for: asked, except: ProxySet(), now: now)
         explainSelection(rule, query, &explanation)
         let subject = explanation.outcome == "asked" ? "held, and " : "to the origin; "
         if let proxy = explanation.proxy {
@@ -216,11 +216,17 @@ extension ControlCore {
         explanation.algorithm = selection.algorithm.name
         explanation.proxy = chosen.map { proxies[$0].configuration.name }
         explanation.proxies = selection.candidates.map { index in
-            let obstacle = proxies[index].obstacle(for: query.needs, now: query.now)
+            let obstacle = index == chosen ? nil : obstacle(index, query)
             return Explanation.Candidate(
-                proxy: proxies[index].configuration.name, eligible: obstacle == nil,
-                reason: obstacle?.rawValue ?? "", chosen: index == chosen)
+                proxy: proxies[index].configuration.name, eligible: obstacle == nil, reason: obstacle ?? "",
+                chosen: index == chosen)
         }
+    }
+
+    /// What keeps one of a rule's proxies from being asked for a request.
+    package func obstacle(_ index: Int, _ query: Selection.Query) -> String? {
+        if let reason = proxies[index].obstacle(for: query.needs, now: query.now) { return reason.rawValue }
+        return query.except.contains(index) ? "was asked, or refused it lately" : nil
     }
 
     private func finish(_ explanation: inout Explanation, possible: [Int]) {

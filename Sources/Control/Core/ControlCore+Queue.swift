@@ -8,6 +8,7 @@ extension ControlCore {
     /// one its own.
     package mutating func wait(_ request: TransferRequest, handle: FlowHandle, now: UInt64) -> Bool {
         guard queue.limit > 0, isAnyBusy(for: request, now: now) else { return false }
+        if !traces.isEmpty { trace(request.transfer.connection.key, "waits", "for a busy proxy", now: now) }
         if let shed = queue.append(RequestQueue.Waiting(handle: handle, request: request, since: now)) {
             self.shed(shed, now: now)
         }
@@ -42,6 +43,7 @@ extension ControlCore {
             _ = queue.removeFirst(rule)
             var request = first.request
             request.asked.insert(proxy)
+            if !traces.isEmpty { traceSelection(request, chosen: proxy, now: now) }
             let end = first.since + longestTimeoutMicroseconds
             begin(
                 request, transaction: takeTransaction(for: proxy), proxy: proxy, handle: first.handle, isHeld: true,
@@ -60,6 +62,7 @@ extension ControlCore {
 
     private mutating func shed(_ waiting: RequestQueue.Waiting, now: UInt64) {
         counters.add(.shed)
+        if !traces.isEmpty { trace(waiting.request.transfer.connection.key, "to origin", "shed", now: now) }
         shedByRule[waiting.request.rule] += 1
         decisionTimes.add(now - min(waiting.since, now))
         command(.verdict(waiting.handle, .origin), for: waiting.handle)

@@ -24,6 +24,10 @@ extension ControlCore {
         var wanted: [TransferAction] = []
         let before = transfers[slot].machine.state
         let outcome = transfers[slot].machine.passOn(event, now: now, into: &wanted)
+        if !traces.isEmpty {
+            traceStep(slot, event, wanted, from: before, now: now)
+            traceSelection(request, chosen: next, now: now)
+        }
         count(slot, from: before, to: transfers[slot].machine.state)
         for action in wanted { _ = perform(action, slot, now: now) }
         let transaction = takeTransaction(for: next)
@@ -44,7 +48,7 @@ extension ControlCore {
             TransferHistory.Entry(
                 transaction: transfers[slot].transaction, proxy: transfers[slot].proxy, key: transfers[slot].key,
                 request: transfers[slot].request.take(), outcome: outcome, isPassedOn: true,
-                tookMicroseconds: now - min(transfers[slot].machine.begunAt, now)))
+                tookMicroseconds: now - min(transfers[slot].machine.begunAt, now), endedAt: now))
         log(.info, "transfer passed on") {
             $0.fields(slot) + [
                 ("reason", outcome.reason), ("to", $0.proxies[next].configuration.name), ("as", "\(transaction)"),
@@ -54,13 +58,19 @@ extension ControlCore {
 
     /// The proxy to ask for a request; nil when there is none.
     package mutating func choose(for request: TransferRequest, except: ProxySet, now: UInt64) -> Int? {
+        let query = query(for: request, except: except, now: now)
+        return selections[request.rule].choose(of: &proxies, for: query, random: &draws)
+    }
+
+    /// What the choice depends on: those who have refused the content lately are not asked.
+    package func query(for request: TransferRequest, except: ProxySet, now: UInt64) -> Selection.Query {
         let connection = request.transfer.connection
         var query = Selection.Query(
             needs: Capabilities(neededFor: connection, application: request.transfer.application),
             content: request.content, now: now)
         query.except = except
         query.except.formUnion(refusals.refusers(of: request.refusalKey, now: now))
-        return selections[request.rule].choose(of: &proxies, for: query, random: &draws)
+        return query
     }
 
     // MARK: Refusals

@@ -5,16 +5,17 @@ internal import Wire
 // A request's way: policy, selection, and the transfer machine with everything it wants done.
 extension ControlCore {
     package mutating func decide(_ request: HeldRequest, isHeld: Bool, payload: UnsafeRawBufferPointer, now: UInt64) {
-        if isBypassed { return decline(request, isHeld, .bypassed) }
+        if !traces.isEmpty { traceRequest(request, isHeld: isHeld, payload: payload, now: now) }
+        if isBypassed { return decline(request, isHeld, .bypassed, now) }
         if isHeld, let slot = transfers.slot(handle: request.handle) {
             // The same hold twice: the first one's transfer goes on. Another request of a flow whose adoption is still
             // being called back is the origin's.
             if transfers[slot].machine.state.isPending { return counters.add(.strayEvent) }
-            return decline(request, isHeld, .recallUnderWay)
+            return decline(request, isHeld, .recallUnderWay, now)
         }
         if queue.contains(request.handle) { return counters.add(.strayEvent) }
         switch policy.decide(request, payload: payload) {
-        case .decline(let reason): decline(request, isHeld, reason)
+        case .decline(let reason): decline(request, isHeld, reason, now)
         case .ask(let rule): ask(request, rule: rule, isHeld: isHeld, payload: payload, now: now)
         case .observe(let rule):
             if isHeld { command(.verdict(request.handle, .origin), for: request.handle) }
@@ -23,8 +24,11 @@ extension ControlCore {
     }
 
     /// To the origin, unasked.
-    private mutating func decline(_ request: HeldRequest, _ isHeld: Bool, _ reason: TransferOutcome.Ending) {
+    private mutating func decline(
+        _ request: HeldRequest, _ isHeld: Bool, _ reason: TransferOutcome.Ending, _ now: UInt64
+    ) {
         counters.add(reason)
+        if !traces.isEmpty { trace(request.connection.key, "to origin", "\(reason)", now: now) }
         if isHeld { command(.verdict(request.handle, .origin), for: request.handle) }
         log(.debug, "request to origin") { _ in [("flow", "\(request.connection.key)"), ("reason", "\(reason)")] }
     }
@@ -32,17 +36,21 @@ extension ControlCore {
     private mutating func ask(
         _ request: HeldRequest, rule: Int, isHeld: Bool, payload: UnsafeRawBufferPointer, now: UInt64
     ) {
-        guard pendingCount < pendingLimit, !transfers.isFull else { return decline(request, isHeld, .pendingBound) }
+        guard pendingCount < pendingLimit, !transfers.isFull else {
+            return decline(request, isHeld, .pendingBound, now)
+        }
         var asked = TransferRequest(request, rule: rule, isHeld: isHeld, payload: payload)
         asked.transfer.wantsFirstByte = configuration.rules[rule].resetBy == .proxy
         asked.transfer.requirements = configuration.rules[rule].requirements
         if suspectCount > 0 { probe(for: asked, handle: request.handle, now: now) }
         // Whoever waits is served before; `handle` looks at the line next.
         if isHeld, !queue.isEmpty, wait(asked, handle: request.handle, now: now) { return }
-        guard let proxy = choose(for: asked, except: ProxySet(), now: now) else {
+        let chosen = choose(for: asked, except: ProxySet(), now: now)
+        if !traces.isEmpty { traceSelection(asked, chosen: chosen, now: now) }
+        guard let proxy = chosen else {
             if isHeld, wait(asked, handle: request.handle, now: now) { return }
             let isRefused = !refusals.refusers(of: asked.refusalKey, now: now).isEmpty
-            return decline(request, isHeld, isRefused ? .refusedBefore : .noProxy)
+            return decline(request, isHeld, isRefused ? .refusedBefore : .noProxy, now)
         }
         asked.asked.insert(proxy)
         begin(
@@ -104,6 +112,7 @@ extension ControlCore {
             transfers[slot].machine.begin(now: now, into: &wanted)
         }
         let after = transfers[slot].machine.state
+        if !traces.isEmpty { traceStep(slot, event, wanted, from: before, now: now) }
         count(slot, from: before, to: after)
         if after == .committed, before != .committed { transfers[slot].committedAt = now }
         var isUnsent = false
@@ -145,6 +154,8 @@ extension ControlCore {
         case .transfer(let attempt, let validMicroseconds):
             guard var message = transfers[slot].request?.transfer else { return true }
             message.validMicroseconds = UInt32(clamping: validMicroseconds)
+            // Who follows a connection wants to see its first byte; the origin's reset does not wait for that.
+            if !traces.isEmpty, message.isHeld, isTraced(slot) { message.wantsFirstByte = true }
             return send(
                 Frame(.transfer(message), transaction: transfers[slot].transaction, attempt: attempt), to: proxy)
         case .terminate(let cause):
@@ -203,7 +214,7 @@ extension ControlCore {
         history.append(
             TransferHistory.Entry(
                 transaction: transfers[slot].transaction, proxy: transfers[slot].proxy, key: transfers[slot].key,
-                request: request, outcome: outcome, tookMicroseconds: took))
+                request: request, outcome: outcome, tookMicroseconds: took, endedAt: now))
         log(.info, outcome.ending == .committed ? "transfer committed" : "transfer to origin") {
             $0.fields(slot) + [("reason", outcome.reason), ("took_us", "\(took)")]
         }

@@ -47,6 +47,7 @@ public struct ControlCore {
     package var installs = InstallTable()
     package var endedFlows = EndedFlows()
     package var listing = FlowListing()
+    package var traces = Traces()
     /// Of rules that have none of their own.
     package var algorithm: SelectionAlgorithm
     package var draws: SplitMix
@@ -191,6 +192,7 @@ public struct ControlCore {
         due.removeAll(keepingCapacity: true)
         expired = due
         if !queue.isEmpty { serveQueue(now: now) }
+        if !traces.isEmpty { traces.forget(now: now) }
         if isRecovering, now >= recoveryDeadline { endRecovery("time is up") }
     }
 

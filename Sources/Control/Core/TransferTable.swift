@@ -164,6 +164,7 @@ package struct TransferHistory: Sendable {
         /// Another proxy was asked then: another entry says how the request ended.
         package var isPassedOn = false
         package var tookMicroseconds: UInt64
+        package var endedAt: UInt64
     }
 
     /// Bytes of a text that are shown.

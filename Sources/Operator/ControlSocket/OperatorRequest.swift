@@ -7,6 +7,8 @@ public enum OperatorRequest: Equatable, Sendable {
     case proxies
     /// At most `limit` flows, from `cursor` on.
     case flows(FlowFilter, limit: Int, cursor: FlowCursor?)
+    /// What happened to a client, a connection or a transfer after event number `after`, and what will.
+    case trace(TraceTarget, after: UInt64, limit: Int)
     /// What would become of a request or a connection.
     case explain(ExplainQuestion)
     /// How many there are, by state and proxy.
@@ -38,7 +40,7 @@ public enum OperatorRequest: Equatable, Sendable {
         case .bypass(let wanted): wanted != nil
         case .algorithm(let wanted, _): wanted != nil
         case .drain, .rotateKeys: true
-        case .status, .proxies, .explain, .flows, .flowCounts, .transfers, .keys, .version: false
+        case .status, .proxies, .explain, .trace, .flows, .flowCounts, .transfers, .keys, .version: false
         }
     }
 }
@@ -50,6 +52,7 @@ public enum OperatorResponse: Equatable, Sendable {
     case flows(FlowAnswer)
     case flowCounts(FlowAnswer)
     case explain(Explanation)
+    case trace(TraceStatus)
     case transfers([TransferStatus])
     case bypass(BypassStatus)
     case algorithm(AlgorithmStatus)

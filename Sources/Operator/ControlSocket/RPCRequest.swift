@@ -59,6 +59,7 @@ struct RPCRequest: Equatable {
         case "flows.count":
             return .flowCounts(try flowFilter(&parameters), cursor: try flowCursor(&parameters))
         case "explain": return .explain(try explainQuestion(&parameters))
+        case "trace": return try traceRequest(&parameters)
         case "transfers":
             return .transfers(limit: try parameters.integer("limit", in: 1...rowLimit) ?? 100)
         case "bypass":
@@ -78,6 +79,15 @@ struct RPCRequest: Equatable {
             throw .unknownMethod(method, known: methods)
         }
     }
+}
+
+private func traceRequest(_ parameters: inout RPCParameters) throws(RPCError) -> OperatorRequest {
+    guard let text = try parameters.string("target"), let target = TraceTarget(text) else {
+        throw .invalidParameters(
+            "'target' is a client's address, one with its port, or a transfer's number, as a string")
+    }
+    let after = try parameters.integer("after", in: 0...Int.max) ?? 0
+    return .trace(target, after: UInt64(after), limit: try parameters.integer("limit", in: 1...1_000) ?? 1_000)
 }
 
 /// The parameter `algorithm` by its name in the configuration.
@@ -160,6 +170,7 @@ struct RPCResponse {
         case .proxies(let value): jsonLine(Envelope(id: id, result: value))
         case .flows(let value): jsonLine(Envelope(id: id, result: value.page))
         case .flowCounts(let value): jsonLine(Envelope(id: id, result: value.census))
+        case .trace(let value): jsonLine(Envelope(id: id, result: value))
         case .explain(let value): jsonLine(Envelope(id: id, result: value))
         case .transfers(let value): jsonLine(Envelope(id: id, result: value))
         case .algorithm(let value): jsonLine(Envelope(id: id, result: value))
