@@ -156,6 +156,18 @@ static bool kernel_link_is_up(uint16_t port) {
     return result != 0 || (request.ifr_flags & IFF_RUNNING) != 0;
 }
 
+bool shim_port_totals(uint16_t port, uint64_t totals[6]) {
+    struct rte_eth_stats stats;
+    if (rte_eth_stats_get(port, &stats) != 0) return false;
+    totals[0] = stats.ipackets;
+    totals[1] = stats.ibytes;
+    totals[2] = stats.opackets;
+    totals[3] = stats.obytes;
+    totals[4] = stats.imissed;
+    totals[5] = stats.ierrors + stats.oerrors + stats.rx_nombuf;
+    return true;
+}
+
 bool shim_port_link_is_up(uint16_t port) {
     struct rte_eth_link link = {0};
     if (rte_eth_link_get_nowait(port, &link) != 0 || link.link_status != RTE_ETH_LINK_UP)

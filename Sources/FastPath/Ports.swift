@@ -110,6 +110,28 @@ public struct Port: Sendable {
     }
 
     public func stop() { shim_port_stop(number) }
+
+    /// What its driver has counted since the start.
+    public struct Totals: Equatable, Sendable {
+        public var receivedPackets: UInt64 = 0
+        public var receivedBytes: UInt64 = 0
+        public var transmittedPackets: UInt64 = 0
+        public var transmittedBytes: UInt64 = 0
+        /// Came, and found no buffer or no room.
+        public var missed: UInt64 = 0
+        public var errors: UInt64 = 0
+    }
+
+    /// All 0 where the driver does not count. Not for workers: a driver may ask the kernel.
+    public func totals() -> Totals {
+        var counted = [UInt64](repeating: 0, count: 6)
+        guard shim_port_totals(number, &counted) else { return Totals() }
+        return Totals(
+            receivedPackets: counted[0], receivedBytes: counted[1], transmittedPackets: counted[2],
+            transmittedBytes: counted[3], missed: counted[4], errors: counted[5])
+    }
+
+    public var hasLink: Bool { shim_port_link_is_up(number) }
 }
 
 /// A port that is attached.

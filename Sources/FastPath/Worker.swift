@@ -30,6 +30,9 @@ public struct Worker: ~Copyable {
     var recoveryEnds: UInt64
     /// This turn's time as entries keep it.
     var tick: UInt32 = 0
+    /// When the last turn began, and whether it found something.
+    private var lastTurn: UInt64 = 0
+    private var wasBusy = false
     /// What the control core asked of the flows.
     var walk = FlowWalk()
     /// The next place to consider when a flow that must have one finds the table full.
@@ -60,6 +63,11 @@ public struct Worker: ~Copyable {
     public mutating func poll(now: UInt64) -> Int {
         links.heartbeat.beat(now: now)
         tick = timers.tick(at: now)
+        if wasBusy {
+            counters.add(.busyTurns)
+            counters.add(.busyClocks, now &- lastTurn)
+        }
+        lastTurn = now
         // The control core's clock reading may be a little later than this turn's.
         isControlAlive = Int64(bitPattern: now &- links.controlHeartbeat.lastBeat) < Int64(configuration.heartbeat)
         var found = takeCommands(now: now)
@@ -69,6 +77,7 @@ public struct Worker: ~Copyable {
         if walk.isUnderWay { found &+= continueWalk(isBusy: found > 0, now: now) }
         expire(now: now)
         transmit(now: now)
+        wasBusy = found > 0
         return found
     }
 

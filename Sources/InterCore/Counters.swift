@@ -25,6 +25,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case staleCommands, installsRefused
     /// Verdicts, routes and announcements that name a proxy in another VLAN than the flow's.
     case refusedOtherVLAN
+    /// Turns that found something, and TSC clocks from the beginning of each to that of the next turn.
+    case busyTurns, busyClocks
     /// The last one: gauges lie behind it (`allCases` would build an array on the packet way).
     case eventRingFull
 }

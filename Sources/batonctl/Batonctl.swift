@@ -10,6 +10,7 @@ struct Batonctl: ParsableCommand {
         discussion: """
             Examples:
               batonctl status
+              batonctl top
               batonctl flows --state committed --proxy p1 --limit 20
               batonctl flows --count --client 10.0.0.0/8
               batonctl explain http://www.example.org/video.mp4
@@ -24,7 +25,7 @@ struct Batonctl: ParsableCommand {
             """,
         version: batonVersion,
         subcommands: [
-            Status.self, Proxies.self, Flows.self, Transfers.self, Explain.self, Trace.self, Algorithm.self, Bypass.self,
+            Status.self, Top.self, Proxies.self, Flows.self, Transfers.self, Explain.self, Trace.self, Algorithm.self, Bypass.self,
             Drain.self, Keys.self, Version.self,
         ])
 

@@ -75,11 +75,15 @@ struct Flows: ConsoleCommand {
 }
 
 /// A length of time with its unit.
-struct IdleTime: ExpressibleByArgument {
+struct IdleTime: ExpressibleByArgument, CustomStringConvertible {
     let milliseconds: Int
+
+    init(milliseconds: Int) { self.milliseconds = milliseconds }
 
     init?(argument: String) {
         guard let milliseconds = OperatorConsole.milliseconds(argument) else { return nil }
         self.milliseconds = milliseconds
     }
+
+    var description: String { OperatorConsole.text(ofMilliseconds: milliseconds) }
 }

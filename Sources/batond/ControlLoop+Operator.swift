@@ -73,7 +73,24 @@ extension ControlLoop {
         status.version = version
         status.packetBuffers = pools.map(\.size).reduce(0, +)
         status.packetBuffersFree = pools.map(\.available).reduce(0, +)
+        status.clockHertz = Environment.timestampHertz
+        status.ports = ports.client.map { portStatus($0, "client") } + ports.server.map { portStatus($0, "server") }
         for index in status.workers.indices { status.workers[index].lcore = workers[index].lcore }
+        return status
+    }
+
+    private func portStatus(_ port: Port, _ side: String) -> PortStatus {
+        let totals = port.totals()
+        var status = PortStatus()
+        status.name = port.name
+        status.side = side
+        status.link = port.hasLink
+        status.receivedPackets = totals.receivedPackets
+        status.receivedBytes = totals.receivedBytes
+        status.transmittedPackets = totals.transmittedPackets
+        status.transmittedBytes = totals.transmittedBytes
+        status.missed = totals.missed
+        status.errors = totals.errors
         return status
     }
 }

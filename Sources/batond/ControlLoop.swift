@@ -35,6 +35,7 @@ struct ControlLoop: ~Copyable {
     var listings: [PendingListing] = []
     var isListing = false
     var portLinks: [PortLinks]
+    var ports: (client: [Port], server: [Port]) = ([], [])
     /// When to look at the ports' links again.
     var nextLookAtLinks: UInt64 = 0
 

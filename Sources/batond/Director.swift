@@ -76,6 +76,7 @@ struct Director {
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
             logger: logger, version: batonVersion, pools: pools)
+        loop.ports = sides
         var service = ServiceNotifications()
         service.isReady("\(count) worker(s), \(configuration.proxies.count) proxies")
         loop.run {

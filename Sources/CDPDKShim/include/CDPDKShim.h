@@ -160,6 +160,9 @@ void shim_port_stop(uint16_t port);
 void shim_port_mac(uint16_t port, uint8_t mac[_Nonnull 6]);
 /* Whether a port has a link, by its driver's word and by the kernel's where an interface lies under it. */
 bool shim_port_link_is_up(uint16_t port);
+/* What a port's driver has counted: packets and bytes received, packets and bytes transmitted, packets missed, errors.
+ * False when it counts nothing (struct rte_eth_stats has arrays that Swift would see as tuples of 16). */
+bool shim_port_totals(uint16_t port, uint64_t totals[_Nonnull 6]);
 /* Sets a port's link up or down; 0, or a negative errno: -ENOTSUP from drivers that cannot. */
 int shim_port_set_link(uint16_t port, bool up);
 

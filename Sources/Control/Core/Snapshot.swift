@@ -34,10 +34,28 @@ public struct DirectorStatus: Codable, Sendable, Equatable {
     /// Packet buffers in all, and those that no port, hold or ring has.
     public var packetBuffers = 0
     public var packetBuffersFree = 0
+    public var ports: [PortStatus] = []
+    /// Of the workers' `busyClocks`.
+    public var clockHertz: UInt64 = 0
     /// CRTP frames by fate: `received`, `sent`, `unauthenticated`, `replayed`, `malformed`, …
     public var crtp: [String: UInt64] = [:]
     /// From a request to the decision who gets it, of all that were asked for.
     public var decisionTimes = TimeHistogram()
+    public init() {}
+}
+
+/// A port, as its driver counts.
+public struct PortStatus: Codable, Sendable, Equatable {
+    public var name = ""
+    /// `client` or `server`.
+    public var side = ""
+    public var link = false
+    public var receivedPackets: UInt64 = 0
+    public var receivedBytes: UInt64 = 0
+    public var transmittedPackets: UInt64 = 0
+    public var transmittedBytes: UInt64 = 0
+    public var missed: UInt64 = 0
+    public var errors: UInt64 = 0
     public init() {}
 }
 

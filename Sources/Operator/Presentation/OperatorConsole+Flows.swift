@@ -12,6 +12,9 @@ extension OperatorConsole {
         parseDuration(text).map { Int(min($0 / 1_000, UInt64(UInt32.max))) }
     }
 
+    /// The other way round.
+    public static func text(ofMilliseconds milliseconds: Int) -> String { durationText(UInt64(milliseconds) * 1_000) }
+
     /// At most `limit` rows, from `cursor` on. In JSON a line for each page, as the director gave it.
     public func flows(
         _ selection: FlowSelection, limit: Int, cursor: String?, _ show: (String) -> Void
