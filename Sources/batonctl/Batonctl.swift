@@ -21,11 +21,14 @@ struct Batonctl: ParsableCommand {
               batonctl keys rotate
               batonctl --socket /tmp/b.sock --json proxies
 
+            Completion: batonctl --generate-completion-script bash > /etc/bash_completion.d/batonctl (or zsh, fish).
+
             Exit codes: 0 done, 1 the director refuses, 64 wrong arguments, 69 no director, 77 no permission.
             """,
         version: batonVersion,
         subcommands: [
-            Status.self, Top.self, Proxies.self, Flows.self, Transfers.self, Explain.self, Trace.self, Algorithm.self, Bypass.self,
+            Status.self, Top.self, Proxies.self, Candidates.self, Routes.self, Flows.self, Transfers.self, Explain.self,
+            Trace.self, Algorithm.self, Bypass.self,
             Drain.self, Keys.self, Version.self,
         ])
 

@@ -16,6 +16,8 @@ extension ControlLoop {
         switch pending.request {
         case .status: pending.answer(.status(status(now: now)))
         case .proxies: pending.answer(.proxies(core.proxyStatus()))
+        case .candidates: pending.answer(.candidates(core.candidateStatus(now: now)))
+        case .routes: pending.answer(.routes(core.routeStatus()))
         case .transfers(let limit): pending.answer(.transfers(core.transferStatus(limit: limit, now: now)))
         case .bypass(let wanted):
             if let wanted { core.setBypass(wanted) }

@@ -71,6 +71,23 @@ import Testing
         director.stop()
     }
 
+    @Test func rulesAndRoutes() throws {
+        let director = try TestDirector()
+        let rules = try Batonctl.run(["candidates", "--socket", director.path]).output
+        #expect(rules.split(separator: "\n").count == 2 && rules.contains("web") && rules.contains("p1 p2"))
+        #expect(try Batonctl.run(["routes", "--socket", director.path]).output == "no routes are configured\n")
+        director.stop()
+    }
+
+    /// What the shell is to complete is made by the argument parser; that it knows ours is checked here.
+    @Test(arguments: ["bash", "zsh", "fish"]) func completion(_ shell: String) throws {
+        let script = try Batonctl.run(["--generate-completion-script", shell])
+        #expect(script.status == 0)
+        for word in ["candidates", "explain", "trace", "younger", "committed", "least-load"] {
+            #expect(script.output.contains(word), "\(shell) does not know \(word)")
+        }
+    }
+
     @Test func countsComeInParts() throws {
         let director = try TestDirector()
         #expect(

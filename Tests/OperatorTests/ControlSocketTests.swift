@@ -49,7 +49,7 @@ import Testing
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"state":"comitted"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"client":"10.0.0.0/33"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"serverPort":0}}"#, -32_602),
-        (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"cursor":"12.x"}}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"cursor":"12.y"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"flows.count","params":{"limit":5}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"trace"}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"trace","params":{"target":"10.0.0.0/8"}}"#, -32_602),
@@ -107,7 +107,7 @@ import Testing
         let connection = try RawConnection(director.path)
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#)
-                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, drain, explain, flows, flows.count, keys, keys.rotate, proxies, status, trace, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
+                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, candidates, drain, explain, flows, flows.count, keys, keys.rotate, proxies, routes, status, trace, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
         )
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#)

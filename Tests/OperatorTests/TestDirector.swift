@@ -101,13 +101,19 @@ final class TestDirector: Sendable {
                 if !isFirst { answer.counts[.init(state: .origin, proxy: .none)] = 7 }
                 answer.cursor = isFirst ? FlowCursor(places: [5]) : nil
                 return .flowCounts(answer)
+            case .candidates:
+                var row = CandidateStatus()
+                (row.rule, row.mode, row.ports, row.proxies) = ("web", "on", "80", ["p1", "p2"])
+                return .candidates([row])
+            case .routes: return .routes([])
             case .trace(_, let after, _):
                 var status = TraceStatus()
                 status.last = 3
                 status.nowMicroseconds = 10_000_000
                 guard after == 0 else { return .trace(status) }
                 for (at, flow, name) in [
-                    (9_000_000, "10.0.0.1:1 > 10.0.0.80:80", "held"), (9_000_020, "10.0.0.1:1 > 10.0.0.80:80", "TRANSFER"),
+                    (9_000_000, "10.0.0.1:1 > 10.0.0.80:80", "held"),
+                    (9_000_020, "10.0.0.1:1 > 10.0.0.80:80", "TRANSFER"),
                     (9_000_040, "10.0.0.1:2 > 10.0.0.80:80", "held"),
                 ] as [(UInt64, String, String)] {
                     var event = TraceStatus.Event()

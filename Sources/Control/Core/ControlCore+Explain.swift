@@ -123,10 +123,6 @@ extension ControlCore {
         String(decoding: range.of(bytes), as: UTF8.self)
     }
 
-    private func text(_ ports: ClosedRange<UInt16>) -> String {
-        ports.count == 1 ? "\(ports.lowerBound)" : "\(ports.lowerBound)-\(ports.upperBound)"
-    }
-
     // MARK: the decision
 
     private func decide(_ question: ExplainQuestion, _ explanation: inout Explanation, now: UInt64) {

@@ -9,6 +9,9 @@ public enum OperatorRequest: Equatable, Sendable {
     case flows(FlowFilter, limit: Int, cursor: FlowCursor?)
     /// What happened to a client, a connection or a transfer after event number `after`, and what will.
     case trace(TraceTarget, after: UInt64, limit: Int)
+    /// The rules, and the routes, in force.
+    case candidates
+    case routes
     /// What would become of a request or a connection.
     case explain(ExplainQuestion)
     /// How many there are, by state and proxy.
@@ -30,7 +33,9 @@ public enum OperatorRequest: Equatable, Sendable {
     var readsConfiguration: Bool {
         switch self {
         case .rotateKeys: true
-        case .status, .proxies, .flows, .transfers, .bypass, .algorithm, .drain, .keys, .version: false
+        case .status, .proxies, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers, .bypass,
+            .algorithm, .drain, .keys, .version:
+            false
         }
     }
 
@@ -40,7 +45,9 @@ public enum OperatorRequest: Equatable, Sendable {
         case .bypass(let wanted): wanted != nil
         case .algorithm(let wanted, _): wanted != nil
         case .drain, .rotateKeys: true
-        case .status, .proxies, .explain, .trace, .flows, .flowCounts, .transfers, .keys, .version: false
+        case .status, .proxies, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers, .keys,
+            .version:
+            false
         }
     }
 }
@@ -52,6 +59,8 @@ public enum OperatorResponse: Equatable, Sendable {
     case flows(FlowAnswer)
     case flowCounts(FlowAnswer)
     case explain(Explanation)
+    case candidates([CandidateStatus])
+    case routes([RouteStatus])
     case trace(TraceStatus)
     case transfers([TransferStatus])
     case bypass(BypassStatus)

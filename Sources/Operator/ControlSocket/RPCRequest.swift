@@ -9,9 +9,8 @@ struct RPCRequest: Equatable {
     var request: OperatorRequest
 
     static let methods = [
-        "algorithm", "bypass", "drain", "explain", "flows", "flows.count", "keys", "keys.rotate", "proxies", "status",
-        "transfers",
-        "version",
+        "algorithm", "bypass", "candidates", "drain", "explain", "flows", "flows.count", "keys", "keys.rotate",
+        "proxies", "routes", "status", "trace", "transfers", "version",
     ]
     static var rowLimit: Int { 10_000 }
 
@@ -52,6 +51,8 @@ struct RPCRequest: Equatable {
         switch method {
         case "status": return .status
         case "proxies": return .proxies
+        case "candidates": return .candidates
+        case "routes": return .routes
         case "version": return .version
         case "flows":
             let limit = try parameters.integer("limit", in: 1...rowLimit) ?? 100
@@ -171,6 +172,8 @@ struct RPCResponse {
         case .flows(let value): jsonLine(Envelope(id: id, result: value.page))
         case .flowCounts(let value): jsonLine(Envelope(id: id, result: value.census))
         case .trace(let value): jsonLine(Envelope(id: id, result: value))
+        case .candidates(let value): jsonLine(Envelope(id: id, result: value))
+        case .routes(let value): jsonLine(Envelope(id: id, result: value))
         case .explain(let value): jsonLine(Envelope(id: id, result: value))
         case .transfers(let value): jsonLine(Envelope(id: id, result: value))
         case .algorithm(let value): jsonLine(Envelope(id: id, result: value))

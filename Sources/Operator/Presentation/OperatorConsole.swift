@@ -29,6 +29,16 @@ public struct OperatorConsole: Sendable {
         try isJSON ? raw("proxies") : Presentation.proxies(client.call([ProxyStatus].self, "proxies"), style)
     }
 
+    public func candidates() throws(ControlClientProblem) -> String {
+        if isJSON { return try raw("candidates") }
+        return Presentation.candidates(try client.call([CandidateStatus].self, "candidates"), style)
+    }
+
+    public func routes() throws(ControlClientProblem) -> String {
+        if isJSON { return try raw("routes") }
+        return Presentation.routes(try client.call([RouteStatus].self, "routes"), style)
+    }
+
     public func transfers(limit: Int) throws(ControlClientProblem) -> String {
         let parameters: [String: JSONValue] = ["limit": .integer(limit)]
         if isJSON { return try raw("transfers", parameters) }
