@@ -58,6 +58,8 @@ public final class Agent: Sendable {
         accessLog = try AccessLog(path: configuration.accessLog)
         let inherited = predecessor?.greeting.control ?? []
         var sockets = try configuration.channel.listen.filter { !inherited.contains($0) }.map { try DatagramSocket($0) }
+        let groupInterface = configuration.channel.groupInterface ?? configuration.interface
+        let groups = try configuration.channel.groups.map { try DatagramSocket(group: $0, interface: groupInterface) }
         try Privileges.reduce(to: [], user: user)
         let catalogue = try Catalogue(configuration.sites)
         let server = ConnectionServer(
@@ -92,10 +94,11 @@ public final class Agent: Sendable {
         var channel = ChannelConfiguration()
         channel.keepaliveMicroseconds = configuration.channel.keepaliveMicroseconds
         channel.protection = configuration.channel.protection
-        let responder = ChannelResponder(
+        var responder = ChannelResponder(
             keys: configuration.channel.keys,
             description: Agent.description(configuration, interface, epoch: inheritance?.channels.epoch),
             configuration: channel)
+        responder.groups = Set(configuration.channel.groups)
         for socket in inheritance?.control ?? [] {
             if configuration.channel.listen.contains(socket.endpoint) {
                 sockets.append(socket)
@@ -107,7 +110,7 @@ public final class Agent: Sendable {
             inheritance?.ledger ?? TransferLedger(limits: limits, firstTransaction: .random(in: 1...UInt32.max))
         ledger.promises.capacity = configuration.capacity
         loop = try ControlLoop(
-            settings: configuration.channel, sockets: sockets, responder: responder,
+            settings: configuration.channel, sockets: sockets, groups: groups, responder: responder,
             ledger: ledger, services: services,
             logger: logger)
         notice.loop = loop

@@ -19,6 +19,9 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
         low = 0x0000_FFFF_0000_0000 | UInt64(value)
     }
 
+    /// 224.0.0.0/4 or ff00::/8.
+    public var isMulticast: Bool { isV4 ? low & 0xF000_0000 == 0xE000_0000 : high >> 56 == 0xFF }
+
     @inlinable @inline(__always)
     public var isV4: Bool { high == 0 && low >> 32 == 0xFFFF }
 

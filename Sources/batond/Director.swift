@@ -54,6 +54,9 @@ struct Director {
             serverQueues: serverQueues,
             controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
         let socket = try DatagramSocket(bindTo: configuration.crtp.listen)
+        if let multicast = configuration.crtp.multicast {
+            try socket.sendGroups(by: multicast.interface, hops: multicast.hops)
+        }
         let mailbox = OperatorMailbox()
         let controlSocket = try ControlSocket.open(
             configuration.control, mailbox: mailbox, source: source, logger: logger)

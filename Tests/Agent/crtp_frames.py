@@ -20,7 +20,7 @@ FLOW_INFO, FLOW_INFO_END = 32, 33
 #: Under keys of their own, whatever session they name.
 HANDSHAKE = (INIT, CHALLENGE, ACCEPT)
 AUTHENTICATED, SEALED = 1, 2
-REQUEST, COOKIE, NAME, PADDING, CONNECTION, REQUIREMENTS, KEYS = 1, 2, 3, 4, 5, 6, 13
+REQUEST, COOKIE, NAME, PADDING, CONNECTION, REQUIREMENTS, GROUP, KEYS = 1, 2, 3, 4, 5, 6, 9, 13
 BAD_VERSION, BAD_SESSION, BAD_MESSAGE = 16, 17, 19
 NOT_FOUND, BUSY, EXPIRED, POLICY, BAD_TLV = 1, 2, 10, 13, 15
 CANCEL, LATE, FLOW_DONE, ADMINISTRATIVE = 1, 2, 3, 4
@@ -72,6 +72,11 @@ class Key:
     def of_session(cls, secret, nonces, direction, protection, key_id, session):
         info = b"CRTP/1 session " + direction + bytes([protection, key_id]) + struct.pack(">I", session)
         return cls(protection, hkdf(secret, b"".join(nonces), info, 32 if protection == AUTHENTICATED else 20))
+
+    @classmethod
+    def of_group(cls, secret, nonce, protection, key_id, session):
+        info = b"CRTP/1 group " + bytes([protection, key_id]) + struct.pack(">I", session)
+        return cls(protection, hkdf(secret, nonce, info, 32 if protection == AUTHENTICATED else 20))
 
     def close(self, header, body):
         """The frame; its length is put into the header here."""

@@ -28,12 +28,14 @@ def said(text):
 def key_of(header, direction, secret=SECRET, nonces=NONCES):
     if header.kind in crtp.HANDSHAKE or header.session == 0:
         return Key.of_handshakes(secret, direction)
+    if direction == b"g":
+        return Key.of_group(secret, nonces[0], header.protection, header.key_id, header.session)
     return Key.of_session(secret, nonces, direction, header.protection, header.key_id, header.session)
 
 
 class Vectors(unittest.TestCase):
     def setUp(self):
-        self.assertEqual(len(VECTORS), 21)
+        self.assertEqual(len(VECTORS), 24)
         self.read = []
         for name, fields in VECTORS:
             frame = bytes.fromhex(fields["frame"])

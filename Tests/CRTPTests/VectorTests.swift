@@ -35,6 +35,8 @@ import Wire
         /// Nil for the handshake's keys.
         var protection: Protection?
         var direction = Direction.fromResponder
+        /// From the initiator to all of its group.
+        var isToGroup = false
         var padTo = 0
         var detail: UInt32 = 0
     }
@@ -51,6 +53,7 @@ import Wire
         var status = AgentStatus(
             connections: 12, credits: 988, processorLoad: 250, memoryLoad: 333, isDraining: true)
         status.heldKeys = [2]
+        status.isInGroup = true
         let terminate = Terminate(
             cause: .flowDone, transfer: 77, psn: SequenceNumber(0x0102_0304), bytesSent: 5_000_000_000)
         let key = transferV6().connection.key
@@ -86,8 +89,28 @@ import Wire
             ("FLOW_INFO", .flowInformation(key, transfer: 78), .fromResponder),
             ("FLOW_INFO_END", .flowInformationEnd(count: 1), .fromResponder),
         ]
+        var keepalive = Keepalive(algorithm: .multicast)
+        keepalive.group = group(.sealed)
+        list.append(
+            Vector(
+                name: "KEEPALIVE that names a group", message: .keepalive(keepalive), protection: .sealed,
+                direction: .fromInitiator))
+        for protection in Protection.allCases {
+            list.append(
+                Vector(
+                    name: "TRANSFER to a group, \(protection)", message: .transfer(transferV6()),
+                    protection: protection,
+                    direction: .fromInitiator, isToGroup: true))
+        }
         list += sealed.map { Vector(name: $0.0, message: $0.1, protection: .sealed, direction: $0.2) }
         return list
+    }
+
+    /// Its session and its nonce are those of the page's session and initiator.
+    static func group(_ protection: Protection) -> GroupDescription {
+        GroupDescription(
+            endpoint: Endpoint("239.192.0.1:7443")!, session: session, nonce: initiatorNonce, keyID: 1,
+            protection: protection)
     }
 
     static func text() -> String {
@@ -101,7 +124,9 @@ import Wire
                 senderID: senderID, session: vector.protection != nil || isAccept ? session : 0,
                 sequence: 0x0000_0001_0000_0000 + UInt64(index), transaction: 77, attempt: 2)
             let protection =
-                if let chosen = vector.protection {
+                if let chosen = vector.protection, vector.isToGroup {
+                    schedule.group(group(chosen))!
+                } else if let chosen = vector.protection {
                     schedule.session(
                         session, keyID: 1, protection: chosen, initiatorNonce: initiatorNonce,
                         responderNonce: responderNonce, direction: vector.direction)!
@@ -112,7 +137,7 @@ import Wire
                 vector.message, detail: vector.detail, header: header, protection: protection, padTo: vector.padTo)
             out += "\n\(vector.name)\n"
             out += "  keys \(vector.protection == nil ? "handshake" : "session")\n"
-            out += "  from \(vector.direction == .fromInitiator ? "i" : "r")\n"
+            out += "  from \(vector.isToGroup ? "g" : vector.direction == .fromInitiator ? "i" : "r")\n"
             for start in stride(from: 0, to: frame.count, by: 48) {
                 out += "  \(start == 0 ? "frame" : "     ") \(hex(frame[start..<min(start + 48, frame.count)]))\n"
             }
@@ -147,11 +172,20 @@ import Wire
                     + "protection=\(m.protection.rawValue) name=\(hex(a.name.utf8))" + held(m.heldKeys),
             ]
         case .error(let code): return ["code=\(code.rawValue) detail=\(detail)"]
-        case .keepalive(let m): return ["algorithm=\(m.algorithm.rawValue)"]
+        case .keepalive(let m):
+            return ["algorithm=\(m.algorithm.rawValue)"]
+                + (m.group.map { group in
+                    [
+                        "group=\(hex(group.endpoint.address)) group_port=\(group.endpoint.port) group_key=\(group.keyID) "
+                            + "group_protection=\(group.protection.rawValue) group_session=\(group.session) "
+                            + "group_nonce=\(hex(group.nonce))"
+                    ]
+                } ?? [])
         case .keepaliveResponse(let m):
             return [
                 "connections=\(m.connections) credits=\(m.credits) processor=\(m.processorLoad) "
-                    + "memory=\(m.memoryLoad) flags=\(m.isDraining ? 1 : 0)" + held(m.heldKeys)
+                    + "memory=\(m.memoryLoad) flags=\((m.isDraining ? 1 : 0) | (m.isInGroup ? 2 : 0))"
+                    + held(m.heldKeys)
             ]
         case .transfer(let m):
             let c = m.connection

@@ -51,6 +51,7 @@ struct FakeAgent {
             capabilities: capabilities)
         var responder = ChannelResponder(keys: keys, description: description, random: SeededGenerator(seed: epoch))
         responder.status = AgentStatus(credits: credits)
+        responder.groups = [Simulation.group]
         return responder
     }
 

@@ -28,6 +28,7 @@ struct Simulation {
     enum Step {
         case toDirector([UInt8], from: Endpoint)
         case toAgent(Int, [UInt8])
+        case toMember(Int, [UInt8])
         case agentDecides(Int, Frame, epoch: UInt64)
         case agentFinishes(Int, UInt32)
         case requestToAgent(ProxyIndex, FlowKey)
@@ -47,11 +48,13 @@ struct Simulation {
     var workers = [FakeWorker(index: 0), FakeWorker(index: 1)]
     var logs: [ControlLogEntry] = []
     var restarts = 0
+    var groupDatagrams = 0
     private var steps: [UInt64: [Step]] = [:]
     private var times = TimingWheel<UInt64>(tickMicroseconds: 1)
     /// Rings keep their order: nothing is delivered before what was pushed first.
     private var ringTimes: [Int: UInt64] = [:]
 
+    static let group = Endpoint(IPAddress("239.192.0.1")!, port: 7_443)
     static let director = Endpoint(IPAddress("192.0.2.1")!, port: 5_000)
     static let keys = KeyRing(keys: [1: [UInt8](repeating: 7, count: 32)], current: 1)
 
@@ -121,6 +124,9 @@ struct Simulation {
             carryOut()
         case .toAgent(let index, let datagram):
             agents[index].responder.receive(datagram, from: Self.director, now: now)
+            drain(agent: index)
+        case .toMember(let index, let datagram):
+            agents[index].responder.receiveFromGroup(datagram, now: now)
             drain(agent: index)
         case .agentDecides(let index, let frame, let epoch):
             guard agents[index].epoch == epoch else { return }
@@ -200,6 +206,10 @@ struct Simulation {
         for action in actions {
             switch action {
             case .transmit(let datagram, let endpoint):
+                if endpoint == Self.group {
+                    groupDatagrams += 1
+                    for index in agents.indices { network(.toMember(index, datagram)) }
+                }
                 guard let index = agents.firstIndex(where: { $0.endpoint == endpoint }) else { continue }
                 network(.toAgent(index, datagram))
             case .command(let command, let worker):

@@ -139,6 +139,10 @@ def open_frame(frame, secret, direction, nonces, gcm_open):
         if protection != 1:
             raise Refused("protection")
         key = hkdf(secret, b"", b"CRTP/1 handshake " + way, 32)
+    elif direction == "g":
+        # To a group; its nonce is the initiator's.
+        info = b"CRTP/1 group " + bytes([protection, key_id]) + struct.pack(">I", session)
+        key = hkdf(secret, nonces[0], info, 32 if protection == 1 else 20)
     else:
         info = b"CRTP/1 session " + way + bytes([protection, key_id]) + struct.pack(">I", session)
         key = hkdf(secret, nonces[0] + nonces[1], info, 32 if protection == 1 else 20)
@@ -157,8 +161,8 @@ def open_frame(frame, secret, direction, nonces, gcm_open):
 # --- bodies ---
 
 FIXED = {1: 32, 2: 40, 3: 64, 4: 8, 5: 8, 6: 16, 16: 88, 17: 0, 18: 8, 19: 0, 21: 24, 22: 0, 32: 48, 33: 8}
-EXPECTED = {(1, 2), (16, 1), (3, 3), (16, 5), (16, 6), (1, 13), (3, 13), (6, 13)}
-SIZES = {5: 8, 6: 12}
+EXPECTED = {(5, 9), (1, 2), (16, 1), (3, 3), (16, 5), (16, 6), (1, 13), (3, 13), (6, 13)}
+SIZES = {5: 8, 6: 12, 9: 40}
 REQUIRED = {3: 3, 16: 1}
 
 
@@ -209,6 +213,17 @@ def optional(parts):
     return text
 
 
+def group(parts):
+    """What KEEPALIVE says of the director's group."""
+    if 9 not in parts:
+        return ""
+    port, key_id, protection, session = struct.unpack_from(">HBBI", parts[9], 16)
+    if protection not in (1, 2) or session == 0:
+        raise Refused("group")
+    return (f" group={parts[9][:16].hex()} group_port={port} group_key={key_id} group_protection={protection} "
+            f"group_session={session} group_nonce={parts[9][24:].hex()}")
+
+
 def read_body(kind, body):
     """What the body says, as the page's `means`."""
     if kind not in FIXED:
@@ -232,7 +247,7 @@ def read_body(kind, body):
     if kind == 4:
         return "code=%d detail=%d" % struct.unpack_from(">B3xI", body)
     if kind == 5:
-        return f"algorithm={body[0]}"
+        return f"algorithm={body[0]}" + group(parts)
     if kind == 6:
         load = "connections=%d credits=%d processor=%d memory=%d flags=%d" % struct.unpack_from(">IIHHH", body)
         return load + keys

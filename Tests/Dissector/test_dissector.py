@@ -20,6 +20,9 @@ from wrong import wrong_frames  # noqa: E402
 NAMES = {
     "init.keys": ["tlv.keys"], "accept.keys": ["tlv.keys"], "keepalive_response.keys": ["tlv.keys"],
     "init.cookie": ["tlv.cookie"], "accept.name": ["tlv.name"], "transfer.request": ["tlv.request"],
+    "keepalive.group": ["group.address"], "keepalive.group_port": ["group.port"],
+    "keepalive.group_key": ["group.key_id"], "keepalive.group_protection": ["group.protection"],
+    "keepalive.group_session": ["group.session"], "keepalive.group_nonce": ["group.nonce"],
     "transfer.connection": ["tlv.connection"], "transfer.bandwidth": ["requirements.bandwidth"],
     "transfer.delay": ["requirements.delay"], "transfer.class": ["requirements.class"],
     "accept.initiator": ["accept.initiator_nonce"], "accept.responder": ["accept.responder_nonce"],
@@ -46,7 +49,7 @@ def shown(fields, name):
 
 #: What tshark shows of these as bytes with colons, and the decoder as hexadecimal.
 BYTES = {"init.nonce", "challenge.nonce", "challenge.cookie", "accept.initiator_nonce", "accept.responder_nonce",
-         "tlv.cookie", "tlv.request", "tlv.keys"}
+         "tlv.cookie", "tlv.request", "tlv.keys", "group.nonce"}
 
 
 def as_decoded(name, show):
@@ -57,7 +60,7 @@ def as_decoded(name, show):
         return show.removeprefix("0x")
     if name == "tlv.name":
         return show.encode().hex()
-    if name in ("flow.client", "flow.server"):
+    if name in ("flow.client", "flow.server", "group.address"):
         return ipaddress.ip_address(show).packed.hex()
     return str(int(show.replace(":", ""), 16) if name == "accept.mac" else int(show, 0))
 

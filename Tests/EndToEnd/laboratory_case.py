@@ -47,7 +47,7 @@ class LaboratoryCase(unittest.TestCase):
         cls.services.agent_options = cls.agent_options
         cls.services.proxy_options = cls.proxy_options
         cls.services.director_options = dict(cls.director_options)
-        cls.services.crtp_options = dict(cls.crtp_options)
+        cls.services.crtp_options |= cls.crtp_options
         cls.services.sites = list(cls.sites)
         try:
             for name, (size, cached) in cls.files.items():

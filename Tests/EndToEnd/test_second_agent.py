@@ -86,7 +86,9 @@ class SecondAgent(SecondAgentCase):
             self.start_director()
             self.assertEqual((self.session.key_id, self.session.protection), (2, crtp.SEALED))
         finally:
-            self.services.crtp_options = dict(self.crtp_options)
+            for key in ("current-key", "protection"):
+                self.services.crtp_options.pop(key)
+            self.services.crtp_options |= self.crtp_options
             self.agent.protection = crtp.SEALED
             if "director" in self.services.processes:
                 self.services.processes.pop("director").stop()

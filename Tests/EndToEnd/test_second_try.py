@@ -14,6 +14,9 @@ class SecondTry(LaboratoryCase):
     #: What the tests do to p1 is more than a missed keepalive, and less than its end.
     crtp_options = {"detect-multiplier": 100, "refusal-lifetime": "0s"}
 
+    #: Whoever is slow here is stopped.
+    director_options = {"timeout": "{ floor: 25ms, initial: 25ms, ceiling: 40ms }"}
+
     def proxy(self, name):
         return next(row for row in self.services.ctl("proxies") if row["name"] == name)
 

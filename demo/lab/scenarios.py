@@ -14,7 +14,7 @@ from . import topology as addresses
 from .capture import Capture, ControlPackets
 from .downloads import Curl, Download, segmented_get, sha256_of
 from .load import Load
-from .services import CACHED_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
+from .services import CACHED_HOST, MULTICAST_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
 from .shell import wait_until
 from .topology import PROXIES, Topology
 
@@ -195,7 +195,7 @@ def text_from(path, offset):
 
 def resolve(address=None):
     address = address or addresses.v4("origin")
-    return {CACHED_HOST: address, ORIGIN_HOST: address, OBSERVED_HOST: address}
+    return {CACHED_HOST: address, ORIGIN_HOST: address, OBSERVED_HOST: address, MULTICAST_HOST: address}
 
 
 def curl(laboratory, host="client"):
@@ -345,5 +345,11 @@ def rotate(laboratory):
     return under_load(laboratory, change)
 
 
+def multicast(laboratory):
+    """All proxies are asked by one datagram to their group; the first that accepts serves, the others forget."""
+    got = curl(laboratory).get([f"http://{MULTICAST_HOST}:8080/small.bin"], resolve())
+    return Played(got, ["small.bin"], "proxy")
+
+
 #: In the order of the demo.
-ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, observe, rotate]
+ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, observe, multicast, rotate]

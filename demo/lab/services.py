@@ -16,13 +16,17 @@ BINARIES = os.environ.get("BATON_BINARIES", os.path.join(REPOSITORY, ".build", "
 CACHED_HOST = "cached.example.org"
 ORIGIN_HOST = "origin.example.org"
 OBSERVED_HOST = "observed.example.org"
+MULTICAST_HOST = "multicast.example.org"
 CRTP_PORT = 7443
+#: The agents listen to both; the director asks by the first.
+GROUPS = (f"239.192.0.1:{CRTP_PORT}", f"[ff15::ba70]:{CRTP_PORT}")
 
 
 RULES = (
     f"{{ name: asymmetric, clients: [{addresses.ASYMMETRIC_CLIENT}/32], ports: [80], application: [http-get], "
     "asymmetric: true }",
     f"{{ name: observed, ports: [8080], application: [http-get], mode: observe, hosts: [{OBSERVED_HOST}] }}",
+    f"{{ name: multicast, ports: [8080], application: [http-get], hosts: [{MULTICAST_HOST}], algorithm: multicast }}",
     "{ name: web, ports: [80], application: [http-get] }",
     "{ name: tls, ports: [443], application: [tls] }",
 )
@@ -80,7 +84,9 @@ class Services:
         self.roots = {}
         #: Everybody's key files by number, more keys of its `crtp` section, and more sections.
         self.keys = {}
-        self.crtp_options = {}
+        self.crtp_options = {"multicast": f'{{ group: "{GROUPS[0]}", interface: dm }}'}
+        #: Where the director's CRTP socket is bound.
+        self.crtp_listen = f"{addresses.v4('director')}:0"
         self.director_options = {}
         self.add_key(1)
         #: Of the director that was started last.
@@ -182,12 +188,13 @@ interface: eth0
 user: nobody
 crtp:
   listen: ["{addresses.v4(name)}:{CRTP_PORT}"]
-  directors: [{addresses.v4('director')}]
+  directors: [{addresses.v4('director')}, "{addresses.v6('director')}"]
+  groups: {json.dumps(GROUPS)}
   keys: {{ {self.key_table()} }}
 access-log: {self.path(f'{name}-access.log')}
 log: {{ lines-per-second: 100000 }}
 catalogue:
-  - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}], root: {self.roots.get(name, self.content.proxy)} }}
+  - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}, {MULTICAST_HOST}], root: {self.roots.get(name, self.content.proxy)} }}
   - {{ origins: {origins(443)}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
 {sites}
 """
@@ -248,7 +255,7 @@ ports:
   queues: {workers}
 workers: {{ count: {workers}, flows: 65536, idle: adaptive{options} }}
 crtp:
-  listen: {addresses.v4('director')}:0
+  listen: {self.crtp_listen}
   keys: {{ {self.key_table()} }}
 {crtp}
 {sections}

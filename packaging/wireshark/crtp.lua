@@ -142,7 +142,7 @@ end
 local PROTECTIONS = { [AUTHENTICATED] = "authenticated", [SEALED] = "sealed" }
 local ALGORITHMS = {
     [1] = "round robin", [2] = "least connections", [3] = "least load", [4] = "most load",
-    [5] = "application hash", [6] = "enforced", [7] = "two choices",
+    [5] = "application hash", [6] = "enforced", [7] = "two choices", [8] = "multicast",
 }
 local APPLICATIONS = { [1] = "HTTP GET or HEAD", [2] = "other HTTP", [4] = "TLS", [8] = "SMTP" }
 local CODES = { [16] = "BAD_VERSION", [17] = "BAD_SESSION", [19] = "BAD_MESSAGE" }
@@ -159,7 +159,7 @@ local TYPES = {
 }
 local PARTS = {
     [1] = "REQUEST", [2] = "COOKIE", [3] = "NAME", [4] = "PADDING", [5] = "CONNECTION", [6] = "REQUIREMENTS",
-    [13] = "KEYS",
+    [9] = "GROUP", [13] = "KEYS",
 }
 
 -- MARK: layouts: lists of { bytes, field or flags, rule, means }, without gaps; `means` names special values
@@ -253,7 +253,9 @@ local LAYOUTS = {
         { 4, number(32, "keepalive_response.credits", "Credits") },
         { 2, number(16, "keepalive_response.processor", "Processor load, thousandths") },
         { 2, number(16, "keepalive_response.memory", "Memory load, thousandths") },
-        { 2, flags(16, "keepalive_response.flags", "Flags", { { 1, "draining", "Draining" } }) },
+        { 2, flags(16, "keepalive_response.flags", "Flags", {
+            { 1, "draining", "Draining" }, { 2, "in_group", "In the group that KEEPALIVE named" },
+        }) },
         { 2, reserved, zeros },
     },
     TRANSFER = behind_flow_key {
@@ -333,6 +335,17 @@ local PART_KINDS = {
     KEYS = {
         expected = { INIT = true, ACCEPT = true, KEEPALIVE_RESPONSE = true }, field = bytes("tlv.keys", "Key ids held"),
         rule = of_length(0, 256),
+    },
+    GROUP = {
+        expected = { KEEPALIVE = true }, field = bytes("tlv.group", "Multicast group"), rule = of_length(40, 40), bytes = 40,
+        layout = {
+            { 16, field(ProtoField.ipv6, "group.address", "Address") },
+            { 2, number(16, "group.port", "Port") },
+            { 1, number(8, "group.key_id", "Key id") },
+            { 1, number(8, "group.protection", "Protection", PROTECTIONS), among(PROTECTIONS) },
+            { 4, identifier("group.session", "Session"), not_zero },
+            { 16, bytes("group.nonce", "Nonce") },
+        },
     },
     PADDING = { any = true, field = bytes("tlv.padding", "Padding") },
     CONNECTION = {

@@ -53,6 +53,8 @@ package final class ControlLoop: @unchecked Sendable {
     private let unsettled = Atomic<Int>(0)
     private let pipe: WakePipe
     package let sockets: [DatagramSocket]
+    /// For what comes to multicast groups.
+    private let groups: [DatagramSocket]
     let settings: ControlChannelSettings
     let logger: Logger
     var services: Services
@@ -77,7 +79,8 @@ package final class ControlLoop: @unchecked Sendable {
 
     /// `sockets` are those of `settings.listen`.
     package init(
-        settings: ControlChannelSettings, sockets: [DatagramSocket], responder: ChannelResponder,
+        settings: ControlChannelSettings, sockets: [DatagramSocket], groups: [DatagramSocket] = [],
+        responder: ChannelResponder,
         ledger: TransferLedger, services: Services, logger: Logger
     ) throws(SystemFailure) {
         self.settings = settings
@@ -88,6 +91,7 @@ package final class ControlLoop: @unchecked Sendable {
         self.logger = logger
         pipe = try WakePipe()
         self.sockets = sockets
+        self.groups = groups
     }
 
     /// From any thread.
@@ -136,7 +140,8 @@ package final class ControlLoop: @unchecked Sendable {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while !stops {
             waiting.poll(
-                pipe: pipe.readingEnd, adopter: services.adopter.end, sockets: sockets, timeoutMilliseconds: timeout())
+                pipe: pipe.readingEnd, adopter: services.adopter.end, sockets: sockets + groups,
+                timeoutMilliseconds: timeout())
             if waiting.isPipeReady { pipe.drain() }
             if waiting.isAdopterGone {
                 ledger.isDraining = true
@@ -144,6 +149,7 @@ package final class ControlLoop: @unchecked Sendable {
             }
             ledger.announceMore()
             for socket in sockets { receive(socket, &buffer) }
+            for socket in groups { receiveFromGroup(socket, &buffer) }
             let taken = notices.withLock { notices in
                 defer { notices.list.removeAll() }; return notices.list
             }
@@ -179,6 +185,17 @@ package final class ControlLoop: @unchecked Sendable {
             defer { present = nil }
             let now = monotonicMicroseconds()
             responder.receive(bytes, from: source, now: now)
+            flush(now)
+        }
+    }
+
+    /// The same of a group. Answers leave from the director's home.
+    private func receiveFromGroup(_ socket: DatagramSocket, _ buffer: inout [UInt8]) {
+        for _ in 0..<64 {
+            guard let (bytes, source) = socket.receive(into: &buffer) else { return }
+            guard settings.directors.contains(where: { $0.contains(source.address) }) else { continue }
+            let now = monotonicMicroseconds()
+            responder.receiveFromGroup(bytes, now: now)
             flush(now)
         }
     }

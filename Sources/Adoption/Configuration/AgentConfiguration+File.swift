@@ -55,11 +55,15 @@ extension AgentConfiguration {
         let protection = section.value(
             "protection", .choice(["sealed": Protection.sealed, "authenticated": .authenticated]), default: .sealed)
         let keepalive = section.value("keepalive", .duration(in: 50_000...60_000_000), default: 1_000_000)
+        let groups = section.value("groups", .list(of: .group), default: [])
+        let groupInterface = section.optional("group-interface", .string)
         guard let listen, let directors else { return nil }
         var settings = ControlChannelSettings(
             listen: listen, keys: keys, directors: directors)
         settings.protection = protection
         settings.keepaliveMicroseconds = keepalive
+        settings.groups = groups
+        settings.groupInterface = groupInterface
         return settings
     }
 }
@@ -67,6 +71,14 @@ extension AgentConfiguration {
 extension YAMLKind<Endpoint> {
     static var endpoint: YAMLKind {
         .text("an address and a port, such as 10.0.0.1:7200 or [2001:db8::1]:7200") { Endpoint($0) }
+    }
+}
+
+extension YAMLKind<Endpoint> {
+    static var group: YAMLKind {
+        .text("a multicast address and a port, such as 239.192.0.1:7270 or [ff15::1]:7270") { text in
+            Endpoint(text).flatMap { $0.address.isMulticast && $0.port > 0 ? $0 : nil }
+        }
     }
 }
 

@@ -36,6 +36,9 @@ public struct ControlChannelSettings: Equatable, Sendable {
     /// Datagrams from elsewhere are dropped unread.
     public var directors: [AddressPrefix]
     public var keepaliveMicroseconds: UInt64 = 1_000_000
+    /// Multicast groups to listen to, and by which interface; nil: the agent's.
+    public var groups: [Endpoint] = []
+    public var groupInterface: String?
 
     public init(listen: [Endpoint], keys: KeyRing, directors: [AddressPrefix]) {
         self.listen = listen

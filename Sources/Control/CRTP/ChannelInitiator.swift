@@ -13,6 +13,8 @@ public struct ChannelInitiator: Sendable {
     public internal(set) var agent: AgentDescription?
     /// Goes with every KEEPALIVE.
     public var algorithm: SelectionAlgorithm = .roundRobin
+    /// So does the multicast group.
+    public var group: GroupDescription?
     /// What is to be done, in order; the caller carries it out and empties the list.
     public var actions: [ChannelAction] = []
     public internal(set) var counters = ChannelCounters()
@@ -163,9 +165,9 @@ public struct ChannelInitiator: Sendable {
     mutating func sendKeepalive(now: UInt64) {
         lastTransaction &+= 1
         keepaliveAt = now + configuration.keepaliveMicroseconds
-        guard let bytes = send(Frame(.keepalive(Keepalive(algorithm: algorithm)), transaction: lastTransaction)) else {
-            return
-        }
+        var keepalive = Keepalive(algorithm: algorithm)
+        keepalive.group = group
+        guard let bytes = send(Frame(.keepalive(keepalive), transaction: lastTransaction)) else { return }
         outstanding.append((lastTransaction, now))
         actions.append(.transmit(bytes, to: peer))
     }

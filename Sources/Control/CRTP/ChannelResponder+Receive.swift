@@ -86,7 +86,7 @@ extension ChannelResponder {
         if old == nil || hasRestarted || confirmed.initiate.wantsFlows { actions.append(.up(peer: endpoint, nil)) }
     }
 
-    private mutating func receive(_ body: DecodedBody, _ header: FrameHeader, director: Endpoint) {
+    mutating func receive(_ body: DecodedBody, _ header: FrameHeader, director: Endpoint) {
         switch body {
         case .message(let message, _):
             let frame = Frame(message, transaction: header.transaction, attempt: header.attempt)
@@ -107,8 +107,9 @@ extension ChannelResponder {
     /// False when the frame makes no sense here.
     private mutating func receive(_ frame: Frame, director: Endpoint) -> Bool {
         switch frame.message {
-        case .keepalive:
+        case .keepalive(let keepalive):
             var status = status
+            status.isInGroup = follow(keepalive.group, of: director)
             status.heldKeys = keys.held
             let answer = Frame(.keepaliveResponse(status), transaction: frame.transaction, attempt: frame.attempt)
             if let bytes = send(answer, to: director) { actions.append(.transmit(bytes, to: director)) }

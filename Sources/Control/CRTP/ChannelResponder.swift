@@ -6,6 +6,8 @@ public struct ChannelResponder: Sendable {
     public let description: AgentDescription
     /// The answer to KEEPALIVE.
     public var status = AgentStatus()
+    /// Multicast groups that this agent listens to.
+    public var groups: Set<Endpoint> = []
     /// What is to be done, in order; the caller carries it out and empties the list.
     public var actions: [ChannelAction] = []
     public internal(set) var counters = ChannelCounters()
@@ -31,6 +33,8 @@ public struct ChannelResponder: Sendable {
         var previousEnds: UInt64 = 0
         /// When the director counts as gone unless a frame comes.
         var silentAt: UInt64
+        /// The group that its last KEEPALIVE named, if this agent listens to it.
+        var group: GroupReceiver?
     }
 
     /// A session and what made it.

@@ -62,7 +62,20 @@ package struct KeySchedule: Sendable {
         guard let key = preShared[keyID] else { return nil }
         var info = Array("CRTP/1 session ".utf8) + [direction.rawValue, protection.rawValue, keyID]
         info.append32(session)
-        let salt = initiatorNonce + responderNonce
+        return derive(key, salt: initiatorNonce + responderNonce, info: info, protection)
+    }
+
+    /// The key of a multicast group: only its director sends with it.
+    package func group(_ group: GroupDescription) -> FrameProtection? {
+        guard let key = preShared[group.keyID] else { return nil }
+        var info = Array("CRTP/1 group ".utf8) + [group.protection.rawValue, group.keyID]
+        info.append32(group.session)
+        return derive(key, salt: group.nonce, info: info, group.protection)
+    }
+
+    private func derive(
+        _ key: SymmetricKey, salt: [UInt8], info: [UInt8], _ protection: Protection
+    ) -> FrameProtection? {
         func derive(_ count: Int) -> SymmetricKey {
             HKDF<SHA256>.deriveKey(inputKeyMaterial: key, salt: salt, info: info, outputByteCount: count)
         }

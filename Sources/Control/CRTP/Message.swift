@@ -238,6 +238,8 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
 /// KEEPALIVE: names the selection algorithm, so that the answer carries what it needs (US 9,338,192, column 9).
 public struct Keepalive: Equatable, Sendable {
     public var algorithm: SelectionAlgorithm
+    /// The director's multicast group, if it has one.
+    public var group: GroupDescription?
     public init(algorithm: SelectionAlgorithm) { self.algorithm = algorithm }
 }
 
@@ -250,6 +252,7 @@ public enum SelectionAlgorithm: UInt8, Equatable, Sendable, CaseIterable {
     case applicationHash = 5
     case enforced = 6
     case twoChoices = 7
+    case multicast = 8
 
     /// As configuration and operators write it.
     public var name: String {
@@ -261,6 +264,7 @@ public enum SelectionAlgorithm: UInt8, Equatable, Sendable, CaseIterable {
         case .applicationHash: "application-hash"
         case .enforced: "enforced"
         case .twoChoices: "two-choices"
+        case .multicast: "multicast"
         }
     }
 
@@ -278,6 +282,8 @@ public struct AgentStatus: Equatable, Sendable {
     public var processorLoad: UInt16
     public var memoryLoad: UInt16
     public var isDraining: Bool
+    /// The agent listens to the group that KEEPALIVE named, and can open its frames.
+    public var isInGroup = false
     /// Ids of the keys that the agent holds; empty when it does not say.
     public var heldKeys: [UInt8] = []
 

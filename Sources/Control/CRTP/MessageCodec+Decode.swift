@@ -58,6 +58,7 @@ extension MessageCodec {
         var keys: Range<Int>?
         var connection: Range<Int>?
         var requirements: Range<Int>?
+        var group: Range<Int>?
 
         enum Reading {
             case done
@@ -86,6 +87,9 @@ extension MessageCodec {
                     case (.keys, .initiate), (.keys, .accept), (.keys, .keepaliveResponse):
                         guard keys == nil, count <= maximumKeys else { return .malformed }
                         keys = range
+                    case (.group, .keepalive):
+                        guard group == nil, count == groupByteCount else { return .malformed }
+                        group = range
                     case (.connection, .transfer):
                         guard connection == nil, count == connectionByteCount else { return .malformed }
                         connection = range
@@ -112,11 +116,12 @@ extension MessageCodec {
                     cookie: body.loadBytes(at: 16, count: cookieByteCount)))
         case .accept: return decodeAccept(body, parts, session: session).map(Message.accept)
         case .error: return ErrorCode(rawValue: body[0]).map(Message.error)
-        case .keepalive: return SelectionAlgorithm(rawValue: body[0]).map { .keepalive(Keepalive(algorithm: $0)) }
+        case .keepalive: return decodeKeepalive(body, parts).map(Message.keepalive)
         case .keepaliveResponse:
             var status = AgentStatus(
                 connections: body.load32(at: 0), credits: body.load32(at: 4), processorLoad: body.load16(at: 8),
                 memoryLoad: body.load16(at: 10), isDraining: body.load16(at: 12) & StatusFlags.draining != 0)
+            status.isInGroup = body.load16(at: 12) & StatusFlags.inGroup != 0
             status.heldKeys = heldKeys(body, parts)
             return .keepaliveResponse(status)
         case .transfer: return decodeTransfer(body, parts).map(Message.transfer)
@@ -137,6 +142,20 @@ extension MessageCodec {
             return decodeFlowKey(body).map { .flowInformation($0, transfer: body.load32(at: 40)) }
         case .flowInformationEnd: return .flowInformationEnd(count: body.load32(at: 0))
         }
+    }
+
+    private static func decodeKeepalive(_ body: UnsafeRawBufferPointer, _ parts: Parts) -> Keepalive? {
+        guard let algorithm = SelectionAlgorithm(rawValue: body[0]) else { return nil }
+        var keepalive = Keepalive(algorithm: algorithm)
+        guard let start = parts.group?.lowerBound else { return keepalive }
+        guard let protection = Protection(rawValue: body[start + 19]), body.load32(at: start + 20) != 0 else {
+            return nil
+        }
+        keepalive.group = GroupDescription(
+            endpoint: Endpoint(body.loadAddress(at: start), port: body.load16(at: start + 16)),
+            session: body.load32(at: start + 20), nonce: body.loadBytes(at: start + 24, count: nonceByteCount),
+            keyID: body[start + 18], protection: protection)
+        return keepalive
     }
 
     private static func decodeInitiate(_ body: UnsafeRawBufferPointer, _ parts: Parts) -> Initiate? {

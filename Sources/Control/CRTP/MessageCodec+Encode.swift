@@ -8,6 +8,7 @@ package enum MessageCodec {
     package static var maximumName: Int { 63 }
     package static var maximumKeys: Int { 256 }
     static var connectionByteCount: Int { 8 }
+    static var groupByteCount: Int { 40 }
     static var requirementsByteCount: Int { 12 }
     /// The class byte that asks for none.
     static var anyClass: UInt8 { 255 }
@@ -21,7 +22,8 @@ package enum MessageCodec {
             case .accept(let accept): part(prefixOfCharacters(accept.agent.name).count) + keysPart(accept.heldKeys)
             case .keepaliveResponse(let status): keysPart(status.heldKeys)
             case .transfer(let transfer): parts(of: transfer)
-            case .challenge, .keepalive, .error, .transferACK, .transferNACK, .terminate, .terminateResponse,
+            case .keepalive(let keepalive): keepalive.group == nil ? 0 : part(groupByteCount)
+            case .challenge, .error, .transferACK, .transferNACK, .terminate, .terminateResponse,
                 .flowInformation, .flowInformationEnd, .firstByte:
                 0
             }
@@ -55,6 +57,7 @@ package enum MessageCodec {
         case .keepalive(let keepalive):
             body.append(keepalive.algorithm.rawValue)
             body.appendZeros(7)
+            if let group = keepalive.group { encode(group, into: &body) }
         case .keepaliveResponse(let status): encode(status, into: &body)
         case .error(let code):
             body.append(code.rawValue)
@@ -129,12 +132,23 @@ package enum MessageCodec {
         return bytes
     }
 
+    /// GROUP.
+    private static func encode(_ group: GroupDescription, into body: inout FrameWriter) {
+        TypeLengthValue.group.appendHead(groupByteCount, critical: false, to: &body)
+        body.append(group.endpoint.address)
+        body.append16(group.endpoint.port)
+        body.append(group.keyID)
+        body.append(group.protection.rawValue)
+        body.append32(group.session)
+        body.append(group.nonce, paddedTo: nonceByteCount)
+    }
+
     private static func encode(_ status: AgentStatus, into body: inout FrameWriter) {
         body.append32(status.connections)
         body.append32(status.credits)
         body.append16(status.processorLoad)
         body.append16(status.memoryLoad)
-        body.append16(status.isDraining ? StatusFlags.draining : 0)
+        body.append16((status.isDraining ? StatusFlags.draining : 0) | (status.isInGroup ? StatusFlags.inGroup : 0))
         body.append16(0)
         append(keys: status.heldKeys, to: &body)
     }
@@ -194,7 +208,10 @@ package enum MessageCodec {
 }
 
 enum InitiateFlags { static var wantsFlows: UInt16 { 1 } }
-enum StatusFlags { static var draining: UInt16 { 1 } }
+enum StatusFlags {
+    static var draining: UInt16 { 1 }
+    static var inGroup: UInt16 { 2 }
+}
 
 enum OptionFlags {
     static var windowScale: UInt8 { 1 }

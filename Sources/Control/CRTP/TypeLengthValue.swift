@@ -18,6 +18,8 @@ package enum TypeLengthValue: UInt16, Sendable, CaseIterable {
     case connection = 5
     /// What a rule asks of whoever serves.
     case requirements = 6
+    /// The director's multicast group.
+    case group = 9
     /// Ids of the keys that the sender holds, a byte each.
     case keys = 13
 

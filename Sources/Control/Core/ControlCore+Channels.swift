@@ -54,6 +54,7 @@ extension ControlCore {
     /// No new transfers; pending ones go to the origin at once. Committed flows keep being forwarded.
     private mutating func channelDown(_ index: Int, _ reason: ChannelDown, now: UInt64) {
         proxies[index].isUp = false
+        proxies[index].isInGroup = false
         commandAll(.proxyDown(proxies[index].index))
         proxies[index].announcement = .awaited
         proxies[index].announcementDeadline = nil

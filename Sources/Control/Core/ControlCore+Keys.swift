@@ -93,6 +93,7 @@ extension ControlCore {
         keys.files = files
         if ring.current != former { keys.previous = former }
         keys.ring = ring
+        renewGroup()
         for index in proxies.indices {
             proxies[index].channel.replaceKeys(ring, now: now)
             drainChannel(index, now: now)

@@ -114,7 +114,7 @@ extension ControlCore {
     /// `batonctl transfers`: pending ones, then those that ended, newest first.
     public func transferStatus(limit: Int, now: UInt64) -> [TransferStatus] {
         var rows: [TransferStatus] = []
-        for slot in transfers.slotsInUse where rows.count < limit && transfers[slot].machine.outcome == nil {
+        for slot in transfers.slotsInUse where rows.count < limit && transfers[slot].machine.state.isPending {
             rows.append(transferRow(slot, now: now))
         }
         for entry in history.newestFirst.prefix(max(0, limit - rows.count)) {

@@ -8,8 +8,10 @@ extension ControlCore {
     /// Asks another proxy instead, when `event` says that this one will not take the request, and time and proxies are
     /// left. False: the event takes its usual course.
     package mutating func passOn(_ slot: Int, _ event: TransferEvent, now: UInt64) -> Bool {
-        guard transfers[slot].machine.endsAsking(event, now: now), !isBypassed, !transfers.isFull,
-            var request = transfers[slot].request, request.asked.count < configuration.crtp.choice.tries
+        guard transfers[slot].machine.endsAsking(event, now: now) else { return false }
+        if !transfers[slot].siblings.isEmpty, leaveGroup(slot, event, now: now) { return true }
+        guard !isBypassed, !transfers.isFull, var request = transfers[slot].request,
+            request.asked.count < configuration.crtp.choice.tries
         else { return false }
         let startedAt = transfers[slot].startedAt
         let end = startedAt + longestTimeoutMicroseconds

@@ -43,6 +43,7 @@ extension ControlCore {
         asked.transfer.wantsFirstByte = configuration.rules[rule].resetBy == .proxy
         asked.transfer.requirements = configuration.rules[rule].requirements
         if suspectCount > 0 { probe(for: asked, handle: request.handle, now: now) }
+        if isHeld, askGroup(asked, handle: request.handle, now: now) { return }
         // Whoever waits is served before; `handle` looks at the line next.
         if isHeld, !queue.isEmpty, wait(asked, handle: request.handle, now: now) { return }
         let chosen = choose(for: asked, except: ProxySet(), now: now)
@@ -114,6 +115,9 @@ extension ControlCore {
         let after = transfers[slot].machine.state
         if !traces.isEmpty { traceStep(slot, event, wanted, from: before, now: now) }
         count(slot, from: before, to: after)
+        if before == .asking, after != .asking, !transfers[slot].siblings.isEmpty {
+            dismissSiblings(of: slot, now: now)
+        }
         if after == .committed, before != .committed { transfers[slot].committedAt = now }
         var isUnsent = false
         for action in wanted where !perform(action, slot, now: now) { isUnsent = true }
@@ -156,8 +160,9 @@ extension ControlCore {
             message.validMicroseconds = UInt32(clamping: validMicroseconds)
             // Who follows a connection wants to see its first byte; the origin's reset does not wait for that.
             if !traces.isEmpty, message.isHeld, isTraced(slot) { message.wantsFirstByte = true }
-            return send(
-                Frame(.transfer(message), transaction: transfers[slot].transaction, attempt: attempt), to: proxy)
+            let frame = Frame(.transfer(message), transaction: transfers[slot].transaction, attempt: attempt)
+            if transfers[slot].siblings.isEmpty { return send(frame, to: proxy) }
+            sendToGroup(frame, from: slot)
         case .terminate(let cause):
             let transaction = transfers[slot].transaction
             guard let psn = transfers[slot].psn else { return true }
@@ -183,6 +188,8 @@ extension ControlCore {
             proxies[proxy].timeouts += 1
             suspect(proxy, now: now)
         case .countLateACK:
+            // Not late, but not the first.
+            if transfers[slot].isDismissed { return true }
             counters.add(.late)
             proxies[proxy].lateACKs += 1
             log(.info, "transfer ACK late") { $0.fields(slot) }

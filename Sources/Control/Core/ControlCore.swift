@@ -38,6 +38,8 @@ public struct ControlCore {
     package var decisionTimes = TimeHistogram()
     package var refusals: RefusalCache
     package var queue: RequestQueue
+    /// By which rules with the algorithm `multicast` ask.
+    package var group: GroupSender?
     /// By rule: requests that waited in vain.
     package var shedByRule: [UInt64]
     /// When the queue was last looked at.
@@ -124,6 +126,7 @@ public struct ControlCore {
         wheel = TimingWheel(tickMicroseconds: min(200, max(100, configuration.timeout.granularityMicroseconds)))
         nextTransaction = UInt32(truncatingIfNeeded: hashSeed)
         tellAlgorithms()
+        renewGroup()
     }
 
     /// Opens the channels. Once, before anything else. What workers hold from before goes to the origin.

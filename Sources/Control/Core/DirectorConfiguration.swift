@@ -61,7 +61,18 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var algorithm: SelectionAlgorithm = .roundRobin
         public var choice = ChoiceSettings()
         public var queue = QueueSettings()
+        public var multicast: MulticastSettings?
         public init() {}
+    }
+
+    /// A group that all agents of a rule are asked by at once.
+    public struct MulticastSettings: Sendable, Equatable {
+        public var group: Endpoint
+        /// By which frames leave; nil: as the routes say.
+        public var interface: String?
+        /// TTL or hop limit.
+        public var hops = 1
+        public init(group: Endpoint) { self.group = group }
     }
 
     /// Requests that wait for a proxy with too much to do.

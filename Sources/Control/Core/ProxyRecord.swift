@@ -11,6 +11,8 @@ package struct ProxyRecord: Sendable {
     package var status: AgentStatus?
     package var estimator: RoundTripEstimator
     package var isUp = false
+    /// Its agent has said that it listens to the multicast group.
+    package var isInGroup = false
     package var announcement = Announcement.awaited
     /// An announcement under way that has not gone on by then is asked for again.
     package var announcementDeadline: UInt64?
@@ -128,6 +130,7 @@ package struct ProxyRecord: Sendable {
 
     package mutating func update(_ latest: AgentStatus) {
         status = latest
+        isInGroup = latest.isInGroup && channel.group != nil
         committedAtStatus = committed
         pendingAtStatus = pending
     }

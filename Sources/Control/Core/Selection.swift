@@ -47,7 +47,8 @@ package struct Selection: Sendable {
     /// The proxy to ask; nil when none can be asked.
     package mutating func choose(of proxies: inout [ProxyRecord], for query: Query, random: inout SplitMix) -> Int? {
         switch algorithm {
-        case .roundRobin: roundRobin(&proxies, query)
+        // Where no group can be asked, one of its members is.
+        case .roundRobin, .multicast: roundRobin(&proxies, query)
         case .leastConnections: least(&proxies, query) { $0.connections }
         case .leastLoad: least(&proxies, query) { $0.estimatedLoad }
         case .mostLoad: mostLoad(&proxies, query)

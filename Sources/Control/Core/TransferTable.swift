@@ -17,6 +17,10 @@ package struct TransferRecord: Sendable {
     /// When it became `committed`, once it has.
     package var committedAt: UInt64
     package var timer: TimingWheel<Int>.Token?
+    /// Of a request that a whole group was asked for: the slots of all its transfers.
+    package var siblings: [Int] = []
+    /// Another member of the group was quicker.
+    package var isDismissed = false
     /// False when the slot is free.
     fileprivate(set) var isInUse = true
 
@@ -120,6 +124,9 @@ package struct TransferTable: Sendable {
 
     /// The flow's events are another transfer's from now on.
     package mutating func releaseHandle(at slot: Int) { byHandle.remove(slot, hash: records[slot].handle.hash) }
+
+    /// The flow's events are this transfer's from now on. Nobody else may have them.
+    package mutating func claimHandle(at slot: Int) { byHandle.insert(slot, hash: records[slot].handle.hash) }
 
     package mutating func remove(at slot: Int) {
         guard contains(slot: slot) else { return }

@@ -22,6 +22,9 @@ extension ConfigurationReader {
             "queue", .integer(in: 0...65_536), default: crtp.settings.queue.requests)
         crtp.settings.queue.patienceMicroseconds = section.value(
             "queue-time", .duration(in: 100...50_000), default: crtp.settings.queue.patienceMicroseconds)
+        if section.has("multicast") {
+            section.section("multicast") { crtp.settings.multicast = multicast($0, listen: crtp.settings.listen) }
+        }
         crtp.settings.channel = channel(section)
         crtp.hasKeys = section.has("keys")
         let (secrets, current) = section.numberedSecrets(current: crtp.settings.currentKey)
@@ -43,6 +46,24 @@ extension ConfigurationReader {
             "retry", .duration(in: 10_000...60_000_000), default: channel.initiateRetryMicroseconds)
         channel.protection = section.value("protection", .protection, default: channel.protection)
         return channel
+    }
+
+    private static func multicast(
+        _ section: YAMLSection, listen: Endpoint
+    ) -> DirectorConfiguration.MulticastSettings? {
+        let group = section.required("group", .group)
+        let interface = section.optional("interface", .string)
+        let hops = section.value("hops", .integer(in: 0...255), default: 1)
+        guard let group else { return nil }
+        if listen.address != .unspecified, listen.address.isV4 != group.address.isV4 {
+            section.report(
+                "the group \(group) and 'crtp.listen' (\(listen)) are of different families",
+                remedy: "listen on [::]:0, or choose a group of the other family", at: "group")
+        }
+        var settings = DirectorConfiguration.MulticastSettings(group: group)
+        settings.interface = interface
+        settings.hops = hops
+        return settings
     }
 
     private static func choice(_ section: YAMLSection) -> DirectorConfiguration.ChoiceSettings {

@@ -62,6 +62,14 @@ extension YAMLKind<Endpoint> {
     }
 }
 
+extension YAMLKind<Endpoint> {
+    static var group: YAMLKind {
+        .text("a multicast address with a port, such as 239.192.0.1:7443 or '[ff15::1]:7443'") { text in
+            Endpoint(text).flatMap { $0.address.isMulticast && $0.port > 0 ? $0 : nil }
+        }
+    }
+}
+
 extension YAMLKind<AddressPrefix> {
     static var prefix: YAMLKind {
         .text("a prefix such as 10.0.0.0/8, 2001:db8::/32, an address alone, or any") { AddressPrefix($0) }
@@ -77,7 +85,7 @@ extension YAMLKind<SelectionAlgorithm> {
         .choice([
             "round-robin": .roundRobin, "least-connections": .leastConnections, "least-load": .leastLoad,
             "most-load": .mostLoad, "application-hash": .applicationHash, "enforced": .enforced,
-            "two-choices": .twoChoices,
+            "two-choices": .twoChoices, "multicast": .multicast,
         ])
     }
 }

@@ -63,6 +63,7 @@ extension ConfigurationReader {
             $0.union($1)
         }
         rule.algorithm = section.optional("algorithm", .algorithm)
+        checkMulticast(rule, section)
         rule.priority = section.value("priority", .integer(in: 0...1_000), default: rule.priority)
         rule.requirements = section.section("requirements", Self.requirements)
         checkApplications(rule, section)
@@ -81,6 +82,22 @@ extension ConfigurationReader {
             bandwidth: section.value("bandwidth", .bitRate, default: 0),
             delay: UInt32(section.value("delay", .duration(in: 0...60_000_000), default: 0)),
             trafficClass: section.optional("class", .integer(in: 0...63)))
+    }
+
+    /// A group cannot be asked in part.
+    private func checkMulticast(_ rule: DirectorConfiguration.Rule, _ section: YAMLSection) {
+        guard rule.algorithm ?? configuration.crtp.algorithm == .multicast else { return }
+        let place = section.has("algorithm") ? "algorithm" : "name"
+        if configuration.crtp.multicast == nil {
+            section.report(
+                "the algorithm is 'multicast', but there is no group",
+                remedy: "add crtp: { multicast: { group: \"239.192.0.1:7443\" } }", at: place)
+        }
+        if !rule.proxies.isEmpty {
+            section.report(
+                "'proxies' has no meaning with the algorithm 'multicast': the whole group is asked",
+                remedy: "remove 'proxies', or choose another algorithm", at: "proxies")
+        }
     }
 
     private func route(_ section: YAMLSection) -> MarkedEntry<DirectorConfiguration.Route>? {
