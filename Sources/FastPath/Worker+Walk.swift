@@ -3,7 +3,7 @@ import InterCore
 import Wire
 
 /// Answers what the control core asks of the flows, a piece of the table at a time. A piece is so small that no packet
-/// waits for it: while packets come, 32 places every 16 µs, whose memory was asked for by the piece before.
+/// waits for it: while packets come, 8 places every 16 µs, whose memory was asked for by the piece before.
 extension Worker {
     /// Goes on with the walk when it is time. Returns 1 when there was something to do.
     @inline(never)
@@ -23,21 +23,23 @@ extension Worker {
     }
 
     private mutating func countPlaces(_ places: Int, now: UInt64) {
+        let query = walk.query
         var left = places
         while left > 0, let flow = nextPlace() {
             left &-= 1
-            if let flow, isWanted(flow, now: now) { walk.count(flow.pointee.state, flow.pointee.proxy) }
+            if let flow, isWanted(flow, query, now: now) { walk.count(flow.pointee.state, flow.pointee.proxy) }
         }
         if left > 0 { walk.untold = 0 } else { flows.prefetch(from: walk.cursor, count: FlowWalk.busyPiece) }
     }
 
     private mutating func listPlaces(_ places: Int, now: UInt64) {
+        let query = walk.query
         var left = places
         var eventsLeft = FlowWalk.eventsInOnePiece
         // One more for the end.
         while left > 0, walk.rowsLeft > 0, eventsLeft > 0, hasRoomForEvents(2), let flow = nextPlace() {
             left &-= 1
-            guard let flow, isWanted(flow, now: now) else { continue }
+            guard let flow, isWanted(flow, query, now: now) else { continue }
             walk.rowsLeft &-= 1
             eventsLeft &-= 1
             _ = push(.flow(summary(of: flow, now: now), ticket: walk.query.ticket))
@@ -51,10 +53,10 @@ extension Worker {
     /// The flow at the walk's next place, nil inside for a free one; nil at the walk's end.
     @inline(__always)
     private mutating func nextPlace() -> Flow?? {
-        guard !isAtEnd else { return .none }
+        guard walk.cursor < walk.end else { return .none }
         let position = flows.firstUsed(from: walk.cursor)
-        walk.cursor = position &+ 1
         guard position < flows.positions else { return .none }
+        walk.cursor = position &+ 1
         return .some(flows.flow(atPosition: position))
     }
 
@@ -63,8 +65,7 @@ extension Worker {
     }
 
     @inline(__always)
-    private mutating func isWanted(_ flow: Flow, now: UInt64) -> Bool {
-        let query = walk.query
+    private mutating func isWanted(_ flow: Flow, _ query: FlowQuery, now: UInt64) -> Bool {
         guard query.states & FlowQuery.bit(flow.pointee.state) != 0,
             query.proxy.value == ProxyIndex.none.value || query.proxy.value == flow.pointee.proxy.value
         else { return false }

@@ -25,8 +25,8 @@ public struct FlowQuery: Sendable, Equatable, BitwiseCopyable {
     /// Comes back with the answer, which so cannot be taken for that to an earlier question.
     public var ticket: UInt8 = 0
 
-    /// A second's work of a worker that has packets to move (`FlowWalk`).
-    @inlinable public static var mostPlaces: UInt32 { 2_000_000 }
+    /// Two seconds' work of a worker that has packets to move (`FlowWalk`).
+    @inlinable public static var mostPlaces: UInt32 { 1_000_000 }
 
     public init() {}
 
