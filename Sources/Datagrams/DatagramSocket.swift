@@ -41,6 +41,16 @@ public struct DatagramSocket: ~Copyable {
         outgoing.deallocate()
     }
 
+    /// Where it listens, with the port that it got for port 0.
+    public var localEndpoint: Endpoint? {
+        var address = sockaddr_in6()
+        var size = socklen_t(MemoryLayout<sockaddr_in6>.size)
+        let isKnown = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &size) == 0 }
+        }
+        return isKnown ? Endpoint(address) : nil
+    }
+
     // MARK: receiving
 
     /// Takes what waits, up to a batch, in place of what was taken before; returns how many that are.

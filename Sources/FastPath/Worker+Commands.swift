@@ -39,6 +39,7 @@ extension Worker {
         case .listFlows(let query): walk.begin(query, isCount: false, now: now)
         case .findFlow(let key, let ticket): tell(of: key, ticket: ticket, now: now)
         case .countFlows(let query): walk.begin(query, isCount: true, now: now)
+        case .capture: takeCaptureOrder()
         }
     }
 

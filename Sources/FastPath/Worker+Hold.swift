@@ -221,6 +221,7 @@ extension Worker {
         if resetOrigin { resetOriginOf(flow, now: now) } else { flow.pointee.marks.insert(.resetPending) }
         while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
             released()
+            if capture.isOn { captureReleased(packet, flow, to: proxy, now: now) }
             sendToProxy(packet, proxy)
         }
         let options = flows.prelude(flow).pointee.options
@@ -263,6 +264,7 @@ extension Worker {
         leaveQueues(flow)
         while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
             released()
+            if capture.isOn { captureReleased(packet, flow, to: .none, now: now) }
             sendToServers(packet)
         }
         becomeOrigins(flow, now)

@@ -89,7 +89,7 @@ extension Worker {
                 destinationPort: key.serverPort,
                 sourceMAC: prelude.pointee.clientMAC, destinationMAC: prelude.pointee.originMAC, vlan: key.vlan,
                 sequence: prelude.pointee.psn, timeToLive: prelude.pointee.timeToLive),
-            counter: .originResetsSent)
+            counter: .originResetsSent, now: now)
         if prelude.pointee.resetsSent == 0 { prelude.pointee.firstReset = now }
         prelude.pointee.resetsSent &+= 1
     }
@@ -107,7 +107,7 @@ extension Worker {
                 sourcePort: tcp.base.wire16(2), destinationPort: tcp.base.wire16(0), sourceMAC: packet.destinationMAC,
                 destinationMAC: packet.sourceMAC, vlan: packet.layout.vlan, sequence: tcp.acknowledgement,
                 timeToLive: 64),
-            counter: .tombstoneResetsSent)
+            counter: .tombstoneResetsSent, now: packet.now)
     }
 
     struct Reset {
@@ -123,7 +123,7 @@ extension Worker {
     }
 
     /// Makes a reset and sends it to the servers' side. An empty pool loses it: the origin's next packet gets another.
-    mutating func sendReset(_ reset: Reset, counter: Counter) {
+    mutating func sendReset(_ reset: Reset, counter: Counter, now: UInt64) {
         let isV6 = !reset.source.isV4
         let network = reset.vlan.isTagged ? 18 : 14
         let transport = network &+ (isV6 ? 40 : 20)
@@ -154,6 +154,7 @@ extension Worker {
         tcp.setWire16(16, layout.computedChecksum(UnsafeRawPointer(bytes)))
         counters.add(.generated)
         counters.add(counter)
+        if capture.isOn { captureReset(packet, reset, counter, now: now) }
         sendToServers(packet)
     }
 

@@ -24,6 +24,7 @@ public struct Worker: ~Copyable {
     let proxyMACs: UnsafeMutablePointer<UInt64>
     let scratch: UnsafeMutableRawBufferPointer
     let burst: Burst
+    var capture = PacketCapture()
     var isBypassed = false
     var isControlAlive = true
     /// TSC until which mid-stream packets without an entry are withheld; 0 when that is over.
@@ -131,12 +132,14 @@ public struct Worker: ~Copyable {
 
     @inline(never)
     private mutating func lookUpAndActForClients(_ count: Int, now: UInt64) {
+        if capture.isOn { markWanted(count, fromClient: true) }
         flows.probeAll(count)
         act(count, fromClient: true, now: now)
     }
 
     @inline(never)
     private mutating func lookUpAndActForServers(_ count: Int, now: UInt64) {
+        if capture.isOn { markWanted(count, fromClient: false) }
         flows.probeAll(count)
         act(count, fromClient: false, now: now)
     }
@@ -171,7 +174,7 @@ public struct Worker: ~Copyable {
 
     /// Layout and key, which packets that take the short way do without.
     @inline(__always)
-    private mutating func layOut(_ index: Int, fromClient: Bool) {
+    mutating func layOut(_ index: Int, fromClient: Bool) {
         let packet = burst.packets[index].unsafelyUnwrapped
         let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
         let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
@@ -239,14 +242,16 @@ public struct Worker: ~Copyable {
         let packet = Packet(
             mbuf: burst.packets[index].unsafelyUnwrapped, layout: burst.layouts[index], fromClient: fromClient, now: now
         )
-        let key = flows.lookup.keys[index]
+        let (key, hash) = (flows.lookup.keys[index], flows.lookup.slots[index].hash)
+        if capture.isOn, capture.isWanted[index] { return actCaptured(packet, flow, key, hash) }
+        decide(packet, flow, key, hash)
+    }
+
+    @inline(__always)
+    mutating func decide(_ packet: Packet, _ flow: Flow?, _ key: PackedFlowKey, _ hash: UInt64) {
         switch packet.layout.kind {
         case .tcp:
-            if fromClient {
-                handleClient(packet, flow, key, flows.lookup.slots[index].hash)
-            } else {
-                handleServer(packet, flow, key)
-            }
+            if packet.fromClient { handleClient(packet, flow, key, hash) } else { handleServer(packet, flow, key) }
         case .icmpError: handleError(packet, flow)
         case .fragment:
             counters.add(.passedFragment)

@@ -35,6 +35,7 @@ public struct WorkerLinks: @unchecked Sendable {
     public let pool: OpaquePointer
     public let events: Ring<WorkerEvent>
     public let commands: Ring<WorkerCommand>
+    public let capture: CaptureLink
     public let counters: CounterBlock
     public let heartbeat: Heartbeat
     public let controlHeartbeat: Heartbeat
@@ -58,7 +59,8 @@ public struct WorkerLinks: @unchecked Sendable {
     ///   - clientWaitable, serverWaitable: descriptors of this worker's receive queue on either side.
     public init(
         index: Int, clientQueue: PortQueue, serverQueue: PortQueue, pool: PacketPool, events: Ring<WorkerEvent>,
-        commands: Ring<WorkerCommand>, counters: CounterBlock, heartbeat: Heartbeat, controlHeartbeat: Heartbeat,
+        commands: Ring<WorkerCommand>, capture: CaptureLink = CaptureLink(capacity: 64), counters: CounterBlock,
+        heartbeat: Heartbeat, controlHeartbeat: Heartbeat,
         controlDoorbell: Doorbell, doorbells: [Doorbell], handOver: [[Ring<HandedOver>]],
         clientWaitable: [Int32], serverWaitable: [Int32], socket: Int = -1
     ) {
@@ -68,6 +70,7 @@ public struct WorkerLinks: @unchecked Sendable {
         self.pool = pool.pointer
         self.events = events
         self.commands = commands
+        self.capture = capture
         self.counters = counters
         self.heartbeat = heartbeat
         self.controlHeartbeat = controlHeartbeat

@@ -4,7 +4,7 @@
 /// `received… + released + generated = transmitted… + taken + every dropped… + handedOver + waiting`, where `taken`
 /// counts packets that enter a hold and `released` those that leave one, and `waiting` is the gauge of packets that a
 /// port has not taken yet. So also: `taken - released` is the gauge `heldPackets`. `CounterBlock.imbalance` computes it.
-public enum Counter: Int, CaseIterable, Sendable {
+public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     case receivedFromClients, receivedFromServers, receivedHandedOver
     case transmittedToClients, transmittedToServers
     case handedOver
@@ -27,6 +27,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case refusedOtherVLAN
     /// Turns that found something, and TSC clocks from the beginning of each to that of the next turn.
     case busyTurns, busyClocks
+    /// Packets given to a capture, those that it had no room for, and those above its rate.
+    case captured, captureLost, captureLimited
     /// The last one: gauges lie behind it (`allCases` would build an array on the packet way).
     case eventRingFull
 }
@@ -47,6 +49,8 @@ public struct CounterBlock: @unchecked Sendable {
     public func add(_ counter: Counter, _ amount: UInt64 = 1) { base[counter.rawValue] &+= amount }
 
     @inlinable public subscript(counter: Counter) -> UInt64 { base[counter.rawValue] }
+    /// By raw value, for walks over several.
+    @inlinable public subscript(raw index: Int) -> UInt64 { base[index] }
 
     /// What the equation of `Counter` leaves over: 0 between two turns of the worker.
     public var imbalance: Int64 {

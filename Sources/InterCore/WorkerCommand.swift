@@ -27,6 +27,8 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case findFlow(FlowKey, ticket: UInt8)
     /// Answer with their number by state and proxy, a `flowCount` event for each that is not 0, then `endOfFlows`.
     case countFlows(FlowQuery)
+    /// An order waits in the `CaptureLink`.
+    case capture
 }
 
 /// Who gets the held request.

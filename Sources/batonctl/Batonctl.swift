@@ -19,6 +19,7 @@ struct Batonctl: ParsableCommand {
               batonctl bypass on
               batonctl algorithm least-load --rule videos
               batonctl keys rotate
+              batonctl capture slow.pcapng --client 192.0.2.7 --crtp
               batonctl --socket /tmp/b.sock --json proxies
 
             Completion: batonctl --generate-completion-script bash > /etc/bash_completion.d/batonctl (or zsh, fish).
@@ -28,8 +29,7 @@ struct Batonctl: ParsableCommand {
         version: batonVersion,
         subcommands: [
             Status.self, Top.self, Proxies.self, Candidates.self, Routes.self, Flows.self, Transfers.self, Explain.self,
-            Trace.self, Algorithm.self, Bypass.self,
-            Drain.self, Keys.self, Version.self,
+            Trace.self, Capture.self, Algorithm.self, Bypass.self, Drain.self, Keys.self, Version.self,
         ])
 
     @OptionGroup var common: CommonOptions

@@ -41,6 +41,8 @@ extension ControlLoop {
         case .flows(let filter, let limit, let cursor):
             enqueue(pending, .rows(filter, limit: limit, cursor: cursor), now: now)
         case .flowCounts(let filter, let cursor): enqueue(pending, .counts(filter, cursor: cursor), now: now)
+        case .capture(let wanted): pending.answer(startCapture(wanted, now: now))
+        case .readCapture(let number, let stop): pending.answer(readCapture(number, stop: stop, now: now))
         case .trace(let target, let after, let limit):
             let status = core.trace(target, after: after, limit: limit, now: now)
             pending.answer(

@@ -12,6 +12,7 @@ import Wire
 struct WorkerLink {
     let events: Ring<WorkerEvent>
     let commands: Ring<WorkerCommand>
+    let capture: CaptureLink
     let doorbell: Doorbell
     let counters: CounterBlock
     let heartbeat: Heartbeat
@@ -31,6 +32,13 @@ struct ControlLoop: ~Copyable {
     let logger: Logger
     let version: String
     let pools: [PacketPool]
+    /// The devargs of the ports on either side.
+    let sides: (client: String, server: String)
+    var capture: CaptureSession?
+    /// Captures so far.
+    var captures: UInt32 = 0
+    var isCaptureOff = true
+    var captureLossesBefore: UInt64 = 0
     /// Questions about flows, in order; the first is under way when `isListing`.
     var listings: [PendingListing] = []
     var isListing = false
@@ -42,7 +50,7 @@ struct ControlLoop: ~Copyable {
     init(
         core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
         doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger, version: String,
-        pools: [PacketPool]
+        pools: [PacketPool], sides: (client: String, server: String)
     ) {
         self.core = core
         self.socket = socket
@@ -54,6 +62,7 @@ struct ControlLoop: ~Copyable {
         self.logger = logger
         self.version = version
         self.pools = pools
+        self.sides = sides
     }
 
     /// The loop never sleeps longer: a fraction of the time after which workers take it for dead.
@@ -66,9 +75,11 @@ struct ControlLoop: ~Copyable {
         while !stop() {
             let now = monotonicMicroseconds()
             heartbeat.beat(now: Environment.timestamp)
+            takeCaptured()
             let handled = takeEvents(now: now) + takeDatagrams(now: now) + takeOperatorRequests(now: now)
             core.advance(to: now)
             perform()
+            if capture != nil { settleCapture(now: now) }
             mirrorLinks(now: now)
             if handled == 0 { sleep(now: now) }
         }
@@ -98,6 +109,7 @@ struct ControlLoop: ~Copyable {
             for index in 0..<received {
                 let (datagram, sender) = socket[index]
                 core.receive(datagram, from: sender, now: now)
+                if capture != nil { noteDatagram(datagram, sender, isOwn: false) }
             }
             count += received
             if received < DatagramSocket.batch { break }
@@ -109,7 +121,9 @@ struct ControlLoop: ~Copyable {
     private mutating func perform() {
         for action in core.actions {
             switch action {
-            case .transmit(let datagram, let peer): socket.send(datagram, to: peer)
+            case .transmit(let datagram, let peer):
+                socket.send(datagram, to: peer)
+                if capture != nil { noteDatagram(datagram, peer, isOwn: true) }
             case .command(let command, let worker): workers[worker].backlog.append(command)
             case .log(let entry): logger.record(entry)
             }

@@ -78,7 +78,10 @@ struct Director {
             core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
-            logger: logger, version: batonVersion, pools: pools)
+            logger: logger, version: batonVersion, pools: pools,
+            sides: (
+                configuration.ports.client.joined(separator: " "), configuration.ports.server.joined(separator: " ")
+            ))
         loop.ports = sides
         var service = ServiceNotifications()
         service.isReady("\(count) worker(s), \(configuration.proxies.count) proxies")

@@ -26,20 +26,22 @@ struct WorkerSet {
             let events = Ring<WorkerEvent>(
                 capacity: 2 * configuration.heldFlowLimit + 4_096, payloadCapacity: HeldRequest.maximumPayload)
             let commands = Ring<WorkerCommand>(capacity: 4_096)
+            let capture = CaptureLink()
             let counters = CounterBlock()
             let heartbeat = Heartbeat()
             heartbeat.beat(now: Environment.timestamp)
             let worker = WorkerLinks(
                 index: index, clientQueue: clientQueues[index].queue, serverQueue: serverQueues[index].queue,
                 pool: pools[index],
-                events: events, commands: commands, counters: counters, heartbeat: heartbeat,
+                events: events, commands: commands, capture: capture, counters: counters, heartbeat: heartbeat,
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
                 handOver: count > 1 ? handOver : [],
                 clientWaitable: clientQueues[index].waitable, serverWaitable: serverQueues[index].waitable,
                 socket: Environment.socket(ofLcore: lcores[index]))
             links.append(
                 WorkerLink(
-                    events: events, commands: commands, doorbell: doorbells[index], counters: counters,
+                    events: events, commands: commands, capture: capture, doorbell: doorbells[index],
+                    counters: counters,
                     heartbeat: heartbeat, lcore: lcores[index]))
             let context = UnsafeMutablePointer<WorkerContext>.allocate(capacity: 1)
             context.initialize(

@@ -137,7 +137,7 @@ import Testing
         #expect(try Batonctl.run(["proxies", "--socket", director.path], through: reader).status == 0)
         let change = try Batonctl.run(["bypass", "on", "--socket", director.path], through: reader)
         #expect(change.status == 77)
-        #expect(change.output.contains("user 65534 may look but not change anything"))
+        #expect(change.output.contains("user 65534 may look but not change or capture anything"))
         #expect(
             try Batonctl.run(["bypass", "--socket", director.path], through: reader).output.hasPrefix("bypass is off"))
         let nothing = try Batonctl.run(["status", "--socket", director.path], through: stranger)

@@ -150,6 +150,7 @@ final class TestDirector: Sendable {
                 var status = KeysStatus()
                 status.current = Int(loaded?.keys?.next ?? 1)
                 return .keys(status)
+            case .capture, .readCapture: return .failure("there is no capture")
             case .version:
                 return .version(VersionStatus(name: "d1", version: "0.1.0", protocolVersion: 1, processIdentifier: 42))
             }

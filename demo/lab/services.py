@@ -82,11 +82,12 @@ class Services:
         self.agent_wrappers = {}
         #: Document roots of agents that do not have the proxies' content.
         self.roots = {}
-        #: Everybody's key files by number, more keys of its `crtp` section, and more sections.
+        #: Everybody's key files by number, more keys of the director's `crtp` section and the agents', and more sections.
         self.keys = {}
         self.crtp_options = {"multicast": f'{{ group: "{GROUPS[0]}", interface: dm }}'}
         #: Where the director's CRTP socket is bound.
         self.crtp_listen = f"{addresses.v4('director')}:0"
+        self.agent_crtp_options = {}
         self.director_options = {}
         self.add_key(1)
         #: Of the director that was started last.
@@ -180,6 +181,7 @@ http {{
                                for address in (addresses.v4("origin"), f"[{addresses.v6('origin')}]")])
 
         options = "\n".join(f"{key}: {value}" for key, value in self.agent_options.get(name, {}).items())
+        crtp = "\n".join(f"  {key}: {value}" for key, value in self.agent_crtp_options.items())
         sites = "\n".join(f"  - {site}" for site in self.sites)
         return f"""
 name: {name}
@@ -191,6 +193,7 @@ crtp:
   directors: [{addresses.v4('director')}, "{addresses.v6('director')}"]
   groups: {json.dumps(GROUPS)}
   keys: {{ {self.key_table()} }}
+{crtp}
 access-log: {self.path(f'{name}-access.log')}
 log: {{ lines-per-second: 100000 }}
 catalogue:

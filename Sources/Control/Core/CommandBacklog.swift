@@ -36,7 +36,9 @@ public struct CommandBacklog: Sendable {
     private static func hasBackstop(_ command: WorkerCommand) -> Bool {
         switch command {
         case .verdict, .listFlows, .countFlows, .findFlow: true
-        case .proxy, .proxyDown, .installFlow, .flowDone, .resetOrigin, .bypass, .recoveryEnded, .abortAllHolds: false
+        case .proxy, .proxyDown, .installFlow, .flowDone, .resetOrigin, .bypass, .recoveryEnded, .abortAllHolds,
+            .capture:
+            false
         }
     }
 }

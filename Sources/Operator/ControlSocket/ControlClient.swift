@@ -93,6 +93,8 @@ public enum ControlClientProblem: Error, Equatable, Sendable, CustomStringConver
     /// No connection, with the system's reason.
     case unreachable(String, Int32)
     case silent(String)
+    /// A file, not the director, is the problem.
+    case cannotWrite(String, Int32)
     case strangeAnswer(String, String)
     /// The director's own error.
     case refused(code: Int, String)
@@ -107,18 +109,21 @@ public enum ControlClientProblem: Error, Equatable, Sendable, CustomStringConver
             "no permission for \(path): be root, or a member of the group that 'control.group' names"
         case .unreachable(let path, let code):
             "cannot connect to \(path): \(String(cString: strerror(code)))"
+        case .cannotWrite(let path, let code): "cannot write \(path): \(String(cString: strerror(code)))"
         case .silent(let path): "the director behind \(path) gives no answer: see its log"
         case .strangeAnswer(let path, let why): "cannot understand the answer of \(path): \(why)"
         case .refused(_, let message): "the director refuses: \(message)"
         }
     }
 
-    /// As in sysexits.h: 69 for no director, 77 for no permission, 1 for a refusal.
+    /// As in sysexits.h: 69 for no director, 77 for no permission, 73 for a file that cannot be
+    /// written, 1 for a refusal.
     public var exitCode: Int32 {
         switch self {
         case .unreachable(_, EACCES), .refused(code: -32_001, _): 77
         case .unreachable, .silent: 69
         case .strangeAnswer: 76
+        case .cannotWrite: 73
         case .refused: 1
         }
     }

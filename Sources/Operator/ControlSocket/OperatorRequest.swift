@@ -28,13 +28,17 @@ public enum OperatorRequest: Equatable, Sendable {
     /// Reads the keys anew and uses another one: nil for the next. Forced: although an agent does not hold it.
     case rotateKeys(to: UInt8?, isForced: Bool)
     case version
+    /// Starts a capture; one at a time.
+    case capture(CaptureRequest)
+    /// The next blocks of a capture, by its number; with `stop` the last ones.
+    case readCapture(UInt32, stop: Bool)
 
     /// The configuration file is read before the control core hears of the request.
     var readsConfiguration: Bool {
         switch self {
         case .rotateKeys: true
         case .status, .proxies, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers, .bypass,
-            .algorithm, .drain, .keys, .version:
+            .algorithm, .drain, .keys, .version, .capture, .readCapture:
             false
         }
     }
@@ -44,11 +48,18 @@ public enum OperatorRequest: Equatable, Sendable {
         switch self {
         case .bypass(let wanted): wanted != nil
         case .algorithm(let wanted, _): wanted != nil
-        case .drain, .rotateKeys: true
+        case .drain, .rotateKeys, .capture: true
+        case .readCapture(_, let stop): stop
         case .status, .proxies, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers, .keys,
             .version:
             false
         }
+    }
+
+    /// Not for the group: it changes something, or shows what clients send.
+    public var isForOwner: Bool {
+        if case .readCapture = self { return true }
+        return isChange
     }
 }
 
@@ -68,6 +79,8 @@ public enum OperatorResponse: Equatable, Sendable {
     case drain(DrainStatus)
     case keys(KeysStatus)
     case version(VersionStatus)
+    case capture(CaptureStatus)
+    case capturePage(CapturePage)
     /// The request could not be carried out; in words.
     case failure(String)
 }

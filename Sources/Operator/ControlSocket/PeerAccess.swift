@@ -24,8 +24,9 @@ public struct PeerAccess: Equatable, Sendable {
         switch rights(of: peer) {
         case .change: return nil
         case .read:
-            if !request.isChange { return nil }
-            return .denied("user \(peer.user) may look but not change anything: use the director's own user, or root")
+            if !request.isForOwner { return nil }
+            return .denied(
+                "user \(peer.user) may look but not change or capture anything: use the director's own user, or root")
         case .none:
             return .denied("user \(peer.user) has no access: join group \(readers), or be root")
         }

@@ -9,8 +9,8 @@ struct RPCRequest: Equatable {
     var request: OperatorRequest
 
     static let methods = [
-        "algorithm", "bypass", "candidates", "drain", "explain", "flows", "flows.count", "keys", "keys.rotate",
-        "proxies", "routes", "status", "trace", "transfers", "version",
+        "algorithm", "bypass", "candidates", "capture", "capture.read", "capture.stop", "drain", "explain", "flows",
+        "flows.count", "keys", "keys.rotate", "proxies", "routes", "status", "trace", "transfers", "version",
     ]
     static var rowLimit: Int { 10_000 }
 
@@ -74,6 +74,12 @@ struct RPCRequest: Equatable {
         case "keys.rotate":
             let id = try parameters.integer("key", in: 0...255)
             return .rotateKeys(to: id.map { UInt8($0) }, isForced: try parameters.bool("force") ?? false)
+        case "capture": return .capture(try CaptureRequest(&parameters))
+        case "capture.read", "capture.stop":
+            guard let capture = try parameters.integer("capture", in: 0...Int(UInt32.max)) else {
+                throw .invalidParameters("'capture' is missing: the number that `capture` answered")
+            }
+            return .readCapture(UInt32(capture), stop: method == "capture.stop")
         case "algorithm":
             return .algorithm(try algorithm(&parameters), rule: try parameters.string("rule"))
         default:
@@ -181,6 +187,8 @@ struct RPCResponse {
         case .bypass(let value): jsonLine(Envelope(id: id, result: value))
         case .keys(let value): jsonLine(Envelope(id: id, result: value))
         case .version(let value): jsonLine(Envelope(id: id, result: value))
+        case .capture(let value): jsonLine(Envelope(id: id, result: value))
+        case .capturePage(let value): jsonLine(Envelope(id: id, result: value))
         case .failure(let why): RPCFailure(id: id, error: .internal(why)).line
         }
     }

@@ -58,6 +58,8 @@ final class Lab {
     let boxes: [WorkerBox]
     let events: [Ring<WorkerEvent>]
     let commands: [Ring<WorkerCommand>]
+    let captures: [CaptureLink]
+    static let captureCapacity = 64
     let counters: [CounterBlock]
     let controlHeartbeat = Heartbeat()
     var isControlAlive = true
@@ -87,6 +89,7 @@ final class Lab {
         let handOver = (0..<workers).map { _ in (0..<workers).map { _ in Ring<HandedOver>(capacity: 64) } }
         events = (0..<workers).map { _ in Ring(capacity: eventCapacity, payloadCapacity: HeldRequest.maximumPayload) }
         commands = (0..<workers).map { _ in Ring(capacity: 256) }
+        captures = (0..<workers).map { _ in CaptureLink(capacity: Lab.captureCapacity) }
         counters = (0..<workers).map { _ in CounterBlock() }
         var boxes: [WorkerBox] = []
         for index in 0..<workers {
@@ -94,7 +97,7 @@ final class Lab {
             let links = WorkerLinks(
                 index: index, clientQueue: PortQueue(port: ports[index * 2].number, queue: 0),
                 serverQueue: PortQueue(port: ports[index * 2 + 1].number, queue: 0), pool: pool, events: events[index],
-                commands: commands[index], counters: counters[index], heartbeat: Heartbeat(),
+                commands: commands[index], capture: captures[index], counters: counters[index], heartbeat: Heartbeat(),
                 controlHeartbeat: controlHeartbeat, controlDoorbell: Doorbell(descriptor: -1), doorbells: bells,
                 handOver: workers == 1 ? [[handOver[0][0]]] : handOver, clientWaitable: [], serverWaitable: [])
             boxes.append(WorkerBox(Worker(configuration: configuration, links: links, now: now, hertz: 1_000_000)))
