@@ -14,7 +14,7 @@ BUILD := $(SWIFT) build -c release
 # build: dpdk-dev … pkg-config; run: dpdk … iproute2; test: nginx-light … prometheus
 PACKAGES := dpdk dpdk-dev libdpdk-dev libnuma-dev pkg-config build-essential \
 	iproute2 nftables ethtool procps curl openssl python3 \
-	nginx-light tcpdump tshark spin binutils valgrind iputils-ping python3-cryptography prometheus tmux
+	nginx-light tcpdump tshark spin binutils valgrind iputils-ping python3-cryptography chromium fonts-lato prometheus tmux
 
 .PHONY: setup build demo test test-unit test-guard test-model test-fuzz test-endtoend bench pktgen clean
 

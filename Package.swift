@@ -102,7 +102,7 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: strict),
+            resources: [.embedInCode("Page/dashboard.html")], swiftSettings: strict),
 
         // Level 4
         .executableTarget(

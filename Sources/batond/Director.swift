@@ -61,9 +61,7 @@ struct Director {
         let controlSocket = try ControlSocket.open(
             configuration.control, mailbox: mailbox, source: source, logger: logger)
 
-        let metrics = try configuration.metrics.listen.map {
-            try MetricsServer.open($0, mailbox: mailbox, logger: logger)
-        }
+        let pages = try OperatorPages.open(configuration, mailbox: mailbox, logger: logger)
 
         let table = FlowTable.Size(
             ipv4: configuration.workers.flowCapacity, ipv6: configuration.workers.flowCapacityIPv6)
@@ -93,7 +91,7 @@ struct Director {
         logger.info("stopping")
         service.isStopping()
         controlSocket.close()
-        metrics?.close()
+        pages.close()
         workers.stop()
         for port in sides.client + sides.server { port.stop() }
         Environment.stop()

@@ -51,8 +51,11 @@ import Wire
 
     @Test func aScraperGetsTheDirectorsState() throws {
         let director = try TestDirector()
-        let server = try MetricsServer.open(
-            Endpoint(IPAddress(v4: 0x7F00_0001), port: 0), mailbox: director.mailbox, logger: Logger(label: "test"))
+        var configuration = DirectorConfiguration()
+        configuration.metrics.listen = Endpoint(IPAddress(v4: 0x7F00_0001), port: 0)
+        let pages = try OperatorPages.open(
+            configuration, mailbox: director.mailbox, logger: Logger(label: "test"))
+        let server = try #require(pages.servers.first)
         func get(_ path: String, _ options: [String] = []) throws -> (status: Int, text: String) {
             let curl = Process()
             curl.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
@@ -70,17 +73,18 @@ import Wire
         #expect(metrics.text.hasSuffix("# EOF\n"))
         #expect(try get("/other").status == 404)
         #expect(try get("/metrics", ["--data", "x=1"]).status == 405)
-        server.close()
+        pages.close()
         director.stop()
     }
 
     @Test func aPortThatIsTakenIsTold() throws {
-        let endpoint = Endpoint(IPAddress(v4: 0x7F00_0001), port: 0)
+        var configuration = DirectorConfiguration()
+        configuration.metrics.listen = Endpoint(IPAddress(v4: 0x7F00_0001), port: 0)
         let logger = Logger(label: "test")
-        let first = try MetricsServer.open(endpoint, mailbox: OperatorMailbox(), logger: logger)
-        let taken = try #require(Endpoint(first.address))
-        #expect(throws: MetricsProblem.self) {
-            try MetricsServer.open(taken, mailbox: OperatorMailbox(), logger: logger)
+        let first = try OperatorPages.open(configuration, mailbox: OperatorMailbox(), logger: logger)
+        configuration.metrics.listen = try #require(Endpoint(try #require(first.servers.first).address))
+        #expect(throws: ReadOnlyServerProblem.self) {
+            try OperatorPages.open(configuration, mailbox: OperatorMailbox(), logger: logger)
         }
         first.close()
     }

@@ -96,6 +96,9 @@ extension ControlCore {
             counters.add(.staleAnswer)
             return
         }
+        if transfers[slot].answeredAt == nil, transfers[slot].machine.outcome == nil {
+            transfers[slot].answeredAt = now
+        }
         drive(slot: slot, event, now: now)
     }
 

@@ -125,6 +125,7 @@ extension ControlCore {
                 entry.isPassedOn ? "passedOn" : entry.outcome.ending == .committed ? "committed" : "origin"
             row.reason = entry.outcome.reason
             row.tookMicroseconds = entry.tookMicroseconds
+            note(entry.endedAt - min(entry.tookMicroseconds, entry.endedAt), entry.answeredAt, in: &row)
             rows.append(row)
         }
         return rows
@@ -136,7 +137,13 @@ extension ControlCore {
         var row = row(record.transaction, record.proxy, "\(record.key)", record.request?.summary())
         row.state = record.machine.state.rawValue
         row.tookMicroseconds = now - min(record.startedAt, now)
+        note(record.startedAt, record.answeredAt, in: &row)
         return row
+    }
+
+    private func note(_ startedAt: UInt64, _ answeredAt: UInt64?, in row: inout TransferStatus) {
+        row.startedSeconds = Double(startedAt - min(self.startedAt, startedAt)) / 1_000_000
+        row.answeredMicroseconds = answeredAt.map { $0 - min(startedAt, $0) } ?? 0
     }
 
     private func row(_ transaction: UInt32, _ proxy: Int, _ flow: String, _ request: TransferSummary?) -> TransferStatus

@@ -221,7 +221,8 @@ extension ControlCore {
         history.append(
             TransferHistory.Entry(
                 transaction: transfers[slot].transaction, proxy: transfers[slot].proxy, key: transfers[slot].key,
-                request: request, outcome: outcome, tookMicroseconds: took, endedAt: now))
+                request: request, outcome: outcome, tookMicroseconds: took, endedAt: now,
+                answeredAt: transfers[slot].answeredAt))
         log(.info, outcome.ending == .committed ? "transfer committed" : "transfer to origin") {
             $0.fields(slot) + [("reason", outcome.reason), ("took_us", "\(took)")]
         }

@@ -15,6 +15,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public var routes: [Route] = []
     public var control = ControlSocketSettings()
     public var metrics = MetricsSettings()
+    public var page = PageSettings()
     public var logLevel = "info"
     /// Lines beyond this are counted, not written.
     public var logLinesPerSecond = 100
@@ -154,6 +155,12 @@ public struct DirectorConfiguration: Sendable, Equatable {
 
     public struct MetricsSettings: Sendable, Equatable {
         /// Where Prometheus may ask; nil: nowhere.
+        public var listen: Endpoint?
+        public init() {}
+    }
+
+    public struct PageSettings: Sendable, Equatable {
+        /// Where the dashboard is served; nil: nowhere.
         public var listen: Endpoint?
         public init() {}
     }

@@ -107,6 +107,10 @@ public struct TransferStatus: Codable, Sendable, Equatable {
     public var state = ""
     public var reason = ""
     public var tookMicroseconds: UInt64 = 0
+    /// Of the director's uptime, when the request was held.
+    public var startedSeconds: Double = 0
+    /// From then to the agent's answer; 0 when there was none.
+    public var answeredMicroseconds: UInt64 = 0
     public init() {}
 }
 

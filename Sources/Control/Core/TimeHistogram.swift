@@ -17,4 +17,30 @@ public struct TimeHistogram: Codable, Sendable, Equatable {
         sumMicroseconds &+= microseconds
         if let bucket = Self.boundsMicroseconds.firstIndex(where: { microseconds <= $0 }) { counts[bucket] += 1 }
     }
+
+    /// What has been added since an earlier copy.
+    public func since(_ earlier: TimeHistogram) -> TimeHistogram {
+        var difference = self
+        for index in counts.indices { difference.counts[index] &-= min(earlier.counts[index], counts[index]) }
+        difference.count &-= min(earlier.count, count)
+        difference.sumMicroseconds &-= min(earlier.sumMicroseconds, sumMicroseconds)
+        return difference
+    }
+
+    /// Microseconds within which this part of all were done, 0...1: evenly spread within a bucket, as Prometheus takes
+    /// it; the last bound for what lies behind it. Nil when there is nothing.
+    public func quantile(_ part: Double) -> Double? {
+        guard count > 0 else { return nil }
+        let rank = part * Double(count)
+        var below = 0.0
+        for (index, inside) in counts.enumerated() where inside > 0 {
+            if below + Double(inside) >= rank {
+                let lower = index == 0 ? 0 : Double(Self.boundsMicroseconds[index - 1])
+                let upper = Double(Self.boundsMicroseconds[index])
+                return lower + (upper - lower) * (rank - below) / Double(inside)
+            }
+            below += Double(inside)
+        }
+        return Self.boundsMicroseconds.last.map { Double($0) }
+    }
 }

@@ -14,6 +14,8 @@ package struct TransferRecord: Sendable {
     /// Until it is decided who gets it. Nil for a flow that an agent announced.
     package var request: TransferRequest?
     package let startedAt: UInt64
+    /// When its agent answered TRANSFER; nil before.
+    package var answeredAt: UInt64?
     /// When it became `committed`, once it has.
     package var committedAt: UInt64
     package var timer: TimingWheel<Int>.Token?
@@ -172,6 +174,7 @@ package struct TransferHistory: Sendable {
         package var isPassedOn = false
         package var tookMicroseconds: UInt64
         package var endedAt: UInt64
+        package var answeredAt: UInt64?
     }
 
     /// Bytes of a text that are shown.

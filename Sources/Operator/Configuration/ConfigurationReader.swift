@@ -32,6 +32,7 @@ struct ConfigurationReader {
         readRules(file)
         configuration.control = file.section("control", Self.control)
         configuration.metrics = file.section("metrics", Self.metrics)
+        configuration.page = file.section("page", Self.page)
         configuration.logLevel = file.value("log", .choice(Self.logLevels), default: configuration.logLevel)
         configuration.logLinesPerSecond = file.value(
             "log-lines-per-second", .integer(in: 1...1_000_000), default: configuration.logLinesPerSecond)
@@ -139,6 +140,12 @@ struct ConfigurationReader {
         var metrics = DirectorConfiguration.MetricsSettings()
         metrics.listen = section.optional("listen", .endpoint)
         return metrics
+    }
+
+    private static func page(_ section: YAMLSection) -> DirectorConfiguration.PageSettings {
+        var page = DirectorConfiguration.PageSettings()
+        page.listen = section.optional("listen", .endpoint)
+        return page
     }
 
     // MARK: What only several keys together can get wrong

@@ -1,0 +1,26 @@
+import NIOCore
+import NIOHTTP1
+
+extension HTTPPath {
+    static func metrics(_ mailbox: OperatorMailbox) -> HTTPPath {
+        HTTPPath { reply in
+            mailbox.ask(.status) { status in
+                mailbox.ask(.proxies) { proxies in
+                    guard case .status(let status) = status, case .proxies(let proxies) = proxies else {
+                        return reply(HTTPReply("the director does not answer\n", status: .serviceUnavailable))
+                    }
+                    var answer = HTTPReply(MetricsText.of(status, proxies))
+                    answer.type = MetricsText.contentType
+                    reply(answer)
+                }
+            }
+        }
+    }
+}
+
+extension OperatorMailbox {
+    /// A full mailbox answers for itself.
+    func ask(_ request: OperatorRequest, _ answer: @escaping @Sendable (OperatorResponse) -> Void) {
+        if !submit(request, answer: answer) { answer(.failure("too many requests wait")) }
+    }
+}
