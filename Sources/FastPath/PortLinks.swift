@@ -53,6 +53,8 @@ public struct PortLinks: Sendable {
         return notices
     }
 
+    public func isUp(_ side: LinkSide) -> Bool { hasLink(side) }
+
     /// A side has a link while any of its ports has.
     private func hasLink(_ side: LinkSide) -> Bool { ports[side.rawValue].contains { shim_port_link_is_up($0) } }
 

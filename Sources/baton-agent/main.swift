@@ -71,7 +71,10 @@ struct BatonAgent: ParsableCommand {
 
     private func serve(_ configuration: AgentConfiguration) throws {
         LineLogHandler.bootstrap(
-            level: configuration.log.level, sink: LogSink(linesPerSecond: configuration.log.linesPerSecond))
+            level: configuration.log.level,
+            sink: LogSink(
+                format: LogFormat(rawValue: configuration.log.format) ?? .text,
+                linesPerSecond: configuration.log.linesPerSecond))
         // Before any thread is started, so that all inherit it: signals are taken here alone.
         var signals = sigset_t()
         sigemptyset(&signals)

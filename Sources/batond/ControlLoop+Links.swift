@@ -1,3 +1,4 @@
+import Control
 import FastPath
 import Logging
 
@@ -6,6 +7,8 @@ extension ControlLoop {
     mutating func mirrorLinks(now: UInt64) {
         guard now >= nextLookAtLinks else { return }
         nextLookAtLinks = now + PortLinks.periodMicroseconds
+        // Once a second is enough for people.
+        if now % 1_000_000 < PortLinks.periodMicroseconds { Telemetry.update(core.proxyStatus()) }
         for index in portLinks.indices {
             for notice in portLinks[index].look(now: now) { record(notice) }
         }

@@ -1,6 +1,7 @@
 import Control
 import FastPath
 import Glibc
+import InterCore
 import Operator
 
 /// Answers operators between two turns. A bounded number each turn; nothing here waits for anybody.
@@ -80,6 +81,7 @@ extension ControlLoop {
         status.clockHertz = Environment.timestampHertz
         status.ports = ports.client.map { portStatus($0, "client") } + ports.server.map { portStatus($0, "server") }
         for index in status.workers.indices { status.workers[index].lcore = workers[index].lcore }
+        noteHealth(in: &status)
         return status
     }
 
@@ -96,5 +98,15 @@ extension ControlLoop {
         status.missed = totals.missed
         status.errors = totals.errors
         return status
+    }
+
+    private func noteHealth(in status: inout DirectorStatus) {
+        let ticks = Environment.timestamp
+        for index in status.workers.indices {
+            let age = ticks &- min(workers[index].heartbeat.lastBeat, ticks)
+            status.workers[index].beatSeconds = Double(age) / Double(Environment.timestampHertz)
+        }
+        status.links = LinkStatus(
+            client: portLinks.contains { $0.isUp(.client) }, server: portLinks.contains { $0.isUp(.server) })
     }
 }

@@ -24,7 +24,10 @@ struct Director {
         self.source = source
         self.keys = keys
         LineLogHandler.bootstrap(
-            level: configuration.logLevel, sink: LogSink(linesPerSecond: configuration.logLinesPerSecond))
+            level: configuration.logLevel,
+            sink: LogSink(
+                format: LogFormat(rawValue: configuration.logFormat) ?? .text,
+                linesPerSecond: configuration.logLinesPerSecond))
         logger = Logger(label: "batond")
         try Environment.start(["batond"] + eal)
     }
@@ -61,6 +64,7 @@ struct Director {
         let controlSocket = try ControlSocket.open(
             configuration.control, mailbox: mailbox, source: source, logger: logger)
 
+        if !Telemetry.register(workers.links.map(\.counters)) { logger.warning("DPDK's telemetry takes no commands") }
         let pages = try OperatorPages.open(configuration, mailbox: mailbox, logger: logger)
 
         let table = FlowTable.Size(

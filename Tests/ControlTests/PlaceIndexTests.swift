@@ -49,9 +49,37 @@ import Testing
 @Suite struct LogBudgetTests {
     @Test func whatIsBeyondIsCounted() {
         var budget = LogBudget(linesPerSecond: 2, now: 1_000)
-        #expect((0..<12).filter { _ in budget.take() }.count == 10)
-        #expect(budget.refill(now: 501_000) == nil, "room for one line, and it would be taken by the count")
-        #expect(budget.refill(now: 1_001_000) == 2)
-        #expect(budget.take() && !budget.take())
+        #expect((0..<12).filter { budget.take("event \($0)") }.count == 10)
+        budget.advance(to: 501_000)
+        #expect(budget.takeSuppressed() == nil, "room for one line, and it would be taken by the count")
+        budget.advance(to: 1_001_000)
+        #expect(budget.takeSuppressed() == .init(count: 2, causes: 2, most: "event 10"))
+        #expect(budget.take("a") && !budget.take("b"))
+        budget.advance(to: 1_900_000)
+        #expect(budget.takeSuppressed() == nil, "once a second")
+    }
+
+    /// What floods the log leaves room for what else happens.
+    @Test func oneCauseHasHalfOfAllLines() {
+        var budget = LogBudget(linesPerSecond: 10)
+        #expect((0..<1_000).filter { _ in budget.take("flood") }.count == 25)
+        #expect((0..<5).filter { _ in budget.take("other") }.count == 5)
+        for second in 1...10 as ClosedRange<UInt64> {
+            budget.advance(to: second * 1_000_000)
+            #expect((0..<1_000).filter { _ in budget.take("flood") }.count == 5)
+            let isGranted = budget.take("other")
+            #expect(isGranted)
+            let told = budget.takeSuppressed()
+            #expect(told?.most == "flood")
+        }
+    }
+
+    /// Whatever causes there are, they are told apart only up to a bound.
+    @Test func causesAreBounded() {
+        var budget = LogBudget(linesPerSecond: 1, now: 1)
+        for index in 0..<10_000 { _ = budget.take("cause \(index)") }
+        budget.advance(to: 100_000_000)
+        let told = budget.takeSuppressed()
+        #expect(told?.causes == 252 && told?.most == "others", "\(String(describing: told))")
     }
 }

@@ -23,7 +23,7 @@ class Capture(LaboratoryCase):
 
     @classmethod
     def start(cls):
-        cls.services.crtp_options = dict(cls.crtp_options)
+        cls.services.crtp_options |= cls.crtp_options
         cls.services.agent_crtp_options = dict(cls.crtp_options)
         super().start()
 

@@ -1,4 +1,5 @@
 import Control
+import Foundation
 import Logging
 import Operator
 import Synchronization
@@ -11,9 +12,9 @@ import Testing
         let time = Atomic<UInt64>(1_767_225_600_000_000)
         let isFull = Atomic<Bool>(false)
 
-        func logger(burst: Int = 100) -> Logger {
+        func logger(burst: Int = 100, format: LogFormat = .text) -> Logger {
             let sink = LogSink(
-                burst: burst, linesPerSecond: 10, now: { self.time.load(ordering: .relaxed) },
+                format: format, burst: burst, linesPerSecond: 10, now: { self.time.load(ordering: .relaxed) },
                 output: { line in
                     if self.isFull.load(ordering: .relaxed) { return false }
                     self.lines.withLock { $0.append(line) }
@@ -62,7 +63,8 @@ import Testing
         logger.info("after")
         #expect(
             tape.take() == [
-                "2026-01-01T00:00:00.200Z warning suppressed 7 lines\n", "2026-01-01T00:00:00.200Z info after\n",
+                "2026-01-01T00:00:00.200Z warning lines suppressed count=7 most=\"line 3\" causes=7\n",
+                "2026-01-01T00:00:00.200Z info after\n",
             ])
     }
 
@@ -74,7 +76,37 @@ import Testing
         logger.info("lost")
         tape.isFull.store(false, ordering: .relaxed)
         logger.info("kept")
-        #expect(tape.take().map { $0.dropFirst(25) } == ["warning suppressed 2 lines\n", "info kept\n"])
+        #expect(
+            tape.take().map { $0.dropFirst(25) } == ["warning lines suppressed count=2 most=lost\n", "info kept\n"])
+    }
+
+    @Test func aFloodOfOneEventLeavesRoomForOthers() {
+        let tape = Tape()
+        let logger = tape.logger(burst: 10)
+        for _ in 0..<1_000 { logger.info("flood") }
+        logger.warning("something else")
+        let lines = tape.take()
+        #expect(lines.count { $0.contains(" flood") } == 5)
+        #expect(lines.last?.hasSuffix("warning something else\n") == true)
+    }
+
+    @Test func programsGetAnObjectALine() throws {
+        let tape = Tape()
+        let logger = tape.logger(format: .json)
+        logger.record(ControlLogEntry(.warning, "proxy down", [("proxy", "p1"), ("level", "x"), ("why", "\"a\"\nb")]))
+        #expect(
+            tape.take() == [
+                #"{"time":"2026-01-01T00:00:00.000Z","level":"warning","event":"proxy down","proxy":"p1","level_":"x","#
+                    + #""why":"\"a\"\nb"}"# + "\n"
+            ])
+        // However long: each line is whole, and fits.
+        let metadata = Logger.Metadata(
+            uniqueKeysWithValues: (0..<20).map { ("field\($0)", .string(String(repeating: "é\u{1}", count: 900))) })
+        logger.info("long", metadata: metadata)
+        let line = try #require(tape.take().first)
+        #expect(line.utf8.count < 4_096)
+        let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+        #expect(object?["event"] as? String == "long" && object?["cut"] as? Bool == true)
     }
 
     @Test func longLinesAreCut() {

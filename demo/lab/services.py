@@ -89,6 +89,8 @@ class Services:
         self.crtp_listen = f"{addresses.v4('director')}:0"
         self.agent_crtp_options = {}
         self.director_options = {}
+        #: More arguments of the director's EAL.
+        self.eal_options = ["--no-telemetry"]
         self.add_key(1)
         #: Of the director that was started last.
         self.workers = 1
@@ -281,7 +283,7 @@ control: {{ socket: {self.path('batond.sock')} }}
         memory = ["--in-memory", "--socket-mem", "192"] if free_hugepages() >= 128 else ["--no-huge", "-m", "192"]
         process = self.start(
             "director", "director", os.path.join(BINARIES, "batond"), "--config", configuration, "--",
-            "--lcores", lcores, "--no-pci", "--no-telemetry", "--no-shconf", "--file-prefix", self.topology.prefix,
+            "--lcores", lcores, "--no-pci", *self.eal_options, "--no-shconf", "--file-prefix", self.topology.prefix,
             "--log-level", "error", *memory)
         wait_until("batond forwards, its proxies are up", lambda: self.is_director_ready(wait_for), 20, process)
         return process

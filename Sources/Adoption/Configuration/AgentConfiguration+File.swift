@@ -151,6 +151,8 @@ extension LogSettings {
                 "trace": "trace", "debug": "debug", "info": "info", "notice": "notice", "warning": "warning",
                 "error": "error",
             ]), default: settings.level)
+        settings.format = section.value(
+            "format", .choice(["text": "text", "json": "json"]), default: settings.format)
         settings.linesPerSecond = section.value(
             "lines-per-second", .integer(in: 1...1_000_000), default: settings.linesPerSecond)
         return settings

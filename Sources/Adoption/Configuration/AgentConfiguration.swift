@@ -91,6 +91,8 @@ public struct ServingSettings: Equatable, Sendable {
 
 public struct LogSettings: Equatable, Sendable {
     public var level: String = "info"
+    /// `text` or `json`.
+    public var format: String = "text"
     /// Lines a second; what is more is counted and told once a second.
     public var linesPerSecond: Int = 200
 

@@ -15,6 +15,8 @@
 #include <rte_prefetch.h>
 #include <rte_vect.h>
 
+#include "shim_telemetry.h"
+
 /* MARK: time */
 
 /* The time-stamp counter: an instruction that Swift has no name for. */

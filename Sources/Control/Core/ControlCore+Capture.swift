@@ -27,7 +27,9 @@ extension ControlCore {
             state: transfers[slot].machine.state.rawValue)
     }
 
-    public func capturedProxy(_ index: ProxyIndex) -> String { proxyName(index) }
+    public func capturedProxy(_ index: ProxyIndex) -> String {
+        Int(index.value) < proxies.count ? proxies[Int(index.value)].configuration.name : ""
+    }
 
     /// The proxy that the configuration names so.
     public func proxyIndex(named name: String) -> ProxyIndex? {

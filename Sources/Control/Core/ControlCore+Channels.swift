@@ -72,6 +72,7 @@ extension ControlCore {
         switch frame.message {
         case .transferACK:
             proxies[index].acks += 1
+            noteAdoption(frame.transaction, index, now: now)
             answer(.ack(attempt: frame.attempt), to: frame.transaction, index, now: now)
         case .transferNACK(let reason, let retryAfterMilliseconds):
             proxies[index].nacks += 1
@@ -100,6 +101,14 @@ extension ControlCore {
             transfers[slot].answeredAt = now
         }
         drive(slot: slot, event, now: now)
+    }
+
+    /// How long the agent took, of a transfer that still waits for it.
+    private mutating func noteAdoption(_ transaction: UInt32, _ index: Int, now: UInt64) {
+        guard let slot = transfers.slot(proxy: index, transaction: transaction), transfers[slot].answeredAt == nil,
+            transfers[slot].machine.state.isPending
+        else { return }
+        proxies[index].adoptionTimes.add(now - min(transfers[slot].machine.begunAt, now))
     }
 
     /// `busy` with a time: the proxy is left alone for so long, at most 10 s.

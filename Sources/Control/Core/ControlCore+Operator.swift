@@ -69,6 +69,7 @@ extension ControlCore {
         }
         status.transfers = counters.transfers
         status.decisionTimes = decisionTimes
+        status.rules = ruleCounts
         status.pendingTransfers = pendingCount
         status.queuedRequests = queue.count
         for (rule, count) in zip(configuration.rules, shedByRule) { status.shed[rule.name, default: 0] += count }
@@ -107,6 +108,7 @@ extension ControlCore {
             row.srttMicroseconds = proxy.estimator.srttMicroseconds ?? 0
             row.rttvarMicroseconds = proxy.estimator.rttvarMicroseconds
             row.timeoutMicroseconds = proxy.estimator.timeoutMicroseconds
+            row.adoptionTimes = proxy.adoptionTimes
             return row
         }
     }

@@ -50,7 +50,8 @@ extension ControlCore {
             TransferHistory.Entry(
                 transaction: transfers[slot].transaction, proxy: transfers[slot].proxy, key: transfers[slot].key,
                 request: transfers[slot].request.take(), outcome: outcome, isPassedOn: true,
-                tookMicroseconds: now - min(transfers[slot].machine.begunAt, now), endedAt: now))
+                tookMicroseconds: now - min(transfers[slot].machine.begunAt, now), endedAt: now,
+                answeredAt: transfers[slot].answeredAt))
         log(.info, "transfer passed on") {
             $0.fields(slot) + [
                 ("reason", outcome.reason), ("to", $0.proxies[next].configuration.name), ("as", "\(transaction)"),

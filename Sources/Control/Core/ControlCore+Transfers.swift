@@ -50,6 +50,7 @@ extension ControlCore {
         if !traces.isEmpty { traceSelection(asked, chosen: chosen, now: now) }
         guard let proxy = chosen else {
             if isHeld, wait(asked, handle: request.handle, now: now) { return }
+            ruleCounts[rule].unasked += 1
             let isRefused = !refusals.refusers(of: asked.refusalKey, now: now).isEmpty
             return decline(request, isHeld, isRefused ? .refusedBefore : .noProxy, now)
         }
@@ -218,6 +219,7 @@ extension ControlCore {
         decisionTimes.add(took)
         // It is not asked for again: a flow may live for days, and its request with it.
         let request = transfers[slot].request.take()
+        if let request { count(outcome.ending, rule: request.rule) }
         history.append(
             TransferHistory.Entry(
                 transaction: transfers[slot].transaction, proxy: transfers[slot].proxy, key: transfers[slot].key,
@@ -225,6 +227,14 @@ extension ControlCore {
                 answeredAt: transfers[slot].answeredAt))
         log(.info, outcome.ending == .committed ? "transfer committed" : "transfer to origin") {
             $0.fields(slot) + [("reason", outcome.reason), ("took_us", "\(took)")]
+        }
+    }
+
+    private mutating func count(_ ending: TransferOutcome.Ending, rule: Int) {
+        switch ending {
+        case .committed: ruleCounts[rule].committed += 1
+        case .observedACK, .observedNACK, .observedTimeout: ruleCounts[rule].observed += 1
+        default: ruleCounts[rule].origin += 1
         }
     }
 

@@ -46,6 +46,8 @@ public struct ControlCore {
     package var lastServed: UInt64 = 0
     /// Proxies that are set aside.
     package var suspectCount = 0
+    /// By rule.
+    package var ruleCounts: [RuleStatus] = []
     package var installs = InstallTable()
     package var endedFlows = EndedFlows()
     package var listing = FlowListing()
@@ -103,6 +105,7 @@ public struct ControlCore {
             return ProxyRecord(
                 index: ProxyIndex(UInt8(index)), configuration: proxy, channel: channel, timeout: configuration.timeout)
         }
+        ruleCounts = configuration.rules.map { RuleStatus(name: $0.name) }
         let records = proxies
         selections = configuration.rules.map { rule in
             // In the rule's order, which `enforced` heeds.
@@ -175,8 +178,9 @@ public struct ControlCore {
 
     /// Lets everything happen that was due by `now`.
     public mutating func advance(to now: UInt64) {
-        if let suppressed = logBudget.refill(now: now) {
-            actions.append(.log(ControlLogEntry(.warning, "suppressed \(suppressed) lines")))
+        logBudget.advance(to: now)
+        if let suppressed = logBudget.takeSuppressed() {
+            actions.append(.log(ControlLogEntry(.warning, "lines suppressed", suppressed.fields)))
         }
         for index in proxies.indices {
             if let deadline = proxies[index].channel.nextDeadline, deadline <= now {
@@ -228,7 +232,7 @@ extension ControlCore {
     package mutating func log(
         _ level: ControlLogEntry.Level, _ event: String, _ fields: (ControlCore) -> [(name: String, value: String)]
     ) {
-        guard level.rank >= logLevel, logBudget.take() else { return }
+        guard level.rank >= logLevel, logBudget.take(event) else { return }
         actions.append(.log(ControlLogEntry(level, event, fields(self))))
     }
 }

@@ -17,6 +17,8 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public var metrics = MetricsSettings()
     public var page = PageSettings()
     public var logLevel = "info"
+    /// `text` or `json`.
+    public var logFormat = "text"
     /// Lines beyond this are counted, not written.
     public var logLinesPerSecond = 100
 

@@ -43,6 +43,7 @@ package struct ProxyRecord: Sendable {
     /// Requests that it did not take and that another proxy was asked for then.
     package var passedOn: UInt64 = 0
     package var probes: UInt64 = 0
+    package var adoptionTimes = TimeHistogram()
 
     /// The agent's announcement of the flows that it has, after INIT (rule 6 of a transfer).
     package enum Announcement: Equatable, Sendable {

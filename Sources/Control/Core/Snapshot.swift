@@ -41,6 +41,9 @@ public struct DirectorStatus: Codable, Sendable, Equatable {
     public var crtp: [String: UInt64] = [:]
     /// From a request to the decision who gets it, of all that were asked for.
     public var decisionTimes = TimeHistogram()
+    /// In the configuration's order.
+    public var rules: [RuleStatus] = []
+    public var links = LinkStatus()
     public init() {}
 }
 
@@ -59,11 +62,36 @@ public struct PortStatus: Codable, Sendable, Equatable {
     public init() {}
 }
 
+/// Whether any port of a side has a link.
+public struct LinkStatus: Codable, Sendable, Equatable {
+    public var client = false
+    public var server = false
+
+    public init(client: Bool = false, server: Bool = false) { (self.client, self.server) = (client, server) }
+}
+
+/// What became of a rule's requests.
+public struct RuleStatus: Codable, Sendable, Equatable {
+    public var name: String
+    /// Handed to a proxy.
+    public var committed: UInt64 = 0
+    /// Asked for, and left to the origin.
+    public var origin: UInt64 = 0
+    /// Asked for, and never held.
+    public var observed: UInt64 = 0
+    /// Not asked for: no proxy could be.
+    public var unasked: UInt64 = 0
+
+    public init(name: String) { self.name = name }
+}
+
 public struct WorkerStatus: Codable, Sendable, Equatable {
     public var index = 0
     public var lcore = 0
     public var counters: [String: UInt64] = [:]
     public var gauges: [String: UInt64] = [:]
+    /// Since its last turn.
+    public var beatSeconds: Double = 0
     public init() {}
 }
 
@@ -93,6 +121,8 @@ public struct ProxyStatus: Codable, Sendable, Equatable {
     public var srttMicroseconds: Double = 0
     public var rttvarMicroseconds: Double = 0
     public var timeoutMicroseconds: UInt64 = 0
+    /// From TRANSFER to ACK: asking, looking and adopting.
+    public var adoptionTimes = TimeHistogram()
     public init() {}
 }
 

@@ -86,7 +86,9 @@ package struct Traces: Sendable {
         }
         guard active.count < Self.targetLimit else { return nil }
         active.append(
-            Trace(target: target, readAt: now, budget: LogBudget(linesPerSecond: Self.eventsPerSecond, now: now)))
+            Trace(
+                target: target, readAt: now, budget: LogBudget(linesPerSecond: Self.eventsPerSecond, share: 1, now: now)
+            ))
         return (active.count - 1, true)
     }
 
@@ -101,8 +103,8 @@ package struct Traces: Sendable {
     }
 
     package mutating func append(_ event: TraceEvent, to place: Int) {
-        _ = active[place].budget.refill(now: event.at)
-        guard active[place].budget.take() else {
+        active[place].budget.advance(to: event.at)
+        guard active[place].budget.take("trace") else {
             active[place].suppressed += 1
             return
         }

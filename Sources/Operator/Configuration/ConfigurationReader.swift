@@ -34,6 +34,7 @@ struct ConfigurationReader {
         configuration.metrics = file.section("metrics", Self.metrics)
         configuration.page = file.section("page", Self.page)
         configuration.logLevel = file.value("log", .choice(Self.logLevels), default: configuration.logLevel)
+        configuration.logFormat = file.value("log-format", .choice(Self.logFormats), default: configuration.logFormat)
         configuration.logLinesPerSecond = file.value(
             "log-lines-per-second", .integer(in: 1...1_000_000), default: configuration.logLinesPerSecond)
     }
@@ -41,6 +42,8 @@ struct ConfigurationReader {
     private static let logLevels: KeyValuePairs<String, String> = [
         "debug": "debug", "info": "info", "warning": "warning", "error": "error",
     ]
+
+    private static let logFormats: KeyValuePairs<String, String> = ["text": "text", "json": "json"]
 
     // MARK: Sections
 

@@ -12,19 +12,23 @@ public struct OperatorPages: Sendable {
         _ configuration: DirectorConfiguration, mailbox: OperatorMailbox, logger: Logger
     ) throws -> OperatorPages {
         let (metrics, page) = (configuration.metrics.listen, configuration.page.listen)
+        let health: [String: HTTPPath] = ["/live": .live(mailbox), "/ready": .ready(mailbox)]
         var servers: [ReadOnlyServer] = []
         if let page {
             let feed = PageFeed(mailbox)
-            var paths: [String: HTTPPath] = ["/": .dashboard, "/data.json": HTTPPath { reply in reply(feed.reply) }]
+            var paths = health
+            paths["/"] = .dashboard
+            paths["/data.json"] = HTTPPath { reply in reply(feed.reply) }
             if page == metrics { paths["/metrics"] = .metrics(mailbox) }
             let server = try ReadOnlyServer.open(page, key: "page.listen", paths: paths, logger: logger)
             server.every(.seconds(1)) { feed.refresh() }
             servers.append(server)
         }
         if let metrics, metrics != page {
+            var paths = health
+            paths["/metrics"] = .metrics(mailbox)
             do {
-                servers.append(
-                    try .open(metrics, key: "metrics.listen", paths: ["/metrics": .metrics(mailbox)], logger: logger))
+                servers.append(try .open(metrics, key: "metrics.listen", paths: paths, logger: logger))
             } catch {
                 for server in servers { server.close() }
                 throw error

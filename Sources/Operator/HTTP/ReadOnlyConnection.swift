@@ -11,6 +11,9 @@ final class ReadOnlyConnection: ChannelInboundHandler {
     private let isLoopback: Bool
     private var head: HTTPRequestHead?
 
+    /// A director that has not answered by then does not.
+    private static var patience: TimeAmount { .seconds(2) }
+
     init(_ paths: [String: HTTPPath], isLoopback: Bool) {
         self.paths = paths
         self.isLoopback = isLoopback
@@ -48,7 +51,9 @@ final class ReadOnlyConnection: ChannelInboundHandler {
         }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let loop = context.eventLoop
+        let deadline = loop.assumeIsolated().scheduleTask(in: Self.patience) { self.write(context, .noAnswer) }
         path.answer { reply in
+            deadline.cancel()
             loop.execute {
                 let (connection, context) = bound.value
                 connection.write(context, reply)

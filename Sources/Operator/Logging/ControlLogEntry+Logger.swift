@@ -11,13 +11,12 @@ extension Logger {
             case .warning: .warning
             case .error: .error
             }
-        log(level: level, "\(entry.line)")
-    }
-}
-
-extension ControlLogEntry {
-    /// `transfer committed transfer=17 proxy=p1`
-    package var line: String {
-        ([event] + fields.map { logField($0.name, $0.value) }).joined(separator: " ")
+        guard level >= logLevel else { return }
+        if let lines = handler as? LineLogHandler {
+            lines.write(level, entry.event, entry.fields)
+        } else {
+            let fields = entry.fields.map { ($0.name, Logger.MetadataValue.string($0.value)) }
+            log(level: level, "\(entry.event)", metadata: Logger.Metadata(fields) { first, _ in first })
+        }
     }
 }

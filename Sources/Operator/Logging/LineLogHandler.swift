@@ -1,7 +1,7 @@
 public import Logging
 
-/// Log lines as `2026-01-01T00:00:00.000Z info transfer committed proxy=p1 transfer=17`: one event a line, values
-/// quoted where they must be. Fields of one call come in alphabetical order; `ControlLogEntry` keeps its own order.
+/// Log lines, one event each, through a sink that bounds them. Fields of one call come in alphabetical order;
+/// `ControlLogEntry` keeps its own.
 public struct LineLogHandler: LogHandler {
     public var logLevel: Logger.Level
     public var metadata: Logger.Metadata = [:]
@@ -22,12 +22,13 @@ public struct LineLogHandler: LogHandler {
         var fields = metadata
         if let provided = metadataProvider?.get() { fields.merge(provided) { $1 } }
         if let own = event.metadata { fields.merge(own) { $1 } }
-        var text = printable(event.message.description)
-        for (name, value) in fields.sorted(by: { $0.key < $1.key }) {
-            text += " \(logField(name, value.description))"
-        }
-        if let error = event.error { text += " \(logField("error", "\(error)"))" }
-        sink.write(level: event.level.rawValue, text)
+        var ordered = fields.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value.description) }
+        if let error = event.error { ordered.append(("error", "\(error)")) }
+        write(event.level, event.message.description, ordered)
+    }
+
+    func write(_ level: Logger.Level, _ event: String, _ fields: [(name: String, value: String)]) {
+        sink.write(LogLine(level: level.rawValue, event: event, fields: fields))
     }
 }
 
@@ -38,13 +39,4 @@ extension LineLogHandler {
         let level = Logger.Level(rawValue: level) ?? .info
         LoggingSystem.bootstrap { _ in LineLogHandler(level: level, sink: sink) }
     }
-}
-
-/// `name=value`, the value in quotes when it has blanks, quotes or an equals sign, or is empty.
-func logField(_ name: String, _ value: String) -> String {
-    let clean = printable(value)
-    let needsQuotes = clean.isEmpty || clean.contains { $0 == " " || $0 == "\"" || $0 == "=" }
-    guard needsQuotes else { return "\(name)=\(clean)" }
-    let escaped = clean.replacing("\"", with: "\\\"")
-    return "\(name)=\"\(escaped)\""
 }

@@ -1,72 +1,47 @@
+import Control
 import Foundation
 import Synchronization
 
-/// Where log lines go, in bounds: at most `burst` lines at once and `linesPerSecond` in the long run, none longer than
-/// a pipe takes in one piece, and never waiting for a reader. What is left out is counted, and the count is the next
-/// line: `suppressed 17 lines`.
+/// Where log lines go, in bounds: at most `burst` lines at once and `linesPerSecond` in the long run, half of that for
+/// any one cause, none longer than a pipe takes in one piece, and never waiting for a reader. What is left out is
+/// counted, and a line says so: `lines suppressed count=17 most="transfer committed"`.
 public final class LogSink: Sendable {
-    private struct Bucket {
-        var tokens: Double
-        var filledAt: UInt64
-        var suppressed: UInt64 = 0
-    }
-
-    private let bucket: Mutex<Bucket>
-    private let burst: Double
-    private let linesPerSecond: Double
+    private let budget: Mutex<LogBudget>
+    private let format: LogFormat
     private let now: @Sendable () -> UInt64
     private let output: @Sendable (String) -> Bool
 
-    /// PIPE_BUF, less the line's frame.
-    private static var textLimit: Int { 4_000 }
-
     /// Lines to standard error; five seconds' worth may come at once.
-    public convenience init(linesPerSecond: Int = 100) {
+    public convenience init(format: LogFormat = .text, linesPerSecond: Int = 100) {
         self.init(
-            burst: 5 * linesPerSecond, linesPerSecond: Double(linesPerSecond),
+            format: format, burst: 5 * linesPerSecond, linesPerSecond: linesPerSecond,
             now: { clockMicroseconds(CLOCK_REALTIME) },
             output: LogSink.writeToStandardError)
     }
 
     /// `now`: microseconds since 1970. `output` gives false for a line that it could not take.
     package init(
-        burst: Int, linesPerSecond: Double, now: @escaping @Sendable () -> UInt64,
+        format: LogFormat = .text, burst: Int, linesPerSecond: Int, now: @escaping @Sendable () -> UInt64,
         output: @escaping @Sendable (String) -> Bool
     ) {
-        self.burst = Double(burst)
-        self.linesPerSecond = linesPerSecond
+        self.format = format
         self.now = now
         self.output = output
-        bucket = Mutex(Bucket(tokens: Double(burst), filledAt: now()))
+        budget = Mutex(LogBudget(linesPerSecond: linesPerSecond, burst: burst, now: now()))
     }
 
-    func write(level: String, _ text: String) {
+    func write(_ line: LogLine) {
         let time = now()
-        bucket.withLock { bucket in
-            let elapsed = time > bucket.filledAt ? Double(time - bucket.filledAt) / 1e6 : 0
-            bucket.tokens = min(burst, bucket.tokens + elapsed * linesPerSecond)
-            bucket.filledAt = time
-            guard bucket.tokens >= 1 else {
-                bucket.suppressed += 1
-                return
-            }
+        budget.withLock { budget in
+            budget.advance(to: time)
             let stamp = timestamp(time)
-            if bucket.suppressed > 0 {
-                guard output("\(stamp) warning suppressed \(bucket.suppressed) lines\n") else {
-                    bucket.suppressed += 1
-                    return
-                }
-                bucket.suppressed = 0
+            if let suppressed = budget.takeSuppressed() {
+                let count = LogLine(level: "warning", event: "lines suppressed", fields: suppressed.fields)
+                if !output(count.rendered(format, time: stamp) + "\n") { budget.lose(suppressed) }
             }
-            bucket.tokens -= 1
-            let cut = text.utf8.count > Self.textLimit ? shortened(text) : text
-            if !output("\(stamp) \(level) \(cut)\n") { bucket.suppressed += 1 }
+            guard budget.take(line.event) else { return }
+            if !output(line.rendered(format, time: stamp) + "\n") { budget.lose(line.event) }
         }
-    }
-
-    private func shortened(_ text: String) -> String {
-        // Four bytes at most make a character of what is left.
-        String(decoding: text.utf8.prefix(Self.textLimit - 4), as: UTF8.self) + "…"
     }
 
     /// A pipe that polls writable takes PIPE_BUF bytes without blocking; a full one loses the line, not the time.

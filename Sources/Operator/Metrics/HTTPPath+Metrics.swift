@@ -1,5 +1,4 @@
 import NIOCore
-import NIOHTTP1
 
 extension HTTPPath {
     static func metrics(_ mailbox: OperatorMailbox) -> HTTPPath {
@@ -7,7 +6,7 @@ extension HTTPPath {
             mailbox.ask(.status) { status in
                 mailbox.ask(.proxies) { proxies in
                     guard case .status(let status) = status, case .proxies(let proxies) = proxies else {
-                        return reply(HTTPReply("the director does not answer\n", status: .serviceUnavailable))
+                        return reply(.noAnswer)
                     }
                     var answer = HTTPReply(MetricsText.of(status, proxies))
                     answer.type = MetricsText.contentType

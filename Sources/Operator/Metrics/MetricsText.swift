@@ -11,6 +11,7 @@ package struct MetricsText {
         var metrics = MetricsText()
         metrics.director(status)
         metrics.workers(status.workers)
+        metrics.rules(status.rules)
         metrics.proxies(proxies)
         return metrics.text + "# EOF\n"
     }
@@ -52,6 +53,29 @@ package struct MetricsText {
         }
     }
 
+    /// Rules of one name (of both families, say) count together.
+    private mutating func rules(_ rules: [RuleStatus]) {
+        var names: [String] = []
+        var sums: [String: RuleStatus] = [:]
+        for rule in rules {
+            if sums[rule.name] == nil { names.append(rule.name) }
+            var sum = sums[rule.name] ?? RuleStatus(name: rule.name)
+            sum.committed += rule.committed
+            sum.origin += rule.origin
+            sum.observed += rule.observed
+            sum.unasked += rule.unasked
+            sums[rule.name] = sum
+        }
+        family("baton_rule_transfers", .counter, "Requests of a rule by what became of them.") {
+            names.compactMap { sums[$0] }.flatMap { rule in
+                [
+                    ("committed", rule.committed), ("origin", rule.origin), ("observed", rule.observed),
+                    ("unasked", rule.unasked),
+                ].map { ("_total", [("rule", rule.name), ("ending", $0.0)], "\($0.1)") }
+            }
+        }
+    }
+
     private mutating func proxies(_ proxies: [ProxyStatus]) {
         func rows(_ suffix: String, _ value: (ProxyStatus) -> some CustomStringConvertible) -> [Sample] {
             proxies.map { (suffix, [("proxy", $0.name)], "\(value($0))") }
@@ -80,6 +104,12 @@ package struct MetricsText {
         }
         family("baton_proxy_set_aside", .gauge, "1 while it is only probed, after timeouts in a row.") {
             rows("") { $0.state == "suspect" ? 1 : 0 }
+        }
+        family(
+            "baton_proxy_adoption_seconds", .histogram,
+            "From TRANSFER to its acceptance: the way there and back, the look, the adoption."
+        ) {
+            proxies.flatMap { Self.buckets($0.adoptionTimes, labels: [("proxy", $0.name)]) }
         }
         family("baton_proxy_srtt_seconds", .gauge, "Smoothed round-trip time; 0 before the first sample.") {
             rows("") { $0.srttMicroseconds / 1_000_000 }
@@ -119,18 +149,20 @@ package struct MetricsText {
     }
 
     private mutating func histogram(_ name: String, _ help: String, _ times: TimeHistogram) {
-        family(name, .histogram, help) {
-            var samples: [Sample] = []
-            var sum: UInt64 = 0
-            for (bound, count) in zip(TimeHistogram.boundsMicroseconds, times.counts) {
-                sum += count
-                samples.append(("_bucket", [("le", "\(Double(bound) / 1_000_000)")], "\(sum)"))
-            }
-            samples.append(("_bucket", [("le", "+Inf")], "\(times.count)"))
-            samples.append(("_count", [], "\(times.count)"))
-            samples.append(("_sum", [], "\(Double(times.sumMicroseconds) / 1_000_000)"))
-            return samples
+        family(name, .histogram, help) { Self.buckets(times, labels: []) }
+    }
+
+    private static func buckets(_ times: TimeHistogram, labels: [(name: String, value: String)]) -> [Sample] {
+        var samples: [Sample] = []
+        var sum: UInt64 = 0
+        for (bound, count) in zip(TimeHistogram.boundsMicroseconds, times.counts) {
+            sum += count
+            samples.append(("_bucket", labels + [("le", "\(Double(bound) / 1_000_000)")], "\(sum)"))
         }
+        samples.append(("_bucket", labels + [("le", "+Inf")], "\(times.count)"))
+        samples.append(("_count", labels, "\(times.count)"))
+        samples.append(("_sum", labels, "\(Double(times.sumMicroseconds) / 1_000_000)"))
+        return samples
     }
 
     /// `receivedFromClients` becomes `received_from_clients`; a run of capitals is one word, with a plural's s.
