@@ -14,7 +14,8 @@ BUILD := $(SWIFT) build -c release
 # build: dpdk-dev … pkg-config; run: dpdk … iproute2; test: nginx-light … prometheus
 PACKAGES := dpdk dpdk-dev libdpdk-dev libnuma-dev pkg-config build-essential \
 	iproute2 nftables ethtool procps curl openssl python3 \
-	nginx-light tcpdump tshark spin binutils valgrind iputils-ping python3-cryptography chromium fonts-lato prometheus tmux
+	nginx-light tcpdump tshark spin binutils valgrind iputils-ping python3-cryptography python3-jsonschema python3-yaml \
+	chromium fonts-lato prometheus tmux
 
 .PHONY: setup build demo test test-unit test-guard test-model test-fuzz test-endtoend bench pktgen clean
 
@@ -43,6 +44,7 @@ test-unit: setup
 	python3 -m unittest discover --start-directory Tests/Bench --top-level-directory .
 	python3 -m unittest discover --start-directory Tests/Dissector --top-level-directory .
 	python3 -m unittest discover --start-directory Tests/Agent --top-level-directory .
+	python3 -m unittest discover --start-directory Tests/Schema --top-level-directory .
 
 test-guard: build
 	python3 Tests/Guard/instructions.py

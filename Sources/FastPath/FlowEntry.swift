@@ -94,6 +94,8 @@ package struct FlowLinks: BitwiseCopyable {
 package struct Prelude: BitwiseCopyable {
     /// Bits of the candidate rules that match by port and prefix, canaries drawn.
     package var rules: UInt64 = 0
+    /// Of the table whose rules these are.
+    package var rulesGeneration: UInt32 = 0
 
     // MARK: handshake
 

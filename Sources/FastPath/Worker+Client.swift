@@ -27,7 +27,7 @@ extension Worker {
     /// No entry. While a restarted director does not know yet which flows are proxies', it gives none to the origin.
     /// What a route gives to a proxy went there before the entry was lost, and goes on doing so.
     mutating func passStranger(_ packet: Packet, _ key: PackedFlowKey, _ hash: UInt64) {
-        if configuration.routeCount > 0, let proxy = route(of: key.key), proxies[Int(proxy.value)].mac != .zero,
+        if rules.routeCount > 0, let proxy = route(of: key.key), proxies[Int(proxy.value)].mac != .zero,
             !isInOtherVLAN(proxy, key.vlan)
         {
             return resumeRouted(packet, key, hash, proxy)
@@ -62,6 +62,7 @@ extension Worker {
         guard let flow = makeFlow(packed, hash, packet, .opening, limit: configuration.synOnly) else { return }
         flows.givePrelude(flow)
         flows.prelude(flow).pointee.rules = rules
+        flows.prelude(flow).pointee.rulesGeneration = self.rules.generation
         if isAsymmetric(rules) { flow.pointee.marks.insert(.asymmetric) }
         noteSYN(packet, flow, options)
         rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
@@ -178,7 +179,7 @@ extension Worker {
     /// The end of a tuple's last flow could not be told yet, which only its entry can do. So the new connection goes
     /// without one of its own: the entry is the origin's until then.
     mutating func passUntold(_ packet: Packet, _ flow: Flow) {
-        flow.pointee.proxy = .none
+        give(flow, to: .none)
         becomeOrigins(flow, packet.now)
         flow.pointee.clientNext = packet.tcp.sequence + 1
         rearm(flow, now: packet.now, limit: configuration.hertz / 10)

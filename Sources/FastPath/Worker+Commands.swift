@@ -11,17 +11,19 @@ extension Worker {
             carryOut(command, now: now)
             count &+= 1
         }
+        if retiring != 0 { tellUnusedProxies() }
         return count
     }
 
     private mutating func carryOut(_ command: WorkerCommand, now: UInt64) {
         switch command {
         case .verdict(let handle, let verdict): carryOut(verdict, handle, now: now)
-        case .proxy(let index, let hop):
-            proxies[Int(index.value)] = hop
-            proxyMACs[Int(index.value)] = (hop.mac.value &<< 16).bigEndian
-            proxiesUp[Int(index.value)] = true
+        case .proxy(let index, let hop): introduce(index, hop)
         case .proxyDown(let index): proxiesUp[Int(index.value)] = false
+        case .retireProxy(let index, let number): retire(index, number)
+        case .useRules(let table):
+            rules = table
+            _ = push(.rulesInForce(table.generation))
         case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)
         case .flowDone(let handle):
             if let flow = flows.live(handle), flow.pointee.state == .committed { close(flow, .flowDone, now: now) }
@@ -83,7 +85,7 @@ extension Worker {
         guard let flow = flows.insert(packed, hash: hash) else { return refuse(ticket) }
         counters.add(.flowsCreated)
         setState(flow, .committed)
-        flow.pointee.proxy = proxy
+        give(flow, to: proxy)
         flow.pointee.marks.insert(.announced)
         touch(flow)
         timers.arm(flow, deadline: now &+ configuration.committedIdle, in: &flows)

@@ -137,7 +137,7 @@ extension Worker {
 
     /// Hands the question to the control core.
     mutating func ask(_ flow: Flow, _ request: RecognisedRequest, _ bytes: UnsafeRawBufferPointer, now: UInt64) {
-        let rules = suitableRules(flows.prelude(flow).pointee.rules, request)
+        let rules = suitableRules(rules(of: flow), request)
         guard rules != 0 else {
             counters.add(.requestsUnsuitable)
             return releaseToOrigin(flow, now: now)
@@ -159,7 +159,7 @@ extension Worker {
 
     /// Applications to look for: SMTP's client speaks after the greeting, all others before the server does.
     mutating func wanted(_ flow: Flow) -> Application {
-        let all = applications(flows.prelude(flow).pointee.rules)
+        let all = applications(rules(of: flow))
         return flow.pointee.marks.contains(.greeted) ? all.intersection(.smtp) : all.subtracting(.smtp)
     }
 
@@ -179,7 +179,8 @@ extension Worker {
             timeToLive: prelude.pointee.timeToLive)
         let payloadLength = min(request.headLength, byteCount, HeldRequest.maximumPayload)
         return HeldRequest(
-            handle: handle(flow), connection: connection, request: request, rules: rules, recognisedAt: now,
+            handle: handle(flow), connection: connection, request: request, rules: rules,
+            rulesGeneration: self.rules.generation, recognisedAt: now,
             heldLength: prelude.pointee.hold.bytes, payloadLength: UInt16(payloadLength))
     }
 
@@ -190,7 +191,7 @@ extension Worker {
         if packet.tcp.sequence == flows.prelude(flow).pointee.psn,
             case .request(let request) = recogniseRequest(bytes, wanted: wanted(flow))
         {
-            let rules = suitableRules(flows.prelude(flow).pointee.rules, request)
+            let rules = suitableRules(rules(of: flow), request)
             if rules != 0 {
                 let question = question(flow, request, rules, byteCount: bytes.count, now: packet.now)
                 let payload = UnsafeRawBufferPointer(rebasing: bytes[0..<Int(question.payloadLength)])
@@ -216,7 +217,7 @@ extension Worker {
         setState(flow, .committed)
         asked.remove(flow, in: &flows)
         flow.pointee.marks.remove(.asked)
-        flow.pointee.proxy = proxy
+        give(flow, to: proxy)
         touch(flow)
         if resetOrigin { resetOriginOf(flow, now: now) } else { flow.pointee.marks.insert(.resetPending) }
         while let packet = flows.prelude(flow).pointee.hold.removeFirst() {

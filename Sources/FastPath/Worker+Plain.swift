@@ -12,7 +12,7 @@ extension Worker {
         let (burst, lookup) = (burst, flows.lookup)
         let worker = PlainForwarder(
             proxyMACs: UnsafePointer(proxyMACs), tick: tick,
-            strangersPass: !fromClient || configuration.routeCount == 0 && recoveryEnds == 0)
+            strangersPass: !fromClient || rules.routeCount == 0 && recoveryEnds == 0)
         let side = fromClient ? serverSide : clientSide
         let waiting = side.waiting + (side.count &- start)
         var strangers: UInt64 = 0

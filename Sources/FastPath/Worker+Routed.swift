@@ -17,7 +17,7 @@ extension Worker {
         }
         // Without an entry the route leads there, too.
         if let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now) {
-            flow.pointee.proxy = proxy
+            give(flow, to: proxy)
             // The first acknowledgement tells where the proxy's numbers begin.
             flow.pointee.marks.insert(.announced)
             flow.pointee.clientNext = packet.tcp.sequence + 1 + UInt32(packet.layout.payloadLength)
@@ -30,7 +30,7 @@ extension Worker {
         if packet.tcp.flags.lacks(.rst),
             let flow = note(key, hash, .routed, limit: configuration.idle, now: packet.now)
         {
-            flow.pointee.proxy = proxy
+            give(flow, to: proxy)
             flow.pointee.marks.insert(.announced)
             flow.pointee.clientNext = packet.tcp.sequence
         } else if !proxiesUp[Int(proxy.value)] {

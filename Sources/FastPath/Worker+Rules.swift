@@ -6,8 +6,8 @@ extension Worker {
     /// The destination that a route gives a connection: a proxy, `.none` for the origin, nil without a route.
     mutating func route(of key: FlowKey) -> ProxyIndex? {
         var index = 0
-        while index < configuration.routeCount {
-            let rule = configuration.routes + index
+        while index < Int(rules.routeCount) {
+            let rule = rules.routes + index
             if rule.pointee.mismatch(key) == nil { return rule.pointee.proxy }
             index &+= 1
         }
@@ -18,19 +18,31 @@ extension Worker {
     mutating func candidateRules(of key: FlowKey, hash: UInt64) -> UInt64 {
         var bits: UInt64 = 0
         var index = 0
-        while index < configuration.candidateCount {
-            let rule = configuration.candidates + index
+        while index < Int(rules.candidateCount) {
+            let rule = rules.candidates + index
             if rule.pointee.mismatch(key) == nil, rule.pointee.mode.takes(hash: hash) { bits |= 1 &<< UInt64(index) }
             index &+= 1
         }
         return bits
     }
 
+    /// Bits of the rules that the flow comes under: made anew when the rules have changed since its SYN.
+    mutating func rules(of flow: Flow) -> UInt64 {
+        let prelude = flows.prelude(flow)
+        if prelude.pointee.rulesGeneration != rules.generation {
+            let key = flows.key(of: flow)
+            prelude.pointee.rules = candidateRules(
+                of: key.key, hash: flowHash(of: key, seed: configuration.hashSeed))
+            prelude.pointee.rulesGeneration = rules.generation
+        }
+        return prelude.pointee.rules
+    }
+
     /// True for connections that some rule could have transferred, whatever its lot.
     mutating func matchesCandidate(_ key: FlowKey) -> Bool {
         var index = 0
-        while index < configuration.candidateCount {
-            let rule = configuration.candidates + index
+        while index < Int(rules.candidateCount) {
+            let rule = rules.candidates + index
             if rule.pointee.mode != .off, rule.pointee.mismatch(key) == nil { return true }
             index &+= 1
         }
@@ -45,44 +57,44 @@ extension Worker {
     }
 
     /// All applications that the rules of a set look for.
-    mutating func applications(_ rules: UInt64) -> Application {
+    mutating func applications(_ bits: UInt64) -> Application {
         var found: Application = []
-        var rest = rules
+        var rest = bits
         while rest != 0 {
-            found.formUnion(configuration.candidates[rest.trailingZeroBitCount].applications)
+            found.formUnion(rules.candidates[rest.trailingZeroBitCount].applications)
             rest &= rest &- 1
         }
         return found
     }
 
-    mutating func wantsOnlySMTP(_ flow: Flow) -> Bool { applications(flows.prelude(flow).pointee.rules) == .smtp }
+    mutating func wantsOnlySMTP(_ flow: Flow) -> Bool { applications(rules(of: flow)) == .smtp }
 
     /// A set's first rule says whether the SYN/ACK can be seen.
-    mutating func isAsymmetric(_ rules: UInt64) -> Bool {
-        configuration.candidates[rules.trailingZeroBitCount].isAsymmetric
+    mutating func isAsymmetric(_ bits: UInt64) -> Bool {
+        rules.candidates[bits.trailingZeroBitCount].isAsymmetric
     }
 
     /// Rules of a set that a request satisfies.
-    mutating func suitableRules(_ rules: UInt64, _ request: RecognisedRequest) -> UInt64 {
+    mutating func suitableRules(_ bits: UInt64, _ request: RecognisedRequest) -> UInt64 {
         var kept: UInt64 = 0
-        var rest = rules
+        var rest = bits
         while rest != 0 {
             let index = rest.trailingZeroBitCount
-            if configuration.candidates[index].mismatch(request) == nil { kept |= 1 &<< UInt64(index) }
+            if rules.candidates[index].mismatch(request) == nil { kept |= 1 &<< UInt64(index) }
             rest &= rest &- 1
         }
         return kept
     }
 
     /// True when some rule of a set does more than observe.
-    mutating func holds(_ rules: UInt64) -> Bool {
-        var rest = rules
+    mutating func holds(_ bits: UInt64) -> Bool {
+        var rest = bits
         while rest != 0 {
-            if configuration.candidates[rest.trailingZeroBitCount].mode != .observe { return true }
+            if rules.candidates[rest.trailingZeroBitCount].mode != .observe { return true }
             rest &= rest &- 1
         }
         return false
     }
 
-    mutating func wantsHold(_ flow: Flow) -> Bool { holds(flows.prelude(flow).pointee.rules) }
+    mutating func wantsHold(_ flow: Flow) -> Bool { holds(rules(of: flow)) }
 }

@@ -96,7 +96,7 @@ extension Worker {
     /// The server's word before the client's request: only SMTP's greeting leaves the flow a candidate.
     mutating func serverSpeaks(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
-        guard tcp.flags.lacks([.fin, .rst]), applications(flows.prelude(flow).pointee.rules).contains(.smtp),
+        guard tcp.flags.lacks([.fin, .rst]), applications(rules(of: flow)).contains(.smtp),
             tcp.sequence == flow.pointee.serverNext, flow.pointee.marks.contains(.handshakeKnown)
         else { return becomeOrigins(flow, packet.now, closing: tcp.flags.contains(.rst)) }
         let end = UnsafeRawPointer(packet.bytes) + Int(packet.layout.payload) + Int(packet.layout.payloadLength)

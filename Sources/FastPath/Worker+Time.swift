@@ -139,6 +139,7 @@ extension Worker {
 
     mutating func removeFlow(_ flow: Flow) {
         count(flow.pointee.state, -1)
+        takeFromProxy(flow)
         timers.disarm(flow, in: &flows)
         flows.remove(flow)
         updateGauges()

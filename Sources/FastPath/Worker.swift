@@ -8,6 +8,8 @@ import Wire
 /// A packet's way is `poll`: receive, parse, look up, act, transmit. Time is a parameter, in TSC ticks.
 public struct Worker: ~Copyable {
     let configuration: CompiledConfiguration
+    /// The control core's; others come by `useRules`.
+    var rules: RuleTable
     let links: WorkerLinks
     let counters: CounterBlock
     var flows: FlowTable
@@ -22,6 +24,11 @@ public struct Worker: ~Copyable {
     let proxiesUp: UnsafeMutablePointer<Bool>
     /// The proxies' addresses in the byte order of the wire.
     let proxyMACs: UnsafeMutablePointer<UInt64>
+    /// Flows by the proxy that has them (`ProxyIndex`).
+    let flowsOfProxy: UnsafeMutablePointer<UInt32>
+    /// Numbers of the proxies' retirements, 0 for none, and how many there are.
+    let retirements: UnsafeMutablePointer<UInt32>
+    var retiring = 0
     let scratch: UnsafeMutableRawBufferPointer
     let burst: Burst
     var capture = PacketCapture()
@@ -41,6 +48,7 @@ public struct Worker: ~Copyable {
 
     public init(configuration: WorkerConfiguration, links: WorkerLinks, now: UInt64, hertz: UInt64) {
         self.configuration = CompiledConfiguration(configuration, hertz: hertz)
+        rules = RuleTable(candidates: configuration.candidates, routes: configuration.routes, generation: 0)
         self.links = links
         counters = links.counters
         flows = FlowTable(
@@ -55,6 +63,10 @@ public struct Worker: ~Copyable {
         proxiesUp.initialize(repeating: false, count: 256)
         proxyMACs = .allocate(capacity: 256)
         proxyMACs.initialize(repeating: 0, count: 256)
+        flowsOfProxy = .allocate(capacity: 256)
+        flowsOfProxy.initialize(repeating: 0, count: 256)
+        retirements = .allocate(capacity: 256)
+        retirements.initialize(repeating: 0, count: 256)
         scratch = .allocate(byteCount: configuration.headLimit, alignment: 64)
         burst = Burst()
         recoveryEnds = configuration.recoveryMicroseconds == 0 ? 0 : now &+ self.configuration.recovery

@@ -95,10 +95,6 @@ private func lasting<Element>(_ elements: [Element]) -> UnsafeMutablePointer<Ele
 
 /// A worker's configuration in the form that its stages want: raw memory and TSC ticks.
 struct CompiledConfiguration {
-    let candidates: UnsafeMutablePointer<CandidateRule>
-    let candidateCount: Int
-    let routes: UnsafeMutablePointer<RouteRule>
-    let routeCount: Int
     let heldPacketLimit: Int
     let heldPacketsPerFlow: UInt32
     let heldFlowLimit: Int
@@ -114,11 +110,6 @@ struct CompiledConfiguration {
     let walkPeriod: UInt64
 
     init(_ configuration: WorkerConfiguration, hertz: UInt64) {
-        let rules = Array(configuration.candidates.prefix(64))
-        candidates = lasting(rules)
-        candidateCount = rules.count
-        routes = lasting(configuration.routes)
-        routeCount = configuration.routes.count
         heldPacketLimit = configuration.heldPacketLimit
         heldPacketsPerFlow = UInt32(configuration.heldPacketsPerFlow)
         heldFlowLimit = configuration.heldFlowLimit

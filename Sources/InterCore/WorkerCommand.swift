@@ -8,6 +8,12 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case proxy(ProxyIndex, NextHop)
     /// A proxy's channel is down: new connections that a route gives to it go to the origin. All others stay with it.
     case proxyDown(ProxyIndex)
+    /// The proxy was taken away, and no transfer can bring a flow to it any more: `proxyUnused` with the same number is
+    /// due when no flow has it. `proxy` takes that back.
+    case retireProxy(ProxyIndex, UInt32)
+    /// Rules and routes from now on. Answered by `rulesInForce`; the table stays valid until then, and after it the one
+    /// before is not.
+    case useRules(RuleTable)
     /// A proxy announced a flow that it has (director restart): committed from now on.
     case installFlow(FlowKey, ProxyIndex, ticket: UInt32)
     /// The agent says that the flow is over.

@@ -17,6 +17,10 @@ public enum WorkerEvent: Sendable, BitwiseCopyable {
     case flowInstalled(FlowHandle, ticket: UInt32)
     /// `installFlow` could not be done: the table is full, or the tuple has another owner.
     case flowRefused(ticket: UInt32)
+    /// Answer to `retireProxy`, as soon as it is so.
+    case proxyUnused(ProxyIndex, UInt32)
+    /// Answer to `useRules`: the generation of the table.
+    case rulesInForce(UInt32)
     /// One entry of the answer to `listFlows`.
     case flow(FlowSummary, ticket: UInt8)
     /// One of the answer to `countFlows`.
@@ -31,8 +35,10 @@ public struct HeldRequest: Sendable, BitwiseCopyable {
     public var connection: ConnectionState
     /// Offsets of host and path count in the payload; parts that lie behind its end are empty.
     public var request: RecognisedRequest
-    /// Bits of the candidate rules (by index in `WorkerConfiguration`) whose ports, prefixes and applications match.
+    /// Bits of the candidate rules (by index in the `RuleTable`) whose ports, prefixes and applications match.
     public var rules: UInt64
+    /// Of the table whose rules these are.
+    public var rulesGeneration: UInt32
     /// TSC when the head was complete.
     public var recognisedAt: UInt64
     /// Bytes held, head and body.
@@ -45,12 +51,13 @@ public struct HeldRequest: Sendable, BitwiseCopyable {
 
     public init(
         handle: FlowHandle, connection: ConnectionState, request: RecognisedRequest, rules: UInt64,
-        recognisedAt: UInt64, heldLength: UInt32, payloadLength: UInt16
+        rulesGeneration: UInt32 = 0, recognisedAt: UInt64, heldLength: UInt32, payloadLength: UInt16
     ) {
         self.handle = handle
         self.connection = connection
         self.request = request
         self.rules = rules
+        self.rulesGeneration = rulesGeneration
         self.recognisedAt = recognisedAt
         self.heldLength = heldLength
         self.payloadLength = payloadLength

@@ -48,15 +48,23 @@ final class ProblemLog {
     /// Nobody reads more.
     private static var limit: Int { 200 }
 
-    init(file: String) { self.file = file }
+    /// Environment variables, by the origin of their marks less one.
+    private let variables: [String]
+
+    init(file: String, variables: [String] = []) {
+        self.file = file
+        self.variables = variables
+    }
 
     func report(_ severity: ConfigurationProblem.Severity, _ message: String, remedy: String, at mark: YAMLMark) {
         guard problems.count < Self.limit else {
             untold += 1
             return
         }
+        let isVariable = (1...max(variables.count, 1)).contains(mark.origin) && !variables.isEmpty
         let problem = ConfigurationProblem(
-            severity, file: file, mark: mark, message: visible(message), remedy: visible(remedy))
+            severity, file: isVariable ? variables[mark.origin - 1] : file, mark: isVariable ? .none : mark,
+            message: visible(message), remedy: visible(remedy))
         if told.insert(problem).inserted { problems.append(problem) }
     }
 

@@ -5,6 +5,14 @@ public struct YAMLFile: Sendable {
     /// The name that problems carry.
     public let name: String
     public let root: YAMLNode
+    /// Environment variables whose values stand in `root`.
+    let variables: [String]
+
+    init(name: String, root: YAMLNode, variables: [String] = []) {
+        self.name = name
+        self.root = root
+        self.variables = variables
+    }
 
     /// No configuration file is larger than this.
     public static var sizeLimit: Int { 1 << 20 }
@@ -27,19 +35,19 @@ public struct YAMLFile: Sendable {
     /// Reads the whole file as one section. `body` picks the keys that it knows; whatever is left over is reported.
     /// All problems come back at once, in the order of their lines; the value is only good when none is an error.
     public func read<Value>(_ body: (YAMLSection) -> Value) -> (value: Value, problems: [ConfigurationProblem]) {
-        let log = ProblemLog(file: name)
+        let log = ProblemLog(file: name, variables: variables)
         let section = YAMLSection(root: root, log: log)
         let value = body(section)
         section.finish()
         return (value, log.sorted)
     }
 
-    /// `load` and `read` in one; nil when any problem is an error.
+    /// `load`, `overridden` and `read` in one; nil when any problem is an error.
     public static func decode<Value>(
-        path: String, _ body: (YAMLSection) -> Value?
+        path: String, environment: [String: String] = [:], prefix: String = "", _ body: (YAMLSection) -> Value?
     ) -> (value: Value?, problems: [ConfigurationProblem]) {
         do throws(ConfigurationProblem) {
-            return try load(path).decode(body)
+            return try load(path).overridden(by: environment, prefix: prefix).decode(body)
         } catch {
             return (nil, [error])
         }

@@ -2,6 +2,8 @@
 public struct YAMLMark: Equatable, Hashable, Sendable {
     public var line: Int
     public var column: Int
+    /// 0 for the file; n for the n-th environment variable that stands in for a part of it.
+    var origin = 0
 
     public init(line: Int, column: Int) {
         self.line = line

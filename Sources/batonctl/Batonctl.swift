@@ -20,6 +20,7 @@ struct Batonctl: ParsableCommand {
               batonctl algorithm least-load --rule videos
               batonctl keys rotate
               batonctl capture slow.pcapng --client 192.0.2.7 --crtp
+              batonctl reload --dry-run
               batonctl --socket /tmp/b.sock --json proxies
 
             Completion: batonctl --generate-completion-script bash > /etc/bash_completion.d/batonctl (or zsh, fish).
@@ -29,7 +30,8 @@ struct Batonctl: ParsableCommand {
         version: batonVersion,
         subcommands: [
             Status.self, Top.self, Proxies.self, Candidates.self, Routes.self, Flows.self, Transfers.self, Explain.self,
-            Trace.self, Capture.self, Algorithm.self, Bypass.self, Drain.self, Keys.self, Version.self,
+            Trace.self, Capture.self, Algorithm.self, Bypass.self, SetProxy.self, Drain.self, Keys.self, Reload.self,
+            Version.self,
         ])
 
     @OptionGroup var common: CommonOptions
@@ -154,7 +156,7 @@ struct Drain: Question {
     enum Wish: String, ExpressibleByArgument, CaseIterable { case on, off }
 
     static let configuration = CommandConfiguration(
-        abstract: "Gives a proxy no new connections, or again.",
+        abstract: "Gives a proxy no new connections, or again: `proxy NAME drain`, `proxy NAME up`.",
         discussion: """
             Connections that it has stay there: when CONNS of `batonctl proxies` is 0, it can be taken away.
             Examples:
@@ -171,7 +173,37 @@ struct Drain: Question {
     var wish: Wish = .on
 
     func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
-        try console.drain(proxy, wish == .on)
+        try console.set(wish == .on ? "drain" : "up", proxy: proxy)
+    }
+}
+
+struct SetProxy: Question {
+    enum Wish: String, ExpressibleByArgument, CaseIterable { case up, drain, down }
+
+    static let configuration = CommandConfiguration(
+        commandName: "proxy",
+        abstract: "Sets what is wanted of a proxy.",
+        discussion: """
+            up     it is asked
+            drain  it gets no new connections; those that it has go on
+            down   its channel is ended as well; what it was just asked for goes to the origin
+
+            Lasts until batond starts anew. A proxy that is to stay away is taken out of the configuration.
+            Examples:
+              batonctl proxy p1 drain
+              batonctl proxy p1 up
+            """)
+    @ParentCommand var batonctl: Batonctl
+    @OptionGroup var common: CommonOptions
+
+    @Argument(help: "The proxy's name.")
+    var proxy: String
+
+    @Argument(help: "up, drain or down.")
+    var wish: Wish
+
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        try console.set(wish.rawValue, proxy: proxy)
     }
 }
 
@@ -207,6 +239,27 @@ struct Keys: Question {
 
     func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
         wish == .show ? try console.keys() : try console.rotateKeys(to: to, isForced: force)
+    }
+}
+
+struct Reload: Question {
+    static let configuration = CommandConfiguration(
+        abstract: "Takes the configuration file as it is now: all of it, or nothing.",
+        discussion: """
+            The file is checked as a whole first. No connection and no held request is lost; a proxy that was taken out
+            keeps the connections that it has. What only a restart can change refuses the reload, and is named.
+            Examples:
+              batonctl reload --dry-run
+              batonctl reload
+            """)
+    @ParentCommand var batonctl: Batonctl
+    @OptionGroup var common: CommonOptions
+
+    @Flag(help: "Only shows what would change.")
+    var dryRun = false
+
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {
+        try console.reload(isDryRun: dryRun)
     }
 }
 

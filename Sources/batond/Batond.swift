@@ -15,6 +15,9 @@ struct Batond: ParsableCommand {
             What follows -- goes to DPDK's EAL as it is. EAL's main lcore becomes the control core, every other lcore
             a worker: give one more lcore than `workers: count` says.
 
+            Environment variables may stand in for keys of the file: BATOND_LOG=debug, BATOND_CRTP__LISTEN=10.9.0.1:0,
+            BATOND_RULES='[{ name: web, ports: [80] }]'.
+
             Examples:
               batond --config /etc/baton/batond.yaml --check-config
               batond --config /etc/baton/batond.yaml -- --lcores 0@0,1@1 --in-memory
@@ -35,7 +38,7 @@ struct Batond: ParsableCommand {
     var eal: [String] = []
 
     func run() throws {
-        let source = ConfigurationSource(path: config)
+        let source = ConfigurationSource(path: config, environment: ProcessInfo.processInfo.environment)
         let loaded = source.load()
         if checkConfig {
             let report = ConfigurationReport(file: config, problems: loaded.problems)

@@ -29,12 +29,13 @@ extension ControlLoop {
             } else {
                 pending.answer(.algorithm(core.algorithms()))
             }
-        case .drain(let proxy, let isOn):
-            pending.answer(
-                core.setDraining(isOn, proxy: proxy)
-                    ? .drain(DrainStatus(proxy: proxy, draining: isOn)) : .failure("no proxy is named '\(proxy)'"))
+        case .proxy(let name, let wish):
+            let isKnown = core.set(wish, proxy: name, now: now)
+            let row = core.proxyStatus().first { $0.name == name && $0.state != "leaving" }
+            pending.answer(isKnown ? .proxy(row ?? ProxyStatus()) : .failure("no proxy is named '\(name)'"))
         case .keys: pending.answer(.keys(core.keyStatus()))
         case .rotateKeys(let key, let isForced): pending.answer(rotateKeys(pending.loaded, key, isForced, now: now))
+        case .reload(let isDryRun): pending.answer(reload(pending.loaded, isDryRun, now: now))
         case .version:
             pending.answer(
                 .version(
@@ -71,6 +72,28 @@ extension ControlLoop {
         } catch {
             return .failure("\(error)")
         }
+    }
+
+    private mutating func reload(_ loaded: LoadedConfiguration?, _ isDryRun: Bool, now: UInt64) -> OperatorResponse {
+        guard let loaded, let configuration = loaded.configuration, let keys = loaded.keys else {
+            return .failure("the configuration was not read")
+        }
+        var status = ReloadStatus()
+        status.file = loaded.file
+        status.warnings = loaded.problems.map(\.description)
+        if isDryRun {
+            status.changes = core.changes(to: configuration)
+            status.refusal = core.refusal(of: configuration, keys: keys)?.description
+            return .reload(status)
+        }
+        do throws(OperatorRefusal) {
+            status.changes = try core.reload(configuration, keys: keys, now: now)
+        } catch {
+            return .failure("\(loaded.file): \(error)")
+        }
+        status.applied = true
+        sink.change(level: configuration.logLevel, linesPerSecond: configuration.logLinesPerSecond)
+        return .reload(status)
     }
 
     private func status(now: UInt64) -> DirectorStatus {

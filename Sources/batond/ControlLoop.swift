@@ -30,6 +30,8 @@ struct ControlLoop: ~Copyable {
     let doorbell: Doorbell
     let heartbeat: Heartbeat
     let logger: Logger
+    /// Where `logger` writes.
+    let sink: LogSink
     let version: String
     let pools: [PacketPool]
     /// The devargs of the ports on either side.
@@ -49,8 +51,8 @@ struct ControlLoop: ~Copyable {
 
     init(
         core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
-        doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger, version: String,
-        pools: [PacketPool], sides: (client: String, server: String)
+        doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger, sink: LogSink,
+        version: String, pools: [PacketPool], sides: (client: String, server: String)
     ) {
         self.core = core
         self.socket = socket
@@ -60,6 +62,7 @@ struct ControlLoop: ~Copyable {
         self.heartbeat = heartbeat
         self.portLinks = portLinks
         self.logger = logger
+        self.sink = sink
         self.version = version
         self.pools = pools
         self.sides = sides

@@ -16,6 +16,7 @@ struct Director {
     /// Where the two come from.
     let source: ConfigurationSource
     let logger: Logger
+    private let sink: LogSink
 
     init(
         _ configuration: DirectorConfiguration, keys: KeyRing, from source: ConfigurationSource, eal: [String]
@@ -23,12 +24,13 @@ struct Director {
         self.configuration = configuration
         self.source = source
         self.keys = keys
-        LineLogHandler.bootstrap(
-            level: configuration.logLevel,
-            sink: LogSink(
-                format: LogFormat(rawValue: configuration.logFormat) ?? .text,
-                linesPerSecond: configuration.logLinesPerSecond))
+        sink = LogSink(
+            format: LogFormat(rawValue: configuration.logFormat) ?? .text,
+            linesPerSecond: configuration.logLinesPerSecond)
+        LineLogHandler.bootstrap(level: configuration.logLevel, sink: sink)
         logger = Logger(label: "batond")
+        // Before EAL starts threads, so that none of them takes it.
+        HangUpSignal.block()
         try Environment.start(["batond"] + eal)
     }
 
@@ -80,11 +82,12 @@ struct Director {
             core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
-            logger: logger, version: batonVersion, pools: pools,
+            logger: logger, sink: sink, version: batonVersion, pools: pools,
             sides: (
                 configuration.ports.client.joined(separator: " "), configuration.ports.server.joined(separator: " ")
             ))
         loop.ports = sides
+        HangUpSignal.reload(from: source, by: mailbox, logger: logger)
         var service = ServiceNotifications()
         service.isReady("\(count) worker(s), \(configuration.proxies.count) proxies")
         loop.run {

@@ -79,7 +79,9 @@ import Wire
 
     @Test func drainingProxiesAreNotAsked() {
         var simulation = ready()
-        #expect(simulation.core.setDraining(true, proxy: "p0") && !simulation.core.setDraining(true, proxy: "nobody"))
+        #expect(
+            simulation.core.set(.drain, proxy: "p0", now: simulation.now)
+                && !simulation.core.set(.drain, proxy: "nobody", now: simulation.now))
         for port in 1...10 as ClosedRange<UInt16> { simulation.at(2_100_000, .arrival(port)) }
         simulation.run(until: 2_200_000)
         #expect(simulation.core.proxies.map { Int($0.acks) } == [0, 10])

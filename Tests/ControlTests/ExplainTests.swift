@@ -176,14 +176,14 @@ import Wire
 
     @Test func proxiesSayWhyTheyCannotBeAsked() {
         var simulation = ready { $0.rules = [self.rule("web") { _ in }] }
-        _ = simulation.core.setDraining(true, proxy: "p1")
+        _ = simulation.core.set(.drain, proxy: "p1", now: simulation.now)
         let explanation = simulation.core.explain(question(get("/")), answer: nil, now: simulation.now)
         #expect(
             explanation.proxies == [
                 .init(proxy: "p0", eligible: true, reason: "", chosen: true),
                 .init(proxy: "p1", eligible: false, reason: "draining", chosen: false),
             ])
-        _ = simulation.core.setDraining(true, proxy: "p0")
+        _ = simulation.core.set(.drain, proxy: "p0", now: simulation.now)
         let nobody = simulation.core.explain(question(get("/")), answer: nil, now: simulation.now)
         #expect(nobody.outcome == "origin" && nobody.summary == "to the origin: no proxy can be asked")
     }
@@ -216,7 +216,7 @@ import Wire
         #expect(
             simulation.core.routeStatus().map { "\($0.ports) \($0.clients) \($0.to)" }
                 == ["any 10.7.0.0/16 p1", "8000-8080 any origin"])
-        _ = simulation.core.setDraining(true, proxy: "p0")
+        _ = simulation.core.set(.drain, proxy: "p0", now: simulation.now)
         _ = simulation.core.setAlgorithm(.leastLoad, rule: "rest")
         let rows = simulation.core.candidateStatus(now: simulation.now)
         #expect(rows.map(\.rule) == rules.map(\.name) && rows[0].mode == "off" && rows[1].application == "tls")

@@ -20,6 +20,9 @@ struct FakeWorker {
     var failures: [String] = []
     var recoveryEndedCount = 0
     var isBypassed = false
+    /// Generations of the rules that it was given, in order, and the number of rules of each.
+    var rules: [UInt32: Int] = [:]
+    private var retiring: [UInt8: UInt32] = [:]
     private var nextIndex: UInt32 = 0
 
     init(index: Int) { self.index = index }
@@ -51,7 +54,14 @@ struct FakeWorker {
         case .proxy(let proxy, let hop):
             nextHops[proxy.value] = hop
             proxiesDown.remove(proxy.value)
+            retiring[proxy.value] = nil
         case .proxyDown(let proxy): proxiesDown.insert(proxy.value)
+        case .retireProxy(let proxy, let number):
+            retiring[proxy.value] = number
+            return (unused(), nil, nil)
+        case .useRules(let table):
+            rules[table.generation] = (0..<Int(table.candidateCount)).count { table.candidates[$0].firstPort == 80 }
+            return ([.rulesInForce(table.generation)], nil, nil)
         case .installFlow(let key, let proxy, let ticket):
             nextIndex += 1
             flows[nextIndex] = Flow(key: key, phase: .committed(proxy), isOriginReset: true)
@@ -113,6 +123,16 @@ struct FakeWorker {
     mutating func end(_ handle: FlowHandle, _ reason: FlowEnd) -> [WorkerEvent] {
         guard case .committed = flows[handle.index]?.phase else { return [] }
         flows[handle.index]?.phase = .ended
-        return [.flowEnded(handle, reason)]
+        return [.flowEnded(handle, reason)] + unused()
+    }
+
+    /// What is to be said of retired proxies by now.
+    private mutating func unused() -> [WorkerEvent] {
+        let done = retiring.filter { proxy, _ in !flows.values.contains { $0.phase == .committed(ProxyIndex(proxy)) } }
+        for proxy in done.keys {
+            retiring[proxy] = nil
+            nextHops[proxy] = nil
+        }
+        return done.map { .proxyUnused(ProxyIndex($0), $1) }
     }
 }

@@ -103,7 +103,7 @@ import Wire
             configuration.proxies.append(.init(name: "p2", address: Endpoint(IPAddress("192.0.2.13")!, port: 9)))
         }
         // Of three, one is not there: two are wanted. With one of these drained, the other is asked alone.
-        let isDraining = simulation.core.setDraining(true, proxy: "p0")
+        let isDraining = simulation.core.set(.drain, proxy: "p0", now: simulation.now)
         #expect(isDraining)
         ask(&simulation, 10)
         #expect(simulation.agents[0].committedCount == 0 && simulation.agents[1].committedCount == 10)

@@ -154,7 +154,7 @@ import Wire
             var records = proxies(weights: [1, 1])
             switch obstacle {
             case 0: records[0].isUp = false
-            case 1: records[0].isDrained = true
+            case 1: records[0].wish = .drain
             case 2: records[0].update(AgentStatus(credits: 10, isDraining: true))
             case 3: records[0].update(AgentStatus(credits: 0))
             case 4: records[0].agent?.capabilities = [.ipv6, .http]

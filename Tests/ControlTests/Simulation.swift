@@ -38,9 +38,13 @@ struct Simulation {
         case clientReset(FlowHandle)
         case arrival(UInt16)
         case restartAgent(Int)
+        /// Even: without the second proxy and with another rule before; odd: as in the beginning.
+        case reload(Int)
     }
 
     var conditions: Conditions
+    /// What the core began with.
+    let start: DirectorConfiguration
     var random: SeededGenerator
     var now: UInt64 = 1_000_000
     var core: ControlCore
@@ -71,6 +75,7 @@ struct Simulation {
         // All requests are for one object, and each is a question of its own.
         configuration.crtp.choice.refusalLifetimeMicroseconds = 0
         adjust(&configuration)
+        start = configuration
         core = ControlCore(
             configuration: configuration, keys: Self.keys, workerCount: 2, epoch: seed,
             random: SeededGenerator(seed: seed))
@@ -143,6 +148,7 @@ struct Simulation {
         case .backstop(let handle): abort(handle, .backstop)
         case .clientReset(let handle): abort(handle, .clientReset)
         case .arrival(let port): arrive(port: port)
+        case .reload(let number): reload(number)
         case .restartAgent(let index):
             restarts += 1
             agents[index].restart()
@@ -160,6 +166,18 @@ struct Simulation {
         if Int.random(in: 0..<100, using: &random) < conditions.clientResetPercent {
             at(now + UInt64.random(in: 0...8_000, using: &random), .clientReset(request.handle))
         }
+    }
+
+    private mutating func reload(_ number: Int) {
+        var wanted = start
+        if number.isMultiple(of: 2) {
+            wanted.proxies.removeLast()
+            var rule = DirectorConfiguration.Rule(name: "before")
+            rule.hosts = ["elsewhere.example"]
+            wanted.rules.insert(rule, at: 0)
+        }
+        _ = try! core.reload(wanted, keys: Self.keys, now: now)
+        carryOut()
     }
 
     private mutating func requestArrived(_ index: Int, _ key: FlowKey) {

@@ -5,9 +5,30 @@ import Testing
 import Wire
 
 @Suite struct SimulationTests {
+    /// Rules and proxies that come and go meanwhile split no connection and leave nothing behind.
+    @Test(arguments: 31...38 as ClosedRange<UInt64>) func reloadsUnderTrafficSplitNoConnection(seed: UInt64) {
+        var conditions = Simulation.Conditions()
+        conditions.lossPercent = Int(seed % 3) * 5
+        conditions.duplicationPercent = 5
+        conditions.delayMicroseconds = 50...4_000
+        conditions.resetBy = seed % 2 == 0 ? .director : .proxy
+        let simulation = run(seed: seed, conditions) { simulation in
+            for number in 0..<12 { simulation.at(2_600_000 + UInt64(number) * 350_000, .reload(number)) }
+        }
+        check(simulation, "seed \(seed)")
+        #expect(simulation.core.rulesGeneration == 12)
+        #expect(simulation.core.ruleTables.count == 1, "the former ones were freed")
+        #expect(simulation.workers.allSatisfy { $0.rules.count == 12 })
+        #expect(simulation.core.proxies.allSatisfy { $0.phase == .active })
+    }
+
     /// Requests for some seconds under these conditions, then quiet until everything has drained.
-    private func run(seed: UInt64, _ conditions: Simulation.Conditions, requests: Int = 400) -> Simulation {
+    private func run(
+        seed: UInt64, _ conditions: Simulation.Conditions, requests: Int = 400,
+        prepare: (inout Simulation) -> Void = { _ in }
+    ) -> Simulation {
         var simulation = Simulation(seed: seed, conditions)
+        prepare(&simulation)
         for number in 0..<requests {
             let time = 2_500_000 + UInt64.random(in: 0...4_000_000, using: &simulation.random)
             simulation.at(time, .arrival(UInt16(10_000 + number)))

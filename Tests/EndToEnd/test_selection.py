@@ -96,7 +96,7 @@ class Choices(ThreeProxies):
 
     def test_a_proxy_that_drains_gets_nothing_new(self):
         self.choose("round-robin")
-        self.assertEqual(self.services.ctl("drain", "p1"), {"proxy": "p1", "draining": True})
+        self.assertEqual(self.services.ctl("drain", "p1")["administrative"], "drain")
         self.assertEqual([proxy["state"] for proxy in self.services.ctl("proxies") if proxy["name"] == "p1"], ["draining"])
         self.assertEqual(set(self.served(OBJECTS[:6])), {"p2", "p3"})
         self.services.ctl("drain", "p1", "off")

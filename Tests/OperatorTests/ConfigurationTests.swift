@@ -210,6 +210,47 @@ import Wire
         #expect(loaded.configuration?.crtp.keyFiles[2] == KeyFile(path: second, notAfter: 980_899_200))
     }
 
+    @Test func theEnvironmentStandsInForKeys() throws {
+        let path = scratch.file(
+            "env.yaml",
+            "ports: { client: [a], server: [b] }\ncrtp: { keys: { 1: \(scratch.key()) } }\n"
+                + "proxies: [{ name: p1, address: \"10.9.0.11:7443\" }]\nrules: [{ name: web, ports: [80] }]\n")
+        func load(_ environment: [String: String]) -> LoadedConfiguration {
+            ConfigurationSource(path: path, environment: environment).load()
+        }
+        let loaded = load([
+            "BATOND_LOG": "debug", "BATOND_CRTP__LISTEN": "[::]:7000", "BATOND_WORKERS__LIFETIMES__SYN_ONLY": "2s",
+            "BATOND_CRTP__KEYS__2": scratch.key("key2"), "BATOND_CRTP__CURRENT_KEY": "2", "BATON_EAL": "ours",
+            "BATOND_PROXIES": "[{ name: q1, address: '10.9.0.12:7443', weight: 4 }]", "PATH": "/bin",
+            "BATOND_PORTS__CLIENT": "[c]",
+        ])
+        #expect(loaded.problems == [])
+        let configuration = try #require(loaded.configuration)
+        #expect(configuration.logLevel == "debug" && configuration.crtp.listen == Endpoint("[::]:7000"))
+        #expect(configuration.workers.synOnlyMicroseconds == 2_000_000)
+        #expect(loaded.keys?.held == [1, 2] && loaded.keys?.current == 2)
+        #expect(configuration.proxies.map(\.name) == ["q1"] && configuration.proxies[0].weight == 4)
+        #expect(configuration.ports.client == ["c"] && configuration.ports.server == ["b"])
+        func problem(_ name: String, _ value: String) -> [String] { load([name: value]).problems.map(\.description) }
+        #expect(
+            problem("BATOND_CRTP__LISTN", "x")[0].hasPrefix(
+                "BATOND_CRTP__LISTN: unknown key 'listn': did you mean 'listen'?"))
+        #expect(problem("BATOND_LOGG", "x")[0].hasPrefix("BATOND_LOGG: unknown key 'logg': did you mean 'log'?"))
+        #expect(
+            problem("BATOND_WORKERS__COUNT", "many") == [
+                "BATOND_WORKERS__COUNT: 'count' expects an integer between 1 and 64, but 'many' stands here: "
+                    + "write a number in that range"
+            ])
+        #expect(problem("BATOND_PORTS__CLIENT", "[a, b")[0].hasPrefix("BATOND_PORTS__CLIENT: 'client' expects a list"))
+        #expect(
+            problem("BATOND_PROXIES__0__NAME", "x") == [
+                "BATOND_PROXIES__0__NAME: 'proxies' is no section of the file: "
+                    + "give the whole of it, as in BATOND_PROXIES='[…]'"
+            ])
+        #expect(problem("BATOND_", "x")[0].hasPrefix("BATOND_: names no key"))
+        #expect(problem("BATOND_CRTP__", "x")[0].hasPrefix("BATOND_CRTP__: names no key"))
+    }
+
     @Test func keyFilesCountFromTheFilesDirectory() {
         _ = scratch.key("key1")
         let path = scratch.file("batond.yaml", "ports: { client: [a], server: [b] }\ncrtp: { keys: { 7: key1 } }\n")

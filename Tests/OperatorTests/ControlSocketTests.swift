@@ -68,10 +68,11 @@ import Testing
         ),
         (#"{"jsonrpc":"2.0","id":1,"method":"bypass","params":{"on":"yes"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"algorithm","params":{"algorithm":"roundRobin"}}"#, -32_602),
-        (#"{"jsonrpc":"2.0","id":1,"method":"drain"}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"proxy"}"#, -32_602),
+        (#"{"jsonrpc":"2.0","id":1,"method":"proxy","params":{"proxy":"p1","state":"draining"}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"keys.rotate","params":{"key":256}}"#, -32_602),
         (#"{"jsonrpc":"2.0","id":1,"method":"keys.rotate"}"#, -32_006),
-        (#"{"jsonrpc":"2.0","id":1,"method":"drain","params":{"proxy":"nobody"}}"#, -32_603),
+        (#"{"jsonrpc":"2.0","id":1,"method":"proxy","params":{"proxy":"nobody","state":"up"}}"#, -32_603),
         (String(repeating: "[", count: 60_000), -32_700), ("\u{0}\u{1}", -32_700),
     ]) func badRequestsAreToldSo(_ line: String, _ code: Int) throws {
         let director = try TestDirector()
@@ -107,7 +108,7 @@ import Testing
         let connection = try RawConnection(director.path)
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#)
-                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, candidates, capture, capture.read, capture.stop, drain, explain, flows, flows.count, keys, keys.rotate, proxies, routes, status, trace, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
+                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, candidates, capture, capture.read, capture.stop, explain, flows, flows.count, keys, keys.rotate, proxies, proxy, reload, routes, status, trace, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
         )
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#)

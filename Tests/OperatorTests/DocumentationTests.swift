@@ -105,5 +105,10 @@ import Wire
         walk(root, "")
         #expect(used.subtracting(described).sorted() == [])
         #expect(described.subtracting(used).sorted() == [])
+        // And `batonctl reload` tells of changes of any of them. A route's matches and an entry's name are its name there.
+        let told = try #require(LoadedConfiguration.parse(examples[1], name: "example.yaml").configuration)
+            .describedKeys
+        let names = ["proxies.name", "rules.name", "routes.servers", "routes.clients", "routes.ports"]
+        #expect(described.subtracting(names).symmetricDifference(told).sorted() == [])
     }
 }

@@ -20,7 +20,7 @@ import Testing
                     self.lines.withLock { $0.append(line) }
                     return true
                 })
-            return Logger(label: "test") { _ in LineLogHandler(level: .info, sink: sink) }
+            return Logger(label: "test") { _ in LineLogHandler(sink: sink) }
         }
 
         func take() -> [String] {

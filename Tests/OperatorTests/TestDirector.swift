@@ -143,14 +143,22 @@ final class TestDirector: Sendable {
                 guard rule == nil || rule == "web" else { return .failure("no rule is named '\(rule ?? "")'") }
                 algorithm = wanted ?? algorithm
                 return .algorithm(AlgorithmStatus(algorithm: algorithm.name, rules: ["web": algorithm.name]))
-            case .drain(let proxy, let isOn):
-                guard proxy == "p1" else { return .failure("no proxy is named '\(proxy)'") }
-                return .drain(DrainStatus(proxy: proxy, draining: isOn))
+            case .proxy(let name, let wish):
+                guard name == "p1" else { return .failure("no proxy is named '\(name)'") }
+                var proxy = ProxyStatus()
+                proxy.name = name
+                proxy.administrative = wish
+                return .proxy(proxy)
             case .keys, .rotateKeys:
                 var status = KeysStatus()
                 status.current = Int(loaded?.keys?.next ?? 1)
                 return .keys(status)
             case .capture, .readCapture: return .failure("there is no capture")
+            case .reload(let isDryRun):
+                var status = ReloadStatus()
+                status.file = loaded?.file ?? ""
+                status.applied = !isDryRun
+                return .reload(status)
             case .version:
                 return .version(VersionStatus(name: "d1", version: "0.1.0", protocolVersion: 1, processIdentifier: 42))
             }

@@ -140,6 +140,7 @@ struct WholeStage {
         }
         found += core.actions.count
         core.actions.removeAll(keepingCapacity: true)
+        let commands = commands
         backlog.drain { commands.push($0) }
         if found > 0 { busy += shim_tsc() - start }
     }

@@ -92,6 +92,8 @@ class Services:
         #: More arguments of the director's EAL.
         self.eal_options = ["--no-telemetry"]
         self.add_key(1)
+        #: Names of the director's proxies, when they are not all there are.
+        self.director_proxies = ()
         #: Of the director that was started last.
         self.workers = 1
 
@@ -238,6 +240,11 @@ catalogue:
         self.give_keys_to_agents()
         return answer
 
+    def reload(self, *options):
+        """The director's file as it would be written now, taken while it runs; what changed."""
+        self.write("batond.yaml", self.director_configuration(self.workers))
+        return self.ctl("reload", *options)
+
     # MARK: director
 
     def director_configuration(self, workers=1):
@@ -250,7 +257,7 @@ catalogue:
             servers = [f"net_af_packet1,iface=ds,qpairs={workers}"]
         crtp = "\n".join(f"  {key}: {value}" for key, value in ({"current-key": 1} | self.crtp_options).items())
         sections = "\n".join(f"{key}: {value}" for key, value in self.director_options.items())
-        proxies = "\n".join(self._proxy_entry(name) for name in self.topology.proxies)
+        proxies = "\n".join(self._proxy_entry(name) for name in self.director_proxies or self.topology.proxies)
         return f"""
 name: director
 log-lines-per-second: 100000

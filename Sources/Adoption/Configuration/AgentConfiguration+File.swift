@@ -1,12 +1,15 @@
 internal import CRTP
-import Foundation
+public import Foundation
 public import StrictYAML
 internal import Wire
 
 extension AgentConfiguration {
-    /// Reads the file at `path`, and the key files that it names. nil when a problem is an error.
-    public static func load(_ path: String) -> (value: AgentConfiguration?, problems: [ConfigurationProblem]) {
-        YAMLFile.decode(path: path, read)
+    /// Reads the file at `path`, what the environment gives instead of parts of it, and the key files. nil when a problem
+    /// is an error.
+    public static func load(
+        _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) -> (value: AgentConfiguration?, problems: [ConfigurationProblem]) {
+        YAMLFile.decode(path: path, environment: environment, prefix: "BATON_AGENT_", read)
     }
 
     package static func read(_ file: YAMLSection) -> AgentConfiguration? {

@@ -25,7 +25,7 @@ public struct ChannelInitiator: Sendable {
 
     let senderID: UInt32
     let epoch: UInt64
-    let configuration: ChannelConfiguration
+    var configuration: ChannelConfiguration
     var keys: KeySchedule
     var random: any RandomNumberGenerator & Sendable
 
@@ -124,6 +124,13 @@ public struct ChannelInitiator: Sendable {
             if !wantsFlows { return }
         }
         beginHandshake(wantsFlows: wantsFlows, now: now)
+    }
+
+    /// Uses other times and another protection: a session beside the one in force tells the agent.
+    public mutating func change(to configuration: ChannelConfiguration, now: UInt64) {
+        self.configuration = configuration
+        guard state != .idle else { return }
+        beginHandshake(wantsFlows: handshake?.wantsFlows ?? false, now: now)
     }
 
     /// The frame's datagram, to be sent to `peer`; nil when the channel is not up.

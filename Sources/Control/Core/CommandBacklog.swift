@@ -36,8 +36,8 @@ public struct CommandBacklog: Sendable {
     private static func hasBackstop(_ command: WorkerCommand) -> Bool {
         switch command {
         case .verdict, .listFlows, .countFlows, .findFlow: true
-        case .proxy, .proxyDown, .installFlow, .flowDone, .resetOrigin, .bypass, .recoveryEnded, .abortAllHolds,
-            .capture:
+        case .proxy, .proxyDown, .retireProxy, .useRules, .installFlow, .flowDone, .resetOrigin, .bypass,
+            .recoveryEnded, .abortAllHolds, .capture:
             false
         }
     }

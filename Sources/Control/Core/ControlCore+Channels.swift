@@ -62,7 +62,7 @@ extension ControlCore {
         abandon(index, reason, now: now)
     }
 
-    private mutating func abandon(_ index: Int, _ reason: ChannelDown, now: UInt64) {
+    mutating func abandon(_ index: Int, _ reason: ChannelDown, now: UInt64) {
         for slot in Array(transfers.slotsInUse) where transfers[slot].proxy == index {
             drive(slot: slot, .channelDown(reason), now: now)
         }

@@ -33,7 +33,7 @@ extension ControlCore {
             row.notAfter = keys.files[id]?.notAfter
             return row
         }
-        status.channels = proxies.map { proxy in
+        status.channels = proxies.filter { $0.phase != .free }.map { proxy in
             var row = ChannelKeyStatus()
             row.proxy = proxy.configuration.name
             row.state = proxy.stateName
@@ -91,6 +91,8 @@ extension ControlCore {
     package mutating func useKeys(_ ring: KeyRing, files: [UInt8: KeyFile], now: UInt64) {
         let former = keys.ring.current
         keys.files = files
+        configuration.crtp.keyFiles = files
+        configuration.crtp.currentKey = ring.current
         if ring.current != former { keys.previous = former }
         keys.ring = ring
         renewGroup()

@@ -14,8 +14,17 @@ extension ControlCore {
     public mutating func setAlgorithm(_ chosen: SelectionAlgorithm, rule name: String? = nil) -> Bool {
         let rules = configuration.rules.indices.filter { name == nil || configuration.rules[$0].name == name }
         guard name == nil || !rules.isEmpty else { return false }
-        if name == nil { algorithm = chosen }
-        for rule in rules { selections[rule].change(to: chosen, of: proxies) }
+        if name == nil {
+            algorithm = chosen
+            configuration.crtp.algorithm = chosen
+        }
+        for rule in rules {
+            selections[rule].change(to: chosen, of: proxies)
+            // What is in force is what a reload compares with.
+            if name != nil || configuration.rules[rule].algorithm != nil {
+                configuration.rules[rule].algorithm = chosen
+            }
+        }
         tellAlgorithms()
         log(.info, "algorithm changed") { _ in [("algorithm", chosen.name), ("rule", name ?? "all")] }
         return true
@@ -44,11 +53,20 @@ extension ControlCore {
         }
     }
 
-    /// No new transfers to a proxy (or again). False when there is none of that name.
-    public mutating func setDraining(_ isDraining: Bool, proxy name: String) -> Bool {
-        guard let index = proxies.firstIndex(where: { $0.configuration.name == name }) else { return false }
-        proxies[index].isDrained = isDraining
-        log(.info, isDraining ? "proxy drained" : "proxy undrained") { _ in [("proxy", name)] }
+    /// What an operator wants of a proxy. False when there is none of that name.
+    public mutating func set(_ wish: ProxyWish, proxy name: String, now: UInt64) -> Bool {
+        guard let index = position(ofProxy: name) else { return false }
+        proxies[index].wish = wish
+        log(.info, "proxy set") { _ in [("proxy", name), ("to", wish.rawValue)] }
+        switch wish {
+        case .up, .drain:
+            if proxies[index].channel.state == .idle { proxies[index].channel.start(now: now) }
+        case .down:
+            // While the agent can be told: what is pending goes to the origin.
+            abandon(index, .administrative, now: now)
+            proxies[index].channel.stop(now: now)
+        }
+        drainChannel(index, now: now)
         return true
     }
 
@@ -73,8 +91,8 @@ extension ControlCore {
         status.pendingTransfers = pendingCount
         status.queuedRequests = queue.count
         for (rule, count) in zip(configuration.rules, shedByRule) { status.shed[rule.name, default: 0] += count }
-        status.proxiesUp = proxies.count { $0.isUp }
-        status.proxiesConfigured = proxies.count
+        status.proxiesUp = proxies.count { $0.isUp && $0.phase == .active }
+        status.proxiesConfigured = configuration.proxies.count
         status.crtp = counters.crtp
         for proxy in proxies {
             for counter in proxy.channel.counters.named where counter.name != "received" && counter.name != "sent" {
@@ -86,11 +104,12 @@ extension ControlCore {
 
     /// `batonctl proxies`, in the configuration's order.
     public func proxyStatus() -> [ProxyStatus] {
-        proxies.map { proxy in
+        proxies.filter { $0.phase != .free }.map { proxy in
             var row = ProxyStatus()
             row.name = proxy.configuration.name
             row.address = "\(proxy.configuration.address)"
             row.state = proxy.stateName
+            row.administrative = proxy.wish
             row.mac = proxy.nextHop.map { "\($0.mac)" } ?? ""
             row.weight = proxy.configuration.weight
             row.connections = proxy.status?.connections ?? 0
@@ -121,8 +140,8 @@ extension ControlCore {
         }
         for entry in history.newestFirst.prefix(max(0, limit - rows.count)) {
             var row = row(
-                entry.transaction, entry.proxy, "\(entry.key)", entry.request?.summary(limit: TransferHistory.textLimit)
-            )
+                entry.transaction, entry.formerProxy ?? proxies[entry.proxy].configuration.name, "\(entry.key)",
+                entry.request?.summary(limit: TransferHistory.textLimit))
             row.state =
                 entry.isPassedOn ? "passedOn" : entry.outcome.ending == .committed ? "committed" : "origin"
             row.reason = entry.outcome.reason
@@ -136,7 +155,8 @@ extension ControlCore {
     /// A transfer that is not over.
     package func transferRow(_ slot: Int, now: UInt64) -> TransferStatus {
         let record = transfers[slot]
-        var row = row(record.transaction, record.proxy, "\(record.key)", record.request?.summary())
+        var row = row(
+            record.transaction, proxies[record.proxy].configuration.name, "\(record.key)", record.request?.summary())
         row.state = record.machine.state.rawValue
         row.tookMicroseconds = now - min(record.startedAt, now)
         note(record.startedAt, record.answeredAt, in: &row)
@@ -148,17 +168,32 @@ extension ControlCore {
         row.answeredMicroseconds = answeredAt.map { $0 - min(startedAt, $0) } ?? 0
     }
 
-    private func row(_ transaction: UInt32, _ proxy: Int, _ flow: String, _ request: TransferSummary?) -> TransferStatus
-    {
+    private func row(
+        _ transaction: UInt32, _ proxy: String, _ flow: String, _ request: TransferSummary?
+    ) -> TransferStatus {
         var row = TransferStatus()
         row.transfer = transaction
         row.flow = flow
-        row.proxy = proxies[proxy].configuration.name
+        row.proxy = proxy
         guard let request else { return row }
         row.host = request.host
         row.path = request.path
-        row.rule = configuration.rules[request.rule].name
+        row.rule = request.rule
         return row
+    }
+
+    /// The routes with their proxies' places.
+    package func routeRules() -> [RouteRule] {
+        configuration.routes.map { route in
+            var rule = route.match
+            rule.proxy = route.proxy.flatMap(position(ofProxy:)).map { proxies[$0].index } ?? .none
+            return rule
+        }
+    }
+
+    /// The configured proxy of that name.
+    package func position(ofProxy name: String) -> Int? {
+        proxies.firstIndex { $0.phase == .active && $0.configuration.name == name }
     }
 
     /// What a worker is told before it starts. Every worker has the same rules, routes and hash seed.
@@ -166,12 +201,7 @@ extension ControlCore {
         let workers = configuration.workers
         var result = WorkerConfiguration()
         result.candidates = configuration.rules.prefix(64).map(\.match)
-        result.routes = configuration.routes.map { route in
-            var rule = route.match
-            let position = route.proxy.flatMap { name in proxies.firstIndex { $0.configuration.name == name } }
-            rule.proxy = position.map { proxies[$0].index } ?? .none
-            return rule
-        }
+        result.routes = routeRules()
         result.flowCapacity = workers.flowCapacity
         result.flowCapacityIPv6 = workers.flowCapacityIPv6
         result.heldPacketLimit = workers.heldPackets

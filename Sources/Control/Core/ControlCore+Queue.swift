@@ -60,6 +60,31 @@ extension ControlCore {
         }
     }
 
+    /// Rules have changed: who waits for one that is still there keeps the place, the others go to the origin.
+    package mutating func renewQueue(now: UInt64) {
+        var waiting: [RequestQueue.Waiting] = []
+        while let rule = queue.nextRule({ _ in true }), let first = queue.removeFirst(rule) { waiting.append(first) }
+        queue = makeQueue()
+        for var one in waiting {
+            let rule = configuration.rules.firstIndex { $0.name == one.request.ruleName && $0.match.mode != .off }
+            guard let rule else {
+                counters.add(.noRule)
+                command(.verdict(one.handle, .origin), for: one.handle)
+                continue
+            }
+            one.request.rule = rule
+            one.request.rulesGeneration = rulesGeneration
+            if let shed = queue.append(one) { self.shed(shed, now: now) }
+        }
+    }
+
+    package func makeQueue() -> RequestQueue {
+        RequestQueue(
+            limit: configuration.crtp.queue.requests,
+            patienceMicroseconds: configuration.crtp.queue.patienceMicroseconds,
+            priorities: configuration.rules.map(\.priority))
+    }
+
     private mutating func shed(_ waiting: RequestQueue.Waiting, now: UInt64) {
         counters.add(.shed)
         if !traces.isEmpty { trace(waiting.request.transfer.connection.key, "to origin", "shed", now: now) }

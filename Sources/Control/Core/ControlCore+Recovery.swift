@@ -46,7 +46,9 @@ extension ControlCore {
             endUnannounced(Set(own.values), index, now: now)
             log(.info, "flows announced") { _ in fields }
         }
-        if isRecovering, proxies.allSatisfy({ $0.announcement == .complete }) { endRecovery("all flows announced") }
+        if isRecovering, proxies.allSatisfy({ $0.phase != .active || $0.announcement == .complete }) {
+            endRecovery("all flows announced")
+        }
     }
 
     package mutating func awaitAnnouncement(_ index: Int, now: UInt64) {
@@ -103,7 +105,7 @@ extension ControlCore {
             TransferRecord(
                 machine: machine, transaction: install.transfer, proxy: install.proxy, handle: handle, key: install.key,
                 request: nil, startedAt: now))
-        proxies[install.proxy].committed += transfers[slot].machine.state.isCommitted ? 1 : 0
+        count(slot, from: nil, to: transfers[slot].machine.state)
         counters.add(.announced)
         log(.debug, "flow installed") {
             [

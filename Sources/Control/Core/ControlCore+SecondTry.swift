@@ -61,6 +61,8 @@ extension ControlCore {
 
     /// The proxy to ask for a request; nil when there is none.
     package mutating func choose(for request: TransferRequest, except: ProxySet, now: UInt64) -> Int? {
+        // Its rule may be another one by now, or gone.
+        guard request.rulesGeneration == rulesGeneration else { return nil }
         let query = query(for: request, except: except, now: now)
         return selections[request.rule].choose(of: &proxies, for: query, random: &draws)
     }

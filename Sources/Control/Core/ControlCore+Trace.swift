@@ -35,7 +35,7 @@ extension ControlCore {
     /// The last transfers that ended, as far as they are the target's, oldest first.
     private mutating func recall(_ target: TraceTarget, _ place: Int) {
         for entry in Array(history.newestFirst).reversed() where target.covers(entry.key, transfer: entry.transaction) {
-            let name = proxies[entry.proxy].configuration.name
+            let name = entry.formerProxy ?? proxies[entry.proxy].configuration.name
             func event(_ at: UInt64, _ what: String, _ detail: String) -> TraceEvent {
                 TraceEvent(
                     at: at, key: entry.key, transfer: entry.transaction, proxy: name, event: what, detail: detail)
@@ -45,7 +45,7 @@ extension ControlCore {
             traces.append(
                 event(
                     asked, "asked",
-                    request.map { "\($0.host)\($0.path), rule \(configuration.rules[$0.rule].name)" } ?? ""),
+                    request.map { "\($0.host)\($0.path), rule \($0.rule)" } ?? ""),
                 to: place)
             traces.append(
                 event(entry.endedAt, entry.isPassedOn ? "passed on" : "decided", entry.outcome.reason), to: place)
@@ -82,7 +82,7 @@ extension ControlCore {
     /// The rule that decided, and what kept its other proxies from being asked.
     package mutating func traceSelection(_ request: TransferRequest, chosen: Int?, now: UInt64) {
         let key = request.transfer.connection.key
-        guard traces.covers(key, transfer: nil) else { return }
+        guard traces.covers(key, transfer: nil), request.rulesGeneration == rulesGeneration else { return }
         let (rule, selection) = (configuration.rules[request.rule], selections[request.rule])
         let query = query(for: request, except: request.asked, now: now)
         let candidates = selection.candidates.map { index in

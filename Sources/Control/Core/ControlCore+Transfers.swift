@@ -4,7 +4,8 @@ internal import Wire
 
 // A request's way: policy, selection, and the transfer machine with everything it wants done.
 extension ControlCore {
-    package mutating func decide(_ request: HeldRequest, isHeld: Bool, payload: UnsafeRawBufferPointer, now: UInt64) {
+    package mutating func decide(_ asked: HeldRequest, isHeld: Bool, payload: UnsafeRawBufferPointer, now: UInt64) {
+        let request = renewed(asked)
         if !traces.isEmpty { traceRequest(request, isHeld: isHeld, payload: payload, now: now) }
         if isBypassed { return decline(request, isHeld, .bypassed, now) }
         if isHeld, let slot = transfers.slot(handle: request.handle) {
@@ -40,6 +41,8 @@ extension ControlCore {
             return decline(request, isHeld, .pendingBound, now)
         }
         var asked = TransferRequest(request, rule: rule, isHeld: isHeld, payload: payload)
+        asked.rulesGeneration = rulesGeneration
+        asked.ruleName = configuration.rules[rule].name
         asked.transfer.wantsFirstByte = configuration.rules[rule].resetBy == .proxy
         asked.transfer.requirements = configuration.rules[rule].requirements
         if suspectCount > 0 { probe(for: asked, handle: request.handle, now: now) }
@@ -145,6 +148,7 @@ extension ControlCore {
         let proxy = transfers[slot].proxy
         let pending = (after.isPending ? 1 : 0) - (before?.isPending == true ? 1 : 0)
         pendingCount += pending
+        proxies[proxy].transfers += (before == nil ? 1 : 0) - (after == .ended ? 1 : 0)
         proxies[proxy].pending += pending
         proxies[proxy].committed += (after.isCommitted ? 1 : 0) - (before?.isCommitted == true ? 1 : 0)
         recallCount += (after.isRecall ? 1 : 0) - (before?.isRecall == true ? 1 : 0)
@@ -219,7 +223,7 @@ extension ControlCore {
         decisionTimes.add(took)
         // It is not asked for again: a flow may live for days, and its request with it.
         let request = transfers[slot].request.take()
-        if let request { count(outcome.ending, rule: request.rule) }
+        if let request { count(outcome.ending, of: request) }
         history.append(
             TransferHistory.Entry(
                 transaction: transfers[slot].transaction, proxy: transfers[slot].proxy, key: transfers[slot].key,
@@ -230,7 +234,11 @@ extension ControlCore {
         }
     }
 
-    private mutating func count(_ ending: TransferOutcome.Ending, rule: Int) {
+    /// Under the rule's place by now, if there is such a rule still.
+    private mutating func count(_ ending: TransferOutcome.Ending, of request: TransferRequest) {
+        let isRecent = request.rulesGeneration == rulesGeneration
+        guard let rule = isRecent ? request.rule : ruleCounts.firstIndex(where: { $0.name == request.ruleName })
+        else { return }
         switch ending {
         case .committed: ruleCounts[rule].committed += 1
         case .observedACK, .observedNACK, .observedTimeout: ruleCounts[rule].observed += 1

@@ -11,25 +11,34 @@ public struct ControlCore {
     /// What is to be done, in order; the caller carries it out and empties the list.
     public var actions: [ControlAction] = []
 
-    package let configuration: DirectorConfiguration
+    package internal(set) var configuration: DirectorConfiguration
     package let workerCount: Int
     package let hashSeed: UInt64
     /// This director's number in CRTP.
     package let senderID: UInt32
-    package let policy: Policy
-    /// Proxies of each rule, by index.
+    package internal(set) var policy: Policy
     /// By rule.
-    package var selections: [Selection]
-    package let proxyByEndpoint: [Endpoint: Int]
+    package var selections: [Selection] = []
+    package internal(set) var proxyByEndpoint: [Endpoint: Int] = [:]
+    /// Of the rules that are in force here; workers may be one behind.
+    package internal(set) var rulesGeneration: UInt32 = 0
+    /// Tables that workers may have, oldest first.
+    package var ruleTables: [HandedTable] = []
+    /// Counts the proxies that were taken away.
+    package var retirements: UInt32 = 0
+    /// When to look after proxies that were taken away.
+    package var departuresDueAt: UInt64?
     /// Longest wait for an agent: with what recognition may have taken, it ends before the worker's own backstop.
     package let longestTimeoutMicroseconds: UInt64
     /// Transfers whose request is held, or observed, at once; more go to the origin unasked.
     package let pendingLimit: Int
     /// Adoptions that are being called back at once.
     package let recallLimit: Int
-    package let logLevel: Int
+    package var logLevel: Int
 
-    package var proxies: [ProxyRecord]
+    package var proxies: [ProxyRecord] = []
+    private let epoch: UInt64
+    private let random: any RandomNumberGenerator & Sendable
     package var keys: HeldKeys
     package var transfers: TransferTable
     package var history = TransferHistory(capacity: 1_000)
@@ -81,7 +90,6 @@ public struct ControlCore {
         self.workerCount = max(1, workerCount)
         hashSeed = foldedProduct(epoch ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93)
         policy = Policy(configuration.rules, hashSeed: hashSeed)
-        let names = configuration.proxies.prefix(255).map(\.name)
         algorithm = configuration.crtp.algorithm
         draws = SplitMix(seed: hashSeed)
         logBudget = LogBudget(linesPerSecond: configuration.logLinesPerSecond)
@@ -97,28 +105,9 @@ public struct ControlCore {
         shedByRule = .init(repeating: 0, count: configuration.rules.count)
 
         senderID = UInt32(truncatingIfNeeded: hashSeed >> 32)
-        let senderID = senderID
-        proxies = configuration.proxies.prefix(255).enumerated().map { index, proxy in
-            let channel = ChannelInitiator(
-                peer: proxy.address, keys: keys, senderID: senderID, epoch: epoch,
-                configuration: configuration.crtp.channel, random: random)
-            return ProxyRecord(
-                index: ProxyIndex(UInt8(index)), configuration: proxy, channel: channel, timeout: configuration.timeout)
-        }
         ruleCounts = configuration.rules.map { RuleStatus(name: $0.name) }
-        let records = proxies
-        selections = configuration.rules.map { rule in
-            // In the rule's order, which `enforced` heeds.
-            let candidates =
-                rule.proxies.isEmpty
-                ? Array(names.indices)
-                : rule.proxies.compactMap { name in
-                    names.firstIndex(of: name)
-                }
-            return Selection(rule.algorithm ?? configuration.crtp.algorithm, among: candidates, of: records)
-        }
-        proxyByEndpoint = Dictionary(proxies.enumerated().map { ($1.configuration.address, $0) }) { first, _ in first }
-
+        self.epoch = epoch
+        self.random = random
         let workers = configuration.workers
         let backstop = WorkerConfiguration().backstopMicroseconds
         longestTimeoutMicroseconds = max(1_000, backstop - min(backstop, workers.incompleteHeadMicroseconds + 5_000))
@@ -128,8 +117,39 @@ public struct ControlCore {
             capacity: (workers.flowCapacity + workers.flowCapacityIPv6) * self.workerCount + pendingLimit + recallLimit)
         wheel = TimingWheel(tickMicroseconds: min(200, max(100, configuration.timeout.granularityMicroseconds)))
         nextTransaction = UInt32(truncatingIfNeeded: hashSeed)
+        proxies = configuration.proxies.prefix(Self.proxyLimit).enumerated().map { makeProxy($1, index: $0) }
+        findEndpoints()
+        selections = makeSelections()
         tellAlgorithms()
         renewGroup()
+    }
+
+    /// `ProxyIndex` counts from 0 to 254.
+    package static var proxyLimit: Int { 255 }
+
+    package func makeProxy(_ proxy: DirectorConfiguration.Proxy, index: Int) -> ProxyRecord {
+        var channel = ChannelInitiator(
+            peer: proxy.address, keys: keys.ring, senderID: senderID, epoch: epoch,
+            configuration: configuration.crtp.channel, random: random)
+        channel.group = group?.description
+        return ProxyRecord(
+            index: ProxyIndex(UInt8(index)), configuration: proxy, channel: channel, timeout: configuration.timeout)
+    }
+
+    package func makeSelections() -> [Selection] {
+        configuration.rules.map { rule in
+            // In the rule's order, which `enforced` heeds.
+            let candidates =
+                rule.proxies.isEmpty
+                ? proxies.indices.filter { proxies[$0].phase == .active }
+                : rule.proxies.compactMap(position(ofProxy:))
+            return Selection(rule.algorithm ?? configuration.crtp.algorithm, among: candidates, of: proxies)
+        }
+    }
+
+    package mutating func findEndpoints() {
+        let known = proxies.enumerated().filter { $1.phase != .free }
+        proxyByEndpoint = Dictionary(known.map { ($1.configuration.address, $0) }) { first, _ in first }
     }
 
     /// Opens the channels. Once, before anything else. What workers hold from before goes to the origin.
@@ -168,6 +188,8 @@ public struct ControlCore {
         case .flowEnded(let handle, let end): drive(handle, .flowEnded(end), now: now)
         case .flowInstalled(let handle, let ticket): flowInstalled(handle, ticket: ticket, now: now)
         case .flowRefused(let ticket): flowRefused(ticket: ticket)
+        case .proxyUnused(let proxy, let retirement): proxyUnused(proxy, retirement: retirement, worker: worker)
+        case .rulesInForce(let generation): rulesInForce(generation, worker: worker)
         case .flow(let summary, let ticket): listing.append(summary, worker: worker, ticket: ticket)
         case .flowCount(let state, let proxy, let count, let ticket):
             listing.append(count, state: state, proxy: proxy, worker: worker, ticket: ticket)
@@ -201,6 +223,7 @@ public struct ControlCore {
         if !queue.isEmpty { serveQueue(now: now) }
         if !traces.isEmpty { traces.forget(now: now) }
         if isRecovering, now >= recoveryDeadline { endRecovery("time is up") }
+        if let due = departuresDueAt, due <= now { seeProxiesOff(now: now) }
     }
 
     /// When `advance` must be called next; nil for "whenever something comes".
@@ -216,6 +239,7 @@ public struct ControlCore {
         if isRecovering { consider(recoveryDeadline) }
         consider(listing.deadline)
         consider(queueDeadline)
+        consider(departuresDueAt)
         return earliest
     }
 

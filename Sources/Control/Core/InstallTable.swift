@@ -40,6 +40,9 @@ package struct InstallTable: Sendable {
         ticketOfTransfer[Self.key(proxy, transfer)] != nil
     }
 
+    /// Any of that proxy's.
+    package func isAwaited(proxy: Int) -> Bool { byTicket.values.contains { $0.proxy == proxy } }
+
     /// The agent is done with a flow whose installation has not been answered; false when there is none.
     package mutating func markDone(proxy: Int, transfer: UInt32) -> Bool {
         guard let ticket = ticketOfTransfer[Self.key(proxy, transfer)] else { return false }

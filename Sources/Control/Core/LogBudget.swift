@@ -30,8 +30,8 @@ package struct LogBudget: Sendable {
         }
     }
 
-    private let rate: UInt64
-    private let burst: UInt64
+    private var rate: UInt64
+    private var burst: UInt64
     /// One cause gets the whole divided by this.
     private let share: UInt64
     private var now: UInt64
@@ -54,6 +54,14 @@ package struct LogBudget: Sendable {
         self.burst = UInt64(burst ?? 5 * max(0, linesPerSecond)) * Self.line
         self.now = now
         whole = Credit(amount: self.burst, filledAt: now)
+    }
+
+    /// Another bound, and all of it at once from now on. What was left out stays counted.
+    package mutating func change(linesPerSecond: Int) {
+        guard UInt64(max(0, linesPerSecond)) != rate else { return }
+        var changed = LogBudget(linesPerSecond: linesPerSecond, share: share, now: now)
+        (changed.suppressed, changed.toldAt) = (suppressed, toldAt)
+        self = changed
     }
 
     /// Microseconds of any clock that does not go back far.

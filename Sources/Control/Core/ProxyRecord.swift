@@ -5,11 +5,12 @@ package import Wire
 /// What the control core knows of a proxy: its channel, what its agent says of itself, and how it has answered.
 package struct ProxyRecord: Sendable {
     package let index: ProxyIndex
-    package let configuration: DirectorConfiguration.Proxy
+    package var configuration: DirectorConfiguration.Proxy
     package var channel: ChannelInitiator
     package var agent: AgentDescription?
     package var status: AgentStatus?
     package var estimator: RoundTripEstimator
+    package var phase = Phase.active
     package var isUp = false
     /// Its agent has said that it listens to the multicast group.
     package var isInGroup = false
@@ -22,8 +23,8 @@ package struct ProxyRecord: Sendable {
     /// Transfers announced in the present try, by the transactions of their FLOW_INFO. What comes late from an earlier
     /// try has other transactions than those before the end.
     package var announced: [UInt32: UInt32] = [:]
-    /// By the operator.
-    package var isDrained = false
+    /// What the operator wants of it.
+    package var wish = ProxyWish.up
     /// Not asked before this: a NACK said when to come again.
     package var restsUntil: UInt64 = 0
     /// TRANSFERs in a row that timed out.
@@ -32,6 +33,8 @@ package struct ProxyRecord: Sendable {
     package var isSuspect = false
     /// The next probe is not before this.
     package var probeAt: UInt64 = 0
+    /// Records in the table of transfers, in whatever state.
+    package var transfers = 0
     package var pending = 0
     package var committed = 0
     package var committedAtStatus = 0
@@ -44,6 +47,19 @@ package struct ProxyRecord: Sendable {
     package var passedOn: UInt64 = 0
     package var probes: UInt64 = 0
     package var adoptionTimes = TimeHistogram()
+
+    /// Whether it is configured. A place (`ProxyIndex`) stays its own until nothing names it any more.
+    package enum Phase: Equatable, Sendable {
+        case active
+        /// Taken away; transfers need its channel still.
+        case leaving
+        /// No transfer has it. The workers that may still have flows that go there; the number is the retirement's.
+        case retired(UInt32, awaited: Set<Int>)
+        case free
+    }
+
+    /// Taken away, and not gone yet.
+    package var isGoing: Bool { phase != .active && phase != .free }
 
     /// The agent's announcement of the flows that it has, after INIT (rule 6 of a transfer).
     package enum Announcement: Equatable, Sendable {
@@ -77,7 +93,7 @@ package struct ProxyRecord: Sendable {
         return mac == .zero ? nil : NextHop(mac: mac, vlan: agent.vlan, mtu: agent.mtu)
     }
 
-    package var isDraining: Bool { isDrained || status?.isDraining == true }
+    package var isDraining: Bool { wish == .drain || status?.isDraining == true }
 
     /// Transfers that may be under way at once: what the agent had left at its latest word, and what was under way then.
     package var credits: Int {
@@ -107,7 +123,7 @@ package struct ProxyRecord: Sendable {
 
     /// What no waiting mends.
     private func unfitness(for needs: Capabilities) -> Obstacle? {
-        guard isUp, let agent else { return .down }
+        guard phase == .active, isUp, let agent else { return .down }
         if isDraining { return .draining }
         if !needs.isSubset(of: agent.capabilities) { return .lacksCapability }
         return nextHop == nil ? .noAddress : nil
@@ -137,6 +153,7 @@ package struct ProxyRecord: Sendable {
     }
 
     package var stateName: String {
+        if isGoing { return "leaving" }
         guard isUp else { return channel.state == .initiating ? "initiating" : "down" }
         if isDraining { return "draining" }
         return isSuspect ? "suspect" : "up"

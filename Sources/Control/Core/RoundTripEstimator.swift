@@ -8,7 +8,7 @@ package struct RoundTripEstimator: Equatable, Sendable {
     package private(set) var rttvarMicroseconds: Double = 0
     /// Doublings since the last sample (RFC 6298 section 5.5).
     package private(set) var backoff = 0
-    private let settings: DirectorConfiguration.TimeoutSettings
+    package var settings: DirectorConfiguration.TimeoutSettings
     private var isSeeded = false
     private var lastBackoffAt: UInt64?
 

@@ -83,6 +83,13 @@ public struct RuleStatus: Codable, Sendable, Equatable {
     public var unasked: UInt64 = 0
 
     public init(name: String) { self.name = name }
+
+    mutating func add(_ other: RuleStatus) {
+        committed += other.committed
+        origin += other.origin
+        observed += other.observed
+        unasked += other.unasked
+    }
 }
 
 public struct WorkerStatus: Codable, Sendable, Equatable {
@@ -100,6 +107,8 @@ public struct ProxyStatus: Codable, Sendable, Equatable {
     public var name = ""
     public var address = ""
     public var state = ""
+    /// What the operator wants.
+    public var administrative = ProxyWish.up
     public var mac = ""
     public var weight = 1
     public var connections: UInt32 = 0

@@ -50,7 +50,10 @@ package struct TransferRequest: Sendable {
     package var transfer: Transfer
     package var host: ByteRange
     package var path: ByteRange
+    /// Index of the rule in the configuration of `rulesGeneration`, and its name.
     package var rule: Int
+    package var rulesGeneration: UInt32 = 0
+    package var ruleName = ""
     /// `contentHash`.
     package var content: UInt64
     /// The content as agents judge it, for `RefusalCache`.
@@ -79,7 +82,7 @@ package struct TransferRequest: Sendable {
 
     /// What is shown of it, each text cut at `limit` bytes.
     package func summary(limit: Int = .max) -> TransferSummary {
-        TransferSummary(host: text(host, limit), path: text(path, limit), rule: rule)
+        TransferSummary(host: text(host, limit), path: text(path, limit), rule: ruleName)
     }
 
     private func text(_ range: ByteRange, _ limit: Int) -> String {
@@ -91,7 +94,7 @@ package struct TransferRequest: Sendable {
 package struct TransferSummary: Sendable {
     package var host: String
     package var path: String
-    package var rule: Int
+    package var rule: String
 }
 
 /// Every transfer that is not over, by number, by flow, and by place. Bounded by `capacity`.
@@ -166,7 +169,9 @@ package struct TransferTable: Sendable {
 package struct TransferHistory: Sendable {
     package struct Entry: Sendable {
         package var transaction: UInt32
+        /// Index of the proxy, and its name once it has gone.
         package var proxy: Int
+        package var formerProxy: String?
         package var key: FlowKey
         package var request: TransferRequest?
         package var outcome: TransferOutcome
@@ -193,6 +198,13 @@ package struct TransferHistory: Sendable {
             entries[next] = entry
         }
         next = (next + 1) % capacity
+    }
+
+    /// A proxy's place will be another's.
+    package mutating func forget(proxy: Int, name: String) {
+        for index in entries.indices where entries[index].proxy == proxy && entries[index].formerProxy == nil {
+            entries[index].formerProxy = name
+        }
     }
 
     package var newestFirst: some Sequence<Entry> {

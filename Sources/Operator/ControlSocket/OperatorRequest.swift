@@ -22,11 +22,13 @@ public enum OperatorRequest: Equatable, Sendable {
     case bypass(Bool?)
     /// nil asks; a name changes it, for one rule or for all.
     case algorithm(SelectionAlgorithm?, rule: String?)
-    /// No new transfers to this proxy, or again.
-    case drain(proxy: String, Bool)
+    /// What is wanted of this proxy.
+    case proxy(String, ProxyWish)
     case keys
     /// Reads the keys anew and uses another one: nil for the next. Forced: although an agent does not hold it.
     case rotateKeys(to: UInt8?, isForced: Bool)
+    /// Takes the configuration file as it is now, or says what would change.
+    case reload(isDryRun: Bool)
     case version
     /// Starts a capture; one at a time.
     case capture(CaptureRequest)
@@ -36,9 +38,9 @@ public enum OperatorRequest: Equatable, Sendable {
     /// The configuration file is read before the control core hears of the request.
     var readsConfiguration: Bool {
         switch self {
-        case .rotateKeys: true
+        case .rotateKeys, .reload: true
         case .status, .proxies, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers, .bypass,
-            .algorithm, .drain, .keys, .version, .capture, .readCapture:
+            .algorithm, .proxy, .keys, .version, .capture, .readCapture:
             false
         }
     }
@@ -48,8 +50,9 @@ public enum OperatorRequest: Equatable, Sendable {
         switch self {
         case .bypass(let wanted): wanted != nil
         case .algorithm(let wanted, _): wanted != nil
-        case .drain, .rotateKeys, .capture: true
+        case .proxy, .rotateKeys, .capture: true
         case .readCapture(_, let stop): stop
+        case .reload(let isDryRun): !isDryRun
         case .status, .proxies, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers, .keys,
             .version:
             false
@@ -76,8 +79,9 @@ public enum OperatorResponse: Equatable, Sendable {
     case transfers([TransferStatus])
     case bypass(BypassStatus)
     case algorithm(AlgorithmStatus)
-    case drain(DrainStatus)
+    case proxy(ProxyStatus)
     case keys(KeysStatus)
+    case reload(ReloadStatus)
     case version(VersionStatus)
     case capture(CaptureStatus)
     case capturePage(CapturePage)
@@ -89,17 +93,6 @@ public enum OperatorResponse: Equatable, Sendable {
 public struct BypassStatus: Codable, Equatable, Sendable {
     public var bypass: Bool
     public init(bypass: Bool) { self.bypass = bypass }
-}
-
-/// Answer to `drain`.
-public struct DrainStatus: Codable, Equatable, Sendable {
-    public var proxy: String
-    public var draining: Bool
-
-    public init(proxy: String, draining: Bool) {
-        self.proxy = proxy
-        self.draining = draining
-    }
 }
 
 /// Answer to `version`.

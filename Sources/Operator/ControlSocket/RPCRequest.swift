@@ -9,8 +9,8 @@ struct RPCRequest: Equatable {
     var request: OperatorRequest
 
     static let methods = [
-        "algorithm", "bypass", "candidates", "capture", "capture.read", "capture.stop", "drain", "explain", "flows",
-        "flows.count", "keys", "keys.rotate", "proxies", "routes", "status", "trace", "transfers", "version",
+        "algorithm", "bypass", "candidates", "capture", "capture.read", "capture.stop", "explain", "flows", "flows.count",
+        "keys", "keys.rotate", "proxies", "proxy", "reload", "routes", "status", "trace", "transfers", "version",
     ]
     static var rowLimit: Int { 10_000 }
 
@@ -65,11 +65,14 @@ struct RPCRequest: Equatable {
             return .transfers(limit: try parameters.integer("limit", in: 1...rowLimit) ?? 100)
         case "bypass":
             return .bypass(try parameters.bool("on"))
-        case "drain":
+        case "proxy":
             guard let proxy = try parameters.string("proxy") else {
                 throw .invalidParameters("'proxy' is missing: the name of a proxy")
             }
-            return .drain(proxy: proxy, try parameters.bool("on") ?? true)
+            guard let wish = try parameters.string("state").flatMap(ProxyWish.init(rawValue:)) else {
+                throw .invalidParameters("'state' is up, drain or down")
+            }
+            return .proxy(proxy, wish)
         case "keys": return .keys
         case "keys.rotate":
             let id = try parameters.integer("key", in: 0...255)
@@ -80,6 +83,7 @@ struct RPCRequest: Equatable {
                 throw .invalidParameters("'capture' is missing: the number that `capture` answered")
             }
             return .readCapture(UInt32(capture), stop: method == "capture.stop")
+        case "reload": return .reload(isDryRun: try parameters.bool("dryRun") ?? false)
         case "algorithm":
             return .algorithm(try algorithm(&parameters), rule: try parameters.string("rule"))
         default:
@@ -183,9 +187,10 @@ struct RPCResponse {
         case .explain(let value): jsonLine(Envelope(id: id, result: value))
         case .transfers(let value): jsonLine(Envelope(id: id, result: value))
         case .algorithm(let value): jsonLine(Envelope(id: id, result: value))
-        case .drain(let value): jsonLine(Envelope(id: id, result: value))
+        case .proxy(let value): jsonLine(Envelope(id: id, result: value))
         case .bypass(let value): jsonLine(Envelope(id: id, result: value))
         case .keys(let value): jsonLine(Envelope(id: id, result: value))
+        case .reload(let value): jsonLine(Envelope(id: id, result: value))
         case .version(let value): jsonLine(Envelope(id: id, result: value))
         case .capture(let value): jsonLine(Envelope(id: id, result: value))
         case .capturePage(let value): jsonLine(Envelope(id: id, result: value))

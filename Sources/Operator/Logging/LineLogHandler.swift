@@ -3,13 +3,17 @@ public import Logging
 /// Log lines, one event each, through a sink that bounds them. Fields of one call come in alphabetical order;
 /// `ControlLogEntry` keeps its own.
 public struct LineLogHandler: LogHandler {
-    public var logLevel: Logger.Level
+    /// The sink's, which may change, unless a logger was given one of its own.
+    public var logLevel: Logger.Level {
+        get { ownLevel ?? sink.level }
+        set { ownLevel = newValue }
+    }
+    private var ownLevel: Logger.Level?
     public var metadata: Logger.Metadata = [:]
     public var metadataProvider: Logger.MetadataProvider?
     private let sink: LogSink
 
-    public init(level: Logger.Level, sink: LogSink) {
-        logLevel = level
+    public init(sink: LogSink) {
         self.sink = sink
     }
 
@@ -36,7 +40,7 @@ extension LineLogHandler {
     /// Makes every `Logger` of the process write lines to standard error, at `level` and above. Once, at start-up.
     /// `level` is a configuration's word; one that is unknown counts as `info`.
     public static func bootstrap(level: String, sink: LogSink = LogSink()) {
-        let level = Logger.Level(rawValue: level) ?? .info
-        LoggingSystem.bootstrap { _ in LineLogHandler(level: level, sink: sink) }
+        sink.change(level: level)
+        LoggingSystem.bootstrap { _ in LineLogHandler(sink: sink) }
     }
 }

@@ -1,5 +1,6 @@
 import Control
 import Foundation
+public import Logging
 import Synchronization
 
 /// Where log lines go, in bounds: at most `burst` lines at once and `linesPerSecond` in the long run, half of that for
@@ -8,6 +9,8 @@ import Synchronization
 public final class LogSink: Sendable {
     private let budget: Mutex<LogBudget>
     private let format: LogFormat
+    /// Place of the least level that is wanted among all.
+    private let leastLevel = Atomic<Int>(Logger.Level.allCases.firstIndex(of: .info) ?? 0)
     private let now: @Sendable () -> UInt64
     private let output: @Sendable (String) -> Bool
 
@@ -28,6 +31,16 @@ public final class LogSink: Sendable {
         self.now = now
         self.output = output
         budget = Mutex(LogBudget(linesPerSecond: linesPerSecond, burst: burst, now: now()))
+    }
+
+    var level: Logger.Level { Logger.Level.allCases[leastLevel.load(ordering: .relaxed)] }
+
+    /// Other bounds from now on. `level` is a configuration's word; one that is unknown counts as `info`.
+    public func change(level: String, linesPerSecond: Int? = nil) {
+        let wanted = Logger.Level(rawValue: level) ?? .info
+        leastLevel.store(Logger.Level.allCases.firstIndex(of: wanted) ?? 0, ordering: .relaxed)
+        guard let linesPerSecond else { return }
+        budget.withLock { $0.change(linesPerSecond: linesPerSecond) }
     }
 
     func write(_ line: LogLine) {

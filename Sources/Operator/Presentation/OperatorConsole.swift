@@ -52,10 +52,11 @@ public struct OperatorConsole: Sendable {
         return Presentation.bypass(try client.call(BypassStatus.self, "bypass", parameters))
     }
 
-    public func drain(_ proxy: String, _ isOn: Bool) throws(ControlClientProblem) -> String {
-        let parameters: [String: JSONValue] = ["proxy": .string(proxy), "on": .bool(isOn)]
-        if isJSON { return try raw("drain", parameters) }
-        return Presentation.drain(try client.call(DrainStatus.self, "drain", parameters))
+    /// `up`, `drain` or `down`.
+    public func set(_ wish: String, proxy: String) throws(ControlClientProblem) -> String {
+        let parameters: [String: JSONValue] = ["proxy": .string(proxy), "state": .string(wish)]
+        if isJSON { return try raw("proxy", parameters) }
+        return Presentation.proxy(try client.call(ProxyStatus.self, "proxy", parameters))
     }
 
     public func keys() throws(ControlClientProblem) -> String {
@@ -74,6 +75,12 @@ public struct OperatorConsole: Sendable {
             status = try client.call(KeysStatus.self, "keys")
         }
         return isJSON ? String(decoding: jsonLine(status), as: UTF8.self) : Presentation.keys(status, style)
+    }
+
+    public func reload(isDryRun: Bool) throws(ControlClientProblem) -> String {
+        let parameters: [String: JSONValue] = isDryRun ? ["dryRun": .bool(true)] : [:]
+        if isJSON { return try raw("reload", parameters) }
+        return Presentation.reload(try client.call(ReloadStatus.self, "reload", parameters), style)
     }
 
     /// Names of the selection algorithms.

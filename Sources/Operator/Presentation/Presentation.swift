@@ -29,14 +29,16 @@ package enum Presentation {
 
     package static func proxies(_ proxies: [ProxyStatus], _ style: PrintStyle) -> String {
         var table = Table([
-            .text("PROXY", mayShrink: true), .text("ADDRESS"), .text("STATE"), .text("MAC"), .number("CONNS"),
+            .text("PROXY", mayShrink: true), .text("ADDRESS"), .text("STATE"), .text("SET"), .text("MAC"),
+            .number("CONNS"),
             .number("FLOWS"),
             .number("PENDING"), .number("ACK"), .number("NACK"), .number("TIMEOUT"), .number("LATE"),
             .number("PASSED ON"), .number("SRTT"), .number("TO"),
         ])
         for proxy in proxies {
             table.add([
-                proxy.name, proxy.address, proxy.state, proxy.mac, "\(proxy.connections)", "\(proxy.committedFlows)",
+                proxy.name, proxy.address, proxy.state, proxy.administrative.rawValue, proxy.mac,
+                "\(proxy.connections)", "\(proxy.committedFlows)",
                 "\(proxy.pendingTransfers)", "\(proxy.acks)", "\(proxy.nacks)", "\(proxy.timeouts)",
                 "\(proxy.lateACKs)", "\(proxy.passedOn)", milliseconds(proxy.srttMicroseconds),
                 milliseconds(Double(proxy.timeoutMicroseconds)),
@@ -88,10 +90,14 @@ package enum Presentation {
             : "bypass is off: candidates are held and asked for"
     }
 
-    package static func drain(_ status: DrainStatus) -> String {
-        status.draining
-            ? "\(printable(status.proxy)) drains: it gets no new connections and keeps those that it has"
-            : "\(printable(status.proxy)) is asked again"
+    package static func proxy(_ status: ProxyStatus) -> String {
+        let name = printable(status.name)
+        let left = "\(status.committedFlows) flows, \(status.pendingTransfers) pending"
+        switch status.administrative {
+        case .up: return "\(name) is asked (state \(printable(status.state)))"
+        case .drain: return "\(name) drains: it gets no new connections and keeps those that it has (\(left))"
+        case .down: return "\(name) is down: its channel is ended; it keeps the connections that it has (\(left))"
+        }
     }
 
     package static func keys(_ status: KeysStatus, _ style: PrintStyle) -> String {
@@ -112,6 +118,30 @@ package enum Presentation {
         }
         if status.keys.isEmpty { return "no keys are configured" }
         return (keys.lines(style) + [""] + channels.lines(style)).joined(separator: "\n")
+    }
+
+    package static func reload(_ status: ReloadStatus, _ style: PrintStyle) -> String {
+        var lines = status.warnings.map(printable)
+        var table = Table([
+            .text("CHANGE"), .text("KEY", mayShrink: true), .text("FROM", mayShrink: true),
+            .text("TO", mayShrink: true),
+        ])
+        for change in status.changes {
+            let kind = change.needsRestart ? "\(change.kind.rawValue) (restart)" : change.kind.rawValue
+            table.add([kind, change.key, change.from ?? "", change.to ?? ""])
+        }
+        if !status.changes.isEmpty { lines += table.lines(style) + [""] }
+        let count = "\(status.changes.count) change\(status.changes.count == 1 ? "" : "s")"
+        let file = printable(status.file)
+        if let refusal = status.refusal {
+            lines.append("\(file) cannot be taken: \(printable(refusal))")
+        } else if status.changes.isEmpty {
+            lines.append("\(file) says what is in force already")
+        } else {
+            lines.append(
+                status.applied ? "\(file): \(count) in force" : "\(file): \(count) would be made; nothing was changed")
+        }
+        return lines.joined(separator: "\n")
     }
 
     package static func algorithm(_ status: AlgorithmStatus, _ style: PrintStyle) -> String {

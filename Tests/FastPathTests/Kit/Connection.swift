@@ -133,6 +133,8 @@ extension WorkerEvent {
         case .flowEnded(_, let end): "ended \(end)"
         case .flowInstalled: "installed"
         case .flowRefused: "refused"
+        case .proxyUnused: "proxy unused"
+        case .rulesInForce: "rules in force"
         case .flow: "flow"
         case .flowCount: "flow count"
         case .endOfFlows: "end of flows"

@@ -1,0 +1,8 @@
+/// What an operator wants of a proxy; it lasts until `batond` starts anew.
+public enum ProxyWish: String, Codable, Sendable, CaseIterable {
+    case up
+    /// Asked no more; what it has stays, and its channel with it.
+    case drain
+    /// Its channel is ended as well; what it has stays.
+    case down
+}
