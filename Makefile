@@ -15,7 +15,10 @@ BUILD := $(SWIFT) build -c release
 PACKAGES := dpdk dpdk-dev libdpdk-dev libnuma-dev pkg-config build-essential \
 	iproute2 nftables ethtool procps curl openssl python3 \
 	nginx-light tcpdump tshark spin binutils valgrind iputils-ping python3-cryptography python3-jsonschema python3-yaml \
-	chromium fonts-lato prometheus tmux
+	chromium fonts-lato prometheus tmux python3-venv dnsmasq-base bind9-dnsutils
+
+# QUIC's clients and servers, for demo and tests.
+PYTHON_READY := .build/python/ready
 
 .PHONY: setup build demo test test-unit test-guard test-model test-fuzz test-endtoend bench pktgen clean
 
@@ -32,7 +35,12 @@ setup:
 build: setup
 	$(BUILD)
 
-demo: build
+$(PYTHON_READY): demo/requirements.txt | setup
+	python3 -m venv .build/python
+	.build/python/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+demo: build $(PYTHON_READY)
 	python3 demo/run.py $(if $(KEEP),--keep) $(if $(DOWN),--down) $(subst $(comma), ,$(SCENARIO))
 comma := ,
 
@@ -55,7 +63,7 @@ test-model: setup
 test-fuzz: setup
 	Tests/Fuzz/run.sh
 
-test-endtoend: build
+test-endtoend: build $(PYTHON_READY)
 	python3 -m unittest discover --start-directory Tests/EndToEnd --top-level-directory . --verbose
 
 # dpdk-doc: the sources of l3fwd.

@@ -2,7 +2,7 @@
 // The levels of the modules (a target may name only targets of a lower level):
 //
 //   level 0   Wire            CDPDKShim (C)     StrictYAML     CDatagrams (C)
-//   level 1   InterCore CRTP       │            Datagrams
+//   level 1   InterCore CRTP       │   FirstFlight   Datagrams
 //   level 2   Control   FastPath ──┘  Adoption
 //   level 3   Operator
 //   level 4   batond    baton-agent   batonctl   baton-bench (bench/baton-bench)
@@ -68,13 +68,18 @@ let package = Package(
             dependencies: ["Wire", .product(name: "Crypto", package: "swift-crypto")],
             path: "Sources/Control/CRTP", swiftSettings: strict),
 
+        .target(
+            name: "FirstFlight",
+            dependencies: ["Wire", .product(name: "Crypto", package: "swift-crypto")],
+            path: "Sources/Control/FirstFlight", swiftSettings: strict),
+
         .target(name: "Datagrams", dependencies: ["CDatagrams", "Wire"], swiftSettings: strict),
 
         // Level 2
         .target(
             name: "Control",
             dependencies: [
-                "CRTP", "Wire", "InterCore",
+                "CRTP", "FirstFlight", "Wire", "InterCore",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -149,6 +154,7 @@ let package = Package(
         .testTarget(
             name: "CRTPTests", dependencies: ["CRTP", "Wire", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
+        .testTarget(name: "FirstFlightTests", dependencies: ["FirstFlight", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "CRTP", "InterCore", "Wire"], swiftSettings: strict),
         .testTarget(

@@ -60,6 +60,8 @@ def play(wanted, keep):
             if any(scenario.__name__ in {"cached.bin": "cached", "narrow.bin": "pmtu", "huge.bin": "restart"}[name]
                    for scenario in wanted):
                 laboratory.content.add(name, size * MEBIBYTE, cached=True)
+        if any(getattr(scenario, "over_udp", False) for scenario in wanted):
+            laboratory.serve_datagrams()
         laboratory.up()
         for number, scenario in enumerate(wanted, 1):
             print(f"\n[{number}/{len(wanted)}] {scenario.__name__}: {scenario.__doc__.strip()}", flush=True)

@@ -156,7 +156,7 @@ public final class Agent: Sendable {
             instance: configuration.name, services: Catalogue.services(configuration.sites),
             interfaces: [configuration.interface] + configuration.extraInterfaces,
             uncommittedMark: adoption.uncommittedMark, deliveryMark: adoption.deliveryMark,
-            routingTable: adoption.routingTable)
+            routingTable: adoption.routingTable, datagramServers: Catalogue.datagramServers(configuration.sites))
     }
 
     /// What connections directors may ask for. A relay's server may speak anything.
@@ -166,6 +166,7 @@ public final class Agent: Sendable {
             switch site.content {
             case .relay(let relay): capabilities.formUnion(relay.isTLS ? .tls : [.http, .smtp])
             case .directory, .cache: capabilities.insert(.http)
+            case .datagrams: capabilities.insert(.datagrams)
             }
         }
         return capabilities

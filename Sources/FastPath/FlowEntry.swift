@@ -67,6 +67,15 @@ package struct FlowEntry: BitwiseCopyable {
         /// A `Prelude` belongs to it.
         package static var hasPrelude: Marks { .init(rawValue: 4_096) }
 
+        // Of flows of datagrams:
+
+        /// DNS: a verdict is for what is held, not for what follows.
+        package static var dns: Marks { .init(rawValue: 8_192) }
+        /// QUIC: the client has sent a packet with a short header, so an Initial packet is another connection's.
+        package static var established: Marks { .init(rawValue: 16_384) }
+        /// It came here by its connection identifier: the control core has no transfer of this flow.
+        package static var steered: Marks { .init(rawValue: 32_768) }
+
         @inline(__always)
         package func lacks(_ others: Marks) -> Bool { rawValue & others.rawValue == 0 }
     }

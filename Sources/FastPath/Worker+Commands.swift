@@ -17,6 +17,8 @@ extension Worker {
 
     private mutating func carryOut(_ command: WorkerCommand, now: UInt64) {
         switch command {
+        case .verdict(let handle, let verdict) where handle.isOfDatagrams:
+            carryOutForDatagrams(verdict, handle, now: now)
         case .verdict(let handle, let verdict): carryOut(verdict, handle, now: now)
         case .proxy(let index, let hop): introduce(index, hop)
         case .proxyDown(let index): proxiesUp[Int(index.value)] = false
@@ -25,6 +27,8 @@ extension Worker {
             rules = table
             _ = push(.rulesInForce(table.generation))
         case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)
+        case .learnIdentifier(let identifier): datagrams.identifiers.learn(identifier)
+        case .flowDone(let handle) where handle.isOfDatagrams: datagramsDone(handle)
         case .flowDone(let handle):
             if let flow = flows.live(handle), flow.pointee.state == .committed { close(flow, .flowDone, now: now) }
         case .resetOrigin(let handle):
@@ -59,6 +63,7 @@ extension Worker {
     private mutating func abortAll(_ reason: AbortReason, now: UInt64) {
         while asked.first != noFlow { abort(flows.at(asked.first), reason, now: now) }
         while collecting.first != noFlow { releaseToOrigin(flows.at(collecting.first), now: now) }
+        abortDatagrams(reason, now: now)
     }
 
     /// A flow that a proxy says it has (after this director's restart). One that no rule could have given it is none:

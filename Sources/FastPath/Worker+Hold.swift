@@ -35,7 +35,7 @@ extension Worker {
             return false
         }
         // Room for the outcome of every hold, besides its question.
-        let holds = collecting.count &+ asked.count
+        let holds = collecting.count &+ asked.count &+ datagrams.held.count
         guard holds < configuration.heldFlowLimit, heldPackets < configuration.heldPacketLimit,
             links.events.hasRoom(for: 2 &* holds &+ 2)
         else {
@@ -333,7 +333,9 @@ extension Worker {
     }
 
     /// True when `count` events fit besides the outcomes of all asked holds.
-    mutating func hasRoomForEvents(_ count: Int) -> Bool { links.events.hasRoom(for: asked.count &+ count) }
+    mutating func hasRoomForEvents(_ count: Int) -> Bool {
+        links.events.hasRoom(for: asked.count &+ datagrams.held.count &+ count)
+    }
 
     /// Any other event; false, and counted, when only the outcomes' places are left.
     mutating func push(_ event: WorkerEvent, payload: UnsafeRawBufferPointer = .init(start: nil, count: 0)) -> Bool {

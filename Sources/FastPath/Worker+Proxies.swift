@@ -42,6 +42,7 @@ extension Worker {
                 retiring &-= 1
                 proxies[index] = NextHop(mac: .zero)
                 proxyMACs[index] = 0
+                datagrams.identifiers.forget(ProxyIndex(UInt8(truncatingIfNeeded: index)))
             }
             index &+= 1
         }

@@ -15,12 +15,16 @@ extension Worker {
     }
 
     /// Bits of the candidate rules that match; a canary's lot is drawn here, once for a connection.
-    mutating func candidateRules(of key: FlowKey, hash: UInt64) -> UInt64 {
+    mutating func candidateRules(of key: FlowKey, hash: UInt64, overUDP: Bool = false) -> UInt64 {
         var bits: UInt64 = 0
         var index = 0
         while index < Int(rules.candidateCount) {
             let rule = rules.candidates + index
-            if rule.pointee.mismatch(key) == nil, rule.pointee.mode.takes(hash: hash) { bits |= 1 &<< UInt64(index) }
+            if rule.pointee.applications.isOverUDP == overUDP, rule.pointee.mismatch(key) == nil,
+                rule.pointee.mode.takes(hash: hash)
+            {
+                bits |= 1 &<< UInt64(index)
+            }
             index &+= 1
         }
         return bits
@@ -38,12 +42,14 @@ extension Worker {
         return prelude.pointee.rules
     }
 
-    /// True for connections that some rule could have transferred, whatever its lot.
+    /// True for TCP connections that some rule could have transferred, whatever its lot.
     mutating func matchesCandidate(_ key: FlowKey) -> Bool {
         var index = 0
         while index < Int(rules.candidateCount) {
             let rule = rules.candidates + index
-            if rule.pointee.mode != .off, rule.pointee.mismatch(key) == nil { return true }
+            if rule.pointee.mode != .off, !rule.pointee.applications.isOverUDP, rule.pointee.mismatch(key) == nil {
+                return true
+            }
             index &+= 1
         }
         return false
@@ -65,6 +71,18 @@ extension Worker {
             rest &= rest &- 1
         }
         return found
+    }
+
+    /// Rules of a set that are about one application.
+    mutating func rules(_ set: UInt64, for application: Application) -> UInt64 {
+        var kept: UInt64 = 0
+        var rest = set
+        while rest != 0 {
+            let index = rest.trailingZeroBitCount
+            if rules.candidates[index].applications.contains(application) { kept |= 1 &<< UInt64(index) }
+            rest &= rest &- 1
+        }
+        return kept
     }
 
     mutating func wantsOnlySMTP(_ flow: Flow) -> Bool { applications(rules(of: flow)) == .smtp }

@@ -13,6 +13,7 @@ extension Worker {
             expire(flow, now: now)
             steps &-= 1
         }
+        expireDatagrams(now: now)
     }
 
     private mutating func expireHolds(now: UInt64) {
@@ -161,7 +162,8 @@ extension Worker {
 
     mutating func updateGauges() {
         counters[.flows] = UInt64(flows.count)
-        counters[.heldFlows] = UInt64(collecting.count &+ asked.count)
+        counters[.datagramFlows] = UInt64(datagrams.table.count)
+        counters[.heldFlows] = UInt64(collecting.count &+ asked.count &+ datagrams.held.count)
         counters[.heldPackets] = UInt64(heldPackets)
     }
 }

@@ -18,6 +18,8 @@ public struct Worker: ~Copyable {
     var collecting = HoldQueue()
     var asked = HoldQueue()
     var heldPackets = 0
+    /// Flows of UDP datagrams.
+    var datagrams: DatagramFlows
     var clientSide: Side
     var serverSide: Side
     var proxies: UnsafeMutablePointer<NextHop>
@@ -55,6 +57,9 @@ public struct Worker: ~Copyable {
             FlowTable.Size(ipv4: configuration.flowCapacity, ipv6: configuration.flowCapacityIPv6),
             hashSeed: configuration.hashSeed, socket: links.socket)
         timers = FlowTimers(now: now, hertz: hertz)
+        datagrams = DatagramFlows(
+            capacity: configuration.datagramFlowCapacity, hashSeed: configuration.hashSeed, socket: links.socket,
+            now: now, hertz: hertz)
         clientSide = Side(links.clientQueue, .transmittedToClients)
         serverSide = Side(links.serverQueue, .transmittedToServers)
         proxies = .allocate(capacity: 256)
@@ -189,7 +194,8 @@ public struct Worker: ~Copyable {
     mutating func layOut(_ index: Int, fromClient: Bool) {
         let packet = burst.packets[index].unsafelyUnwrapped
         let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
-        let layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
+        var layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
+        if layout.kind == .udp, !rules.watchesDatagrams { layout.kind = .other }
         burst.layouts[index] = layout
         flows.lookup.keys[index] =
             layout.belongsToFlow
@@ -265,6 +271,7 @@ public struct Worker: ~Copyable {
         case .tcp:
             if packet.fromClient { handleClient(packet, flow, key, hash) } else { handleServer(packet, flow, key) }
         case .icmpError: handleError(packet, flow)
+        case .udp: handleDatagram(packet, key, hash)
         case .fragment:
             counters.add(.passedFragment)
             pass(packet)

@@ -105,7 +105,7 @@ struct CompiledConfiguration {
     let workerIndex: Int
     /// TSC ticks.
     let incompleteHead, backstop, heartbeat, synOnly, idle, committedIdle, closed, recovery, microsecond, hertz: UInt64
-    let transmitDelay: UInt64
+    let transmitDelay, datagramIdle: UInt64
     /// A busy worker's time between two pieces of a walk over its table.
     let walkPeriod: UInt64
 
@@ -132,6 +132,7 @@ struct CompiledConfiguration {
         recovery = ticks(configuration.recoveryMicroseconds)
         transmitDelay = ticks(configuration.transmitDelayMicroseconds)
         walkPeriod = ticks(FlowWalk.periodMicroseconds)
+        datagramIdle = ticks(configuration.datagramIdleMicroseconds)
         microsecond = max(ticks(1), 1)
         self.hertz = hertz
     }

@@ -23,6 +23,8 @@ public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     case originResetsSent, tombstoneResetsSent, optionsMuted, segmentsClamped
     case icmpToProxy, retransmissionsAbsorbed, recoveryWithheld, bypassed
     case staleCommands, installsRefused
+    /// Datagrams of a first flight; connection identifiers; packets of unknown tuples that one of them led to its proxy.
+    case datagramsAsked, identifiersLearnt, steeredByIdentifier
     /// Verdicts, routes and announcements that name a proxy in another VLAN than the flow's.
     case refusedOtherVLAN
     /// Turns that found something, and TSC clocks from the beginning of each to that of the next turn.
@@ -73,6 +75,8 @@ public struct CounterBlock: @unchecked Sendable {
 /// Present amounts of a worker.
 public enum Gauge: Int, CaseIterable, Sendable {
     case flows, heldFlows, heldPackets, committedFlows, closedFlows
+    /// Flows of UDP datagrams; `flows` is TCP's.
+    case datagramFlows
     /// Packets that a port has not taken yet.
     case waitingPackets
 }

@@ -11,6 +11,11 @@ public struct FlowHandle: Hashable, Sendable, BitwiseCopyable {
         self.index = index
         self.generation = generation
     }
+
+    /// In an index: the flow is one of UDP datagrams, which live in a table of their own. No table is so large that its
+    /// own indices reach here.
+    @inlinable public static var datagramBit: UInt32 { 0x1000_0000 }
+    @inlinable public var isOfDatagrams: Bool { index & FlowHandle.datagramBit != 0 }
 }
 
 extension FlowHandle: CustomStringConvertible {

@@ -11,6 +11,8 @@ public struct RuleTable: @unchecked Sendable, Equatable, BitwiseCopyable {
     public let routeCount: UInt32
     /// Counts the tables since the director's start. Bits of another generation mean nothing.
     public let generation: UInt32
+    /// Some rule is about UDP: otherwise datagrams pass like any other protocol.
+    public let watchesDatagrams: Bool
 
     public init(candidates: [CandidateRule], routes: [RouteRule], generation: UInt32) {
         let rules = candidates.prefix(64)
@@ -19,6 +21,7 @@ public struct RuleTable: @unchecked Sendable, Equatable, BitwiseCopyable {
         candidateCount = UInt32(rules.count)
         routeCount = UInt32(routes.count)
         self.generation = generation
+        watchesDatagrams = rules.contains { $0.applications.isOverUDP && $0.mode != .off }
     }
 
     /// Once, when no worker has it any more.

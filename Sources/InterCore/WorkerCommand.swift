@@ -16,6 +16,8 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case useRules(RuleTable)
     /// A proxy announced a flow that it has (director restart): committed from now on.
     case installFlow(FlowKey, ProxyIndex, ticket: UInt32)
+    /// Another worker has learnt it.
+    case learnIdentifier(ConnectionIdentifier)
     /// The agent says that the flow is over.
     case flowDone(FlowHandle)
     /// `reset-by: proxy`: the agent has read its first byte; reset the origin now.

@@ -9,6 +9,8 @@ public struct WorkerConfiguration: Sendable {
     /// IPv4 flows, all kinds together, for this worker; and IPv6 flows.
     public var flowCapacity: Int = 65_536
     public var flowCapacityIPv6: Int = 65_536
+    /// Flows of UDP datagrams for this worker, of either family.
+    public var datagramFlowCapacity: Int = 16_384
     /// Packets held in all, for this worker.
     public var heldPacketLimit: Int = 4_096
     /// Packets held for one flow.
@@ -27,6 +29,8 @@ public struct WorkerConfiguration: Sendable {
     public var idleMicroseconds: UInt64 = 300_000_000
     public var committedIdleMicroseconds: UInt64 = 7_200_000_000
     public var closedMicroseconds: UInt64 = 60_000_000
+    /// A flow of datagrams without any.
+    public var datagramIdleMicroseconds: UInt64 = 180_000_000
     /// Clamp the MSS of candidate handshakes to this; 0 for no clamp.
     public var maximumSegment: UInt16 = 0
     /// Start in recovery: mid-stream packets of candidate rules without an entry are withheld until `recoveryEnded`,
@@ -51,7 +55,8 @@ public enum IdlePolicy: Sendable, Equatable {
     case adaptive
 }
 
-/// Which connections are candidates, as far as a worker can tell. Host and path are the control core's part.
+/// Which connections are candidates, as far as a worker can tell. Host and path are the control core's part. A rule is
+/// about TCP or about UDP, as its applications say.
 public struct CandidateRule: Sendable, Equatable, BitwiseCopyable {
     public var client: AddressPrefix = .any
     public var server: AddressPrefix = .any

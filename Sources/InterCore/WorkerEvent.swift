@@ -1,12 +1,18 @@
 public import Wire
 
 /// What a worker tells the control core. Events travel in order on one ring for each worker; `requestHeld` and
-/// `requestObserved` carry the head's first bytes as the message's payload.
+/// `requestObserved` carry the head's first bytes as the message's payload, the datagrams' events the whole datagram.
 public enum WorkerEvent: Sendable, BitwiseCopyable {
     /// A candidate's request is held. The payload is its first `HeldRequest.payloadLength` bytes.
     case requestHeld(HeldRequest)
     /// The same, but nothing is held: a rule in mode `observe`.
     case requestObserved(HeldRequest)
+    /// A datagram of a first flight is held. The payload is all of its own. More may follow under the same handle.
+    case datagramHeld(HeldDatagram)
+    /// The same, but nothing is held, and nothing follows.
+    case datagramObserved(HeldDatagram)
+    /// A proxy's server has told its client a connection identifier (QUIC): other workers are to know.
+    case identifierLearnt(ConnectionIdentifier)
     /// The first held packet was handed to the proxy's port. From now on the flow is the proxy's.
     case committed(FlowHandle)
     /// The held packets went to the origin (or were dropped with the client's RST).
@@ -27,6 +33,36 @@ public enum WorkerEvent: Sendable, BitwiseCopyable {
     case flowCount(FlowState, ProxyIndex, UInt32, ticket: UInt8)
     /// End of an answer to `listFlows` or `countFlows`; nil when there is nothing behind it.
     case endOfFlows(nextCursor: UInt32?, ticket: UInt8)
+}
+
+extension WorkerEvent {
+    /// Room that a ring of events needs for a payload: a whole datagram of an Ethernet frame.
+    @inlinable public static var maximumPayload: Int { 1_500 }
+}
+
+/// A UDP datagram that waits for a verdict on its flow (or, observed, that would).
+public struct HeldDatagram: Sendable, BitwiseCopyable {
+    public var handle: FlowHandle
+    public var key: FlowKey
+    /// `dns` or `quic`: what it looks like. The control core reads it.
+    public var application: Application
+    /// Bits of the candidate rules whose ports, prefixes and application match.
+    public var rules: UInt64
+    public var rulesGeneration: UInt32
+    /// TSC when it came.
+    public var heldAt: UInt64
+
+    public init(
+        handle: FlowHandle, key: FlowKey, application: Application, rules: UInt64, rulesGeneration: UInt32 = 0,
+        heldAt: UInt64
+    ) {
+        self.handle = handle
+        self.key = key
+        self.application = application
+        self.rules = rules
+        self.rulesGeneration = rulesGeneration
+        self.heldAt = heldAt
+    }
 }
 
 /// A request that waits for a verdict (or, observed, that would).

@@ -1,6 +1,8 @@
 /// The state of one TCP connection, as another server needs it to go on in the place of the first: what TRANSFER
 /// carries and what adoption restores (US 9,338,192, columns 4 to 6; RFC 9293 section 3.3.1 for the names).
 ///
+/// Of a flow of UDP datagrams only the key and the time to live mean anything.
+///
 /// "Server" is the side that the client dialled, whoever plays it.
 public struct ConnectionState: Hashable, Sendable, BitwiseCopyable {
     public var key: FlowKey

@@ -1,4 +1,4 @@
-/// What names a TCP connection on the wire: both endpoints and the VLAN, seen from the client's side, so that
+/// What names a TCP connection, or a flow of UDP datagrams, on the wire: both endpoints and the VLAN, seen from the client's side, so that
 /// packets of both directions have the same key.
 public struct FlowKey: Hashable, Sendable, BitwiseCopyable {
     public var client: IPAddress

@@ -69,7 +69,7 @@ extension PackedFlowKey {
     /// Reads the key of a packet that goes from client to server (`fromClient`) or back.
     /// - Parameters:
     ///   - sourceAddress: the IP header's source address, with the destination behind it.
-    ///   - ports: the TCP header's source port, with the destination port behind it.
+    ///   - ports: the TCP or UDP header's source port, with the destination port behind it.
     @inlinable @inline(__always)
     public init(
         sourceAddress: UnsafeRawPointer, ports portBytes: UnsafeRawPointer, isV6: Bool, vlan: VLAN, fromClient: Bool

@@ -2,6 +2,7 @@ import Adoption
 import ArgumentParser
 import Logging
 import Operator
+import Wire
 
 /// The agent's adopting part, started by the agent itself: its arguments are `AdoptingSettings.arguments`.
 struct AdoptForParent: ParsableCommand {
@@ -20,15 +21,22 @@ struct AdoptForParent: ParsableCommand {
     @Option var user: String?
     @Option var interface: [String] = []
     @Option var origin: [String] = []
+    @Option var udpOrigin: [String] = []
+    @Option var udpServer: [String] = []
     @Flag var installGuard = false
 
     mutating func run() throws {
         LineLogHandler.bootstrap(level: logLevel)
         let services = origin.compactMap { ServicePrefix($0) }
         guard services.count == origin.count else { throw ValidationError("an origin is no address and port") }
+        let datagramServers = zip(udpOrigin, udpServer).compactMap { origin, server in
+            ServicePrefix(origin).flatMap { origin in
+                Endpoint(server).map { DatagramServer(service: origin, server: $0) }
+            }
+        }
         let rules = GuardRules(
             instance: instance, services: services, interfaces: interface, uncommittedMark: uncommittedMark,
-            deliveryMark: deliveryMark, routingTable: routingTable)
+            deliveryMark: deliveryMark, routingTable: routingTable, datagramServers: datagramServers)
         let settings = AdoptingSettings(
             guardRules: rules, installsGuard: installGuard, committedMark: committedMark, mtu: mtu,
             uncommittedLimit: limit, user: user)

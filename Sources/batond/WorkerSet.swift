@@ -24,7 +24,7 @@ struct WorkerSet {
         for index in 0..<count {
             let configuration = core.workerConfiguration(for: index)
             let events = Ring<WorkerEvent>(
-                capacity: 2 * configuration.heldFlowLimit + 4_096, payloadCapacity: HeldRequest.maximumPayload)
+                capacity: 2 * configuration.heldFlowLimit + 4_096, payloadCapacity: WorkerEvent.maximumPayload)
             let commands = Ring<WorkerCommand>(capacity: 4_096)
             let capture = CaptureLink()
             let counters = CounterBlock()

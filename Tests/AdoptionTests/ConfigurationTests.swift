@@ -58,7 +58,7 @@ import Wire
         #expect(configuration.adoption == AdoptionSettings())
         #expect(configuration.serving == ServingSettings())
         #expect(configuration.log == LogSettings())
-        #expect(configuration.sites.count == 3)
+        #expect(configuration.sites.count == 4)
         var described: Set<String> = []
         for line in reference.split(separator: "\n") where line.hasPrefix("| `") {
             described.insert(String(line.dropFirst(3).prefix { $0 != "`" }))
@@ -86,7 +86,7 @@ import Wire
         ("credits: 1024", "credits: 0", "'credits' expects"),
         ("delivery-mark: 0xba700002", "delivery-mark: 0xba700001", "must differ"),
         ("cache: http://127.0.0.1:6081", "cache: 127.0.0.1", "'cache' expects"),
-        ("    tls: true", "    root: /srv", "exactly one of 'root', 'cache' and 'relay'"),
+        ("    tls: true", "    root: /srv", "exactly one of 'root', 'cache', 'relay' and 'udp-server'"),
     ]) func aMistakeIsToldWithItsPlace(good: String, bad: String, message: String) throws {
         let text = try example().replacing(good, with: bad, maxReplacements: 1)
         let problems = try read(text).problems.filter(\.isError)

@@ -79,7 +79,14 @@ import Wire
                 Vector(name: "TRANSFER_ACK, \(suffix)", message: .transferACK, protection: protection),
             ]
         }
+        let datagrams = Transfer(
+            connection: ConnectionState(
+                key: key, psn: SequenceNumber(0), pan: SequenceNumber(0), clientWindow: 0,
+                serverWindowEdge: SequenceNumber(0), options: NegotiatedOptions(clientMSS: 0, serverMSS: 0),
+                timeToLive: 0),
+            request: Array("www.example.org".utf8), application: .quic, validMicroseconds: 20_000)
         let sealed: [(String, Message, Direction)] = [
+            ("TRANSFER, UDP", .transfer(datagrams), .fromInitiator),
             ("KEEPALIVE", .keepalive(Keepalive(algorithm: .leastConnections)), .fromInitiator),
             ("KEEPALIVE_RESPONSE", .keepaliveResponse(status), .fromResponder),
             ("TRANSFER_NACK", .transferNACK(.busy, retryAfterMilliseconds: 1_500), .fromResponder),
@@ -151,9 +158,9 @@ import Wire
     }
 
     static func meaning(_ message: Message, _ detail: UInt32) -> [String] {
-        func key(_ key: FlowKey) -> String {
+        func key(_ key: FlowKey, protocol number: Int = 0) -> String {
             "client=\(hex(key.client)) server=\(hex(key.server)) client_port=\(key.clientPort) "
-                + "server_port=\(key.serverPort) vlan=\(key.vlan.value)"
+                + "server_port=\(key.serverPort) vlan=\(key.vlan.value) protocol=\(number)"
         }
         func held(_ keys: [UInt8]) -> String { keys.isEmpty ? "" : " keys=\(hex(keys))" }
         switch message {
@@ -193,7 +200,7 @@ import Wire
             let agreed = (o.windowScale ? 1 : 0) | (o.sack ? 2 : 0) | (o.timestamps ? 4 : 0)
             let flags = (m.isTruncated ? 1 : 0) | (m.isHeld ? 2 : 0) | (m.wantsFirstByte ? 4 : 0)
             return [
-                key(c.key),
+                key(c.key, protocol: m.application.isOverUDP ? 17 : 0),
                 "psn=\(c.psn) pan=\(c.pan) window=\(c.clientWindow) edge=\(c.serverWindowEdge) "
                     + "mss=\(o.clientMSS),\(o.serverMSS) scale=\(o.clientWindowScale),\(o.serverWindowScale) "
                     + "agreed=\(agreed) ttl=\(c.timeToLive)",

@@ -45,7 +45,7 @@ struct FakeAgent {
     static func makeResponder(
         _ endpoint: Endpoint, _ keys: KeyRing, epoch: UInt64, _ credits: UInt32
     ) -> ChannelResponder {
-        let capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .http]
+        let capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .http, .datagrams]
         let description = AgentDescription(
             name: "agent", mac: MACAddress(0x0200_0000_0000 + UInt64(endpoint.port)), epoch: epoch, credits: credits,
             capabilities: capabilities)

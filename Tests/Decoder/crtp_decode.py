@@ -195,11 +195,13 @@ def read_parts(kind, body):
 
 
 def flow_key(body):
-    client_port, server_port, vlan = struct.unpack_from(">HHH", body, 32)
+    client_port, server_port, vlan, protocol = struct.unpack_from(">HHHB", body, 32)
     if vlan > 4095 and vlan != 0xFFFF:
         raise Refused("vlan")
+    if protocol not in (0, 17):
+        raise Refused("protocol")
     return (f"client={body[:16].hex()} server={body[16:32].hex()} client_port={client_port} "
-            f"server_port={server_port} vlan={vlan}")
+            f"server_port={server_port} vlan={vlan} protocol={protocol}")
 
 
 def optional(parts):

@@ -31,7 +31,7 @@ NAMES = {
     "transfer.tsval": ["transfer.server_tsval", "transfer.client_tsval"],
     "transfer.agreed": ["transfer.options"], "transfer_nack.retry": ["transfer_nack.retry_after"],
 }
-FLOW_KEY = ("client", "server", "client_port", "server_port", "vlan")
+FLOW_KEY = ("client", "server", "client_port", "server_port", "vlan", "protocol")
 HEAD = ("type", "session", "sequence", "transaction", "attempt")
 #: They have no bytes but those of the fields in them, or none at all.
 FRAMES = ("crtp.header", "crtp.body", "crtp.tlv", "crtp.from")
@@ -161,7 +161,7 @@ class PageTests(unittest.TestCase):
         named = re.findall(r"(\d) ([a-z ]+)", sections["KEEPALIVE"].split("in use:")[1].split(";")[0])
         self.assertEqual(self.values["crtp.keepalive.algorithm"], {int(number): name for number, name in named})
         text = sections["TRANSFER"].split("exactly one bit:")[1].split("|")[0]
-        named = re.findall(r"(\d) ([A-Za-z ]*[A-Za-z])", text)
+        named = re.findall(r"(\d+) ([A-Za-z ]*[A-Za-z])", text)
         self.assertEqual(self.values["crtp.transfer.application"], {int(number): name for number, name in named})
 
     def test_flags(self):

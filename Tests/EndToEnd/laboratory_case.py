@@ -31,6 +31,8 @@ class LaboratoryCase(unittest.TestCase):
     director_options = {}
     crtp_options = {}
     sites = ()
+    #: Servers over UDP as well.
+    datagrams = False
     #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
     files = {}
 
@@ -44,6 +46,8 @@ class LaboratoryCase(unittest.TestCase):
         cls.services.worker_options = cls.worker_options
         cls.services.rules = list(cls.rules or cls.services.rules)
         cls.services.routes = list(cls.routes)
+        if cls.datagrams:
+            cls.laboratory.serve_datagrams()
         cls.services.agent_options = cls.agent_options
         cls.services.proxy_options = cls.proxy_options
         cls.services.director_options = dict(cls.director_options)

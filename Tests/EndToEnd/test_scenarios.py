@@ -15,6 +15,7 @@ def packet_offsets(data):
 
 
 class Scenarios(LaboratoryCase):
+    datagrams = True
     files = {"cached.bin": (16 * MEBIBYTE, True), "narrow.bin": (48 * MEBIBYTE, True), "huge.bin": (512 * MEBIBYTE, True)}
 
     def tearDown(self):
@@ -48,7 +49,7 @@ def _add(scenario):
         self.play(scenario)
 
     test.__doc__ = scenario.__doc__
-    setattr(Scenarios, f"test_{scenario.__name__}", test)
+    setattr(Scenarios, f"test_{scenario.__name__.replace('-', '_')}", test)
 
 
 for _scenario in scenarios.ALL:

@@ -1,6 +1,7 @@
 import Wire
 
-// Anything at all, read as a request or, when the first byte is 0xF0 or more, as an Ethernet frame.
+// Anything at all, read as a request or, when the first byte is 0xF0 or more, as an Ethernet frame; from 0xE0 on, as a
+// UDP datagram: a DNS query, a QUIC packet, and the frames of one.
 //
 // What must hold of requests:
 // - every range that comes back lies within the head, and the head within the bytes;
@@ -12,6 +13,8 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let rest = UnsafeRawBufferPointer(rebasing: bytes[2...])
     if bytes[0] >= 0xF0 {
         fuzzFrame(rest, fromClient: bytes[1] & 1 == 0)
+    } else if bytes[0] >= 0xE0 {
+        fuzzDatagram(rest, cut: Int(bytes[1]))
     } else {
         fuzzRequests(rest, choice: bytes[0], cut: Int(bytes[1]))
     }
@@ -78,7 +81,44 @@ private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
             bytes.storeBytes(of: sum.bigEndian, toByteOffset: field, as: UInt16.self)
             precondition(layout.hasValidChecksum(again))
         }
+    case .udp:
+        precondition(layout.payload == layout.transport + 8)
+        precondition(Int(layout.payload) + Int(layout.payloadLength) <= frame.count)
+        _ = layout.hasValidChecksum(base)
+        _ = layout.key(base, fromClient: fromClient).key
     case .icmpError: _ = layout.key(base, fromClient: fromClient).key
     case .fragment, .other: break
     }
+}
+
+/// Names are of host-name characters and no longer than they may be; offsets lie within the packet; a stream that came in
+/// two pieces, the second one first, is the stream that came in one.
+private func fuzzDatagram(_ datagram: UnsafeRawBufferPointer, cut: Int) {
+    if let question = DNSQuestion(datagram) {
+        precondition(DNSQuestion.isQuery(datagram) && DNSQuestion.haveSameName(datagram, datagram))
+        precondition(!question.name.isEmpty && question.name.count <= DNSQuestion.maximumName)
+        precondition(question.name.first != 0x2E && question.name.last != 0x2E)
+    }
+    if let header = QUICLongHeader(datagram) {
+        precondition(header.end <= datagram.count && header.destination.end < header.end + 1)
+        precondition(header.destination.count <= 20 && header.source.count <= 20)
+    }
+    if let packet = QUICInitialPacket(datagram) {
+        precondition(packet.header.isInitial && packet.header.end < packet.number)
+        precondition(packet.number + QUICInitialPacket.leastProtected <= packet.end && packet.end <= datagram.count)
+    }
+    var frames = QUICHandshakeStream()
+    if frames.take(frames: datagram) {
+        var again = frames
+        precondition(again.take(frames: datagram) && again == frames)
+        _ = frames.contiguous.withUnsafeBytes { recogniseQUICHandshake($0) }
+    }
+    let middle = min(cut, datagram.count)
+    var whole = QUICHandshakeStream()
+    var parts = QUICHandshakeStream()
+    guard whole.insert(datagram, at: 0),
+        parts.insert(UnsafeRawBufferPointer(rebasing: datagram[middle...]), at: middle),
+        parts.insert(UnsafeRawBufferPointer(rebasing: datagram[..<middle]), at: 0)
+    else { return }
+    precondition(whole == parts)
 }

@@ -10,7 +10,8 @@ import Testing
         ("Sources/InterCore", ["Wire", "Synchronization"]),
         ("Sources/Datagrams", ["CDatagrams", "Wire", "Glibc"]),
         ("Sources/Control/CRTP", ["Wire", "Crypto", "CCryptoBoringSSL"]),
-        ("Sources/Control/Core", ["CRTP", "Wire", "InterCore", "DequeModule", "Logging"]),
+        ("Sources/Control/FirstFlight", ["Wire", "Crypto", "CCryptoBoringSSL"]),
+        ("Sources/Control/Core", ["CRTP", "FirstFlight", "Wire", "InterCore", "DequeModule", "Logging"]),
         ("Sources/FastPath", ["CDPDKShim", "Wire", "InterCore", "Synchronization", "Glibc"]),
         (
             "Sources/Adoption",

@@ -69,6 +69,7 @@ private func plainChecksum(_ bytes: [UInt8]) -> UInt16 {
             _ = TCPOptions(of: TCPHeader(UnsafeRawPointer(start) + Int(layout.transport)))
             _ = layout.hasValidChecksum(UnsafeRawPointer(start))
         case .icmpError: #expect(Int(layout.payload) + 8 <= frame.count, "\(frame)")
+        case .udp: #expect(Int(layout.payload) + Int(layout.payloadLength) <= frame.count, "\(frame)")
         case .fragment, .other: break
         }
     }

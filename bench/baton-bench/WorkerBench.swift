@@ -124,7 +124,7 @@ final class BenchWorker {
     let commands = Ring<WorkerCommand>(capacity: 4_096)
     /// Tickets of the flows that found no room.
     private(set) var refused: [UInt32] = []
-    let events = Ring<WorkerEvent>(capacity: 8_192, payloadCapacity: HeldRequest.maximumPayload)
+    let events = Ring<WorkerEvent>(capacity: 8_192, payloadCapacity: WorkerEvent.maximumPayload)
     private let context: UnsafeMutablePointer<Context>
 
     /// What the lcore is given.

@@ -33,7 +33,7 @@ struct ControlStage: ~Copyable {
     private let flows: UInt32
     private let endsByAgent: Bool
     private let director: Endpoint
-    private let events = Ring<WorkerEvent>(capacity: 2_048, payloadCapacity: HeldRequest.maximumPayload)
+    private let events = Ring<WorkerEvent>(capacity: 2_048, payloadCapacity: WorkerEvent.maximumPayload)
     private let commands = Ring<WorkerCommand>(capacity: 4_096)
     private var backlog = CommandBacklog()
     private var socket: DatagramSocket?

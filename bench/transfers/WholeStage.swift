@@ -32,7 +32,7 @@ struct WholeStage {
     }
 
     private var core: ControlCore
-    private let events = Ring<WorkerEvent>(capacity: 16_384, payloadCapacity: HeldRequest.maximumPayload)
+    private let events = Ring<WorkerEvent>(capacity: 16_384, payloadCapacity: WorkerEvent.maximumPayload)
     private let commands = Ring<WorkerCommand>(capacity: 16_384)
     private let toAgents = Ring<Int>(capacity: 16_384, payloadCapacity: 1_472)
     private let fromAgents = Ring<Int>(capacity: 16_384, payloadCapacity: 1_472)

@@ -16,6 +16,31 @@ Segment = namedtuple(
 
 def read_segments(path):
     """Yields every TCP segment of a classic pcap file of Ethernet frames (802.1Q or not, IPv4 and IPv6)."""
+    for time, data, offset, captured in _frames(path):
+        segment = _segment(time, data, offset, captured)
+        if segment is not None:
+            yield segment
+
+
+def datagram_bytes(paths, server_ports):
+    """Bytes of UDP payload from servers, by source MAC; of untagged frames without IP options."""
+    amounts = {}
+    for path in paths:
+        for _, data, start, captured in _frames(path):
+            kind = (data[start + 12] << 8) | data[start + 13]
+            is_ipv6 = kind == 0x86DD
+            protocol, transport = (start + 20, start + 54) if is_ipv6 else (start + 23, start + 34)
+            if captured < 62 or kind not in (0x0800, 0x86DD) or data[protocol] != 17:
+                continue
+            source, _, length = struct.unpack_from(">HHH", data, transport)
+            if source in server_ports:
+                mac = data[start + 6 : start + 12]
+                amounts[mac] = amounts.get(mac, 0) + length - 8
+    return amounts
+
+
+def _frames(path):
+    """Yields (time, the file's bytes, where a frame begins in them, how much of it was captured)."""
     with open(path, "rb") as file:
         data = file.read()
     if len(data) < 24:
@@ -31,10 +56,8 @@ def read_segments(path):
     while offset + 16 <= len(data):
         seconds, fraction, captured, _ = record.unpack_from(data, offset)
         offset += 16
-        segment = _segment(seconds + fraction * scale, data, offset, captured)
+        yield seconds + fraction * scale, data, offset, captured
         offset += captured
-        if segment is not None:
-            yield segment
 
 
 def _segment(time, data, start, captured):

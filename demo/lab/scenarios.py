@@ -11,7 +11,8 @@ import time
 from collections import namedtuple
 
 from . import topology as addresses
-from .capture import Capture, ControlPackets
+from . import datagrams
+from .capture import Capture, ControlPackets, datagram_bytes
 from .downloads import Curl, Download, segmented_get, sha256_of
 from .load import Load
 from .services import CACHED_HOST, MULTICAST_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
@@ -36,8 +37,19 @@ class Laboratory:
         self.content = Content(os.path.join(directory, "content"))
         self.services = Services(self.topology, directory, self.content)
 
+    def serve_datagrams(self):
+        """Before `up`: servers over UDP as well, and rules for them."""
+        self.services.rules += datagrams.RULES
+        self.services.sites_of = datagrams.sites
+
+    @property
+    def serves_datagrams(self):
+        return self.services.sites_of is datagrams.sites
+
     def up(self, workers=1):
         self.up_without_agents()
+        if self.serves_datagrams:
+            datagrams.start(self.services)
         for name in self.topology.proxies:
             self.services.start_tls_server(name)
             self.services.start_agent(name)
@@ -73,12 +85,13 @@ class Laboratory:
 
     def play(self, name, scenario):
         """Runs a scenario between captures and returns its row of the closing table."""
-        logs = {server: len(self.services.access_log(server)) for server in SERVERS}
+        over_udp = getattr(scenario, "over_udp", False)
+        logs = {server: self._log_lines(server) for server in SERVERS}
         places = {server: os.path.getsize(self.services.path(f"{log}.log"))
                   for server, log in (("director", "director"), ("p1", "p1"), ("p2", "p2"))}
         far = getattr(scenario, "client", "client") == "far"
-        captures = [Capture(self.topology, "client", device, self.services.path(f"{name}-{device}.pcap"))
-                    for device in ("c0", "c1")]
+        captures = [Capture(self.topology, "client", device, self.services.path(f"{name}-{device}.pcap"),
+                            "udp" if over_udp else "tcp") for device in ("c0", "c1")]
         if far:
             captures.append(Capture(self.topology, "far", "eth0", self.services.path(f"{name}-far.pcap")))
         last = self._last_transfer()
@@ -95,6 +108,8 @@ class Laboratory:
         near = ControlPackets()
         for path in paths[:2]:
             near.read(path, ports)
+        if over_udp:
+            near.payload_by_mac = datagram_bytes(paths[:2], ports)
         own = ControlPackets().read(paths[2], ports) if far else near
         if played.load:
             # Whoever serves a slow client probes its window, and a SYN that a busy machine lost comes again.
@@ -123,10 +138,10 @@ class Laboratory:
     def _served_by(self, packets, before, requests):
         """Who served, when access logs and source MACs say the same; otherwise both testimonies."""
         wait_until("the access logs have the requests", lambda: sum(
-            len(self.services.access_log(server)) - before[server] for server in SERVERS) >= requests, 10)
+            self._log_lines(server) - before[server] for server in SERVERS) >= requests, 10)
         by_mac = {host: packets.payload_by_mac.get(bytes.fromhex(addresses.mac(host).replace(":", "")), 0)
                   for host in SERVERS}
-        lines = {server: len(self.services.access_log(server)) - before[server] for server in SERVERS}
+        lines = {server: self._log_lines(server) - before[server] for server in SERVERS}
         sending = [host for host, amount in by_mac.items() if amount > 0]
         proof = (f"log lines {', '.join(f'{s} {n}' for s, n in lines.items() if n) or 'none'}; "
                  f"bytes by source MAC {', '.join(f'{s} {n}' for s, n in by_mac.items() if n) or 'none'}")
@@ -138,7 +153,7 @@ class Laboratory:
         """The proxies together, when they have served nine of ten requests: on a machine
         that is busy with a thousand clients some answers come too late."""
         def lines():
-            return {server: len(self.services.access_log(server)) - before[server] for server in SERVERS}
+            return {server: self._log_lines(server) - before[server] for server in SERVERS}
 
         wait_until("the access logs have the requests", lambda: sum(lines().values()) >= load["requests"], 20)
         proof = (f"{load['requests']} requests, {load['failed']} failed, log lines "
@@ -146,6 +161,10 @@ class Laboratory:
                  + ", ".join(f"{mark['inFlight']} (served whole: {mark['served']})" for mark in load["marks"]))
         by_proxies = sum(lines()[name] for name in PROXIES)
         return "proxy" if by_proxies >= 0.9 * load["requests"] else "origin", proof
+
+    def _log_lines(self, server):
+        """Requests that a server has answered so far, over TCP and over UDP."""
+        return len(self.services.access_log(server)) + len(datagrams.requests(self.services, server))
 
     def _last_transfer(self):
         transfers = self.services.ctl("transfers", "--limit", "1")
@@ -400,8 +419,25 @@ def drain(laboratory):
         return under_load(laboratory, change)
     finally:
         services.ctl("proxy", drained, "up")
+def quic_sni(laboratory):
+    """HTTP/3 for a name that the proxies have; in the middle the client goes on from another port."""
+    got, told = datagrams.get(laboratory.services, CACHED_HOST, "/small.bin", rebind_after=64 << 10)
+    if got.ok and len(told["ports"]) != 2:
+        got = got._replace(ok=False, error=f"the client has kept its port: {told}")
+    return Played(got, ["small.bin"], "proxy")
+
+
+def quic_origin(laboratory):
+    """HTTP/3 for another name at the same address: the origin's."""
+    got, _ = datagrams.get(laboratory.services, ORIGIN_HOST, "/small.bin")
+    return Played(got, ["small.bin"], "origin")
+
+
+for scenario in (quic_sni, quic_origin):
+    scenario.over_udp = True
+    scenario.__name__ = scenario.__name__.replace("_", "-")
 
 
 #: In the order of the demo.
 ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, observe, multicast, rotate,
-       reload, drain]
+       reload, drain, quic_sni, quic_origin]

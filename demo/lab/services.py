@@ -78,6 +78,8 @@ class Services:
         #: More keys of an agent's configuration, by its name, and more entries of all catalogues.
         self.agent_options = {}
         self.sites = []
+        #: More entries of one agent's catalogue: a function of its name.
+        self.sites_of = lambda name: ()
         #: Words before an agent's command line, by its name.
         self.agent_wrappers = {}
         #: Document roots of agents that do not have the proxies' content.
@@ -186,7 +188,7 @@ http {{
 
         options = "\n".join(f"{key}: {value}" for key, value in self.agent_options.get(name, {}).items())
         crtp = "\n".join(f"  {key}: {value}" for key, value in self.agent_crtp_options.items())
-        sites = "\n".join(f"  - {site}" for site in self.sites)
+        sites = "\n".join(f"  - {site}" for site in [*self.sites, *self.sites_of(name)])
         return f"""
 name: {name}
 interface: eth0

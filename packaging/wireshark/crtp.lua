@@ -144,7 +144,9 @@ local ALGORITHMS = {
     [1] = "round robin", [2] = "least connections", [3] = "least load", [4] = "most load",
     [5] = "application hash", [6] = "enforced", [7] = "two choices", [8] = "multicast",
 }
-local APPLICATIONS = { [1] = "HTTP GET or HEAD", [2] = "other HTTP", [4] = "TLS", [8] = "SMTP" }
+local APPLICATIONS = { [1] = "HTTP GET or HEAD", [2] = "other HTTP", [4] = "TLS", [8] = "SMTP", [16] = "DNS",
+    [32] = "QUIC" }
+local PROTOCOLS = { [0] = "TCP", [17] = "UDP" }
 local CODES = { [16] = "BAD_VERSION", [17] = "BAD_SESSION", [19] = "BAD_MESSAGE" }
 local CAUSES = { [1] = "CANCEL", [2] = "LATE", [3] = "FLOW_DONE", [4] = "ADMINISTRATIVE" }
 local REASONS = {
@@ -198,7 +200,8 @@ local FLOW_KEY = {
     { 2, number(16, "flow.client_port", "Client port") },
     { 2, number(16, "flow.server_port", "Server port") },
     { 2, number(16, "flow.vlan", "VLAN"), at_most(4095, 0xFFFF), UNTAGGED },
-    { 2, reserved, zeros },
+    { 1, number(8, "flow.protocol", "Protocol", PROTOCOLS), among(PROTOCOLS) },
+    { 1, reserved, zeros },
 }
 
 local function behind_flow_key(list)
@@ -233,7 +236,7 @@ local LAYOUTS = {
         { 4, flags(32, "accept.capabilities", "Capabilities", {
             { 1, "ipv4", "IPv4" }, { 2, "ipv6", "IPv6" }, { 4, "timestamps", "Timestamps" }, { 8, "sack", "SACK" },
             { 16, "window_scale", "Window scale" }, { 32, "http", "HTTP" }, { 64, "tls", "TLS" },
-            { 128, "smtp", "SMTP" },
+            { 128, "smtp", "SMTP" }, { 256, "datagrams", "Datagrams" },
         }) },
         { 2, number(16, "accept.mtu", "MTU") },
         { 1, number(8, "accept.protection", "The session's protection", PROTECTIONS), among(PROTECTIONS) },

@@ -26,10 +26,23 @@ public final class Catalogue: Sendable {
         self.sites = built
     }
 
-    /// Every origin's address and port, for the guard.
+    /// Address and port of every origin whose connections may be adopted, for the guard.
     public static func services(_ sites: [Site]) -> [ServicePrefix] {
         var seen: Set<ServicePrefix> = []
-        return sites.flatMap(\.origins).filter { seen.insert($0).inserted }
+        return sites.filter { $0.datagrams == nil }.flatMap(\.origins).filter { seen.insert($0).inserted }
+    }
+
+    /// Where datagrams for which origins go; of two servers for one origin, the first.
+    public static func datagramServers(_ sites: [Site]) -> [DatagramServer] {
+        var servers: [DatagramServer] = []
+        for site in sites {
+            guard let datagrams = site.datagrams else { continue }
+            for origin in site.origins {
+                let server = DatagramServer(service: origin, server: datagrams.server)
+                if server.isOfOneFamily, !servers.contains(server) { servers.append(server) }
+            }
+        }
+        return servers
     }
 
     /// Follows the file system until the process ends. To be called on a thread of its own.
@@ -83,6 +96,8 @@ package struct CatalogueQuestion: Sendable, Equatable {
 package enum CatalogueAnswer: Sendable, Equatable {
     /// A file of the site at this index.
     case document(site: Int, file: String)
+    /// A server beside this one takes the origin's datagrams.
+    case datagrams
     /// A server beside this one takes the connection.
     case relay(RelaySite)
     /// Only the cache knows.
@@ -94,6 +109,7 @@ extension Catalogue {
     /// Whose request this is, from memory (a root whose index is not complete may cost a look at the disk).
     package func answer(_ question: CatalogueQuestion) -> CatalogueAnswer {
         var refusal = NACKReason.policy
+        if question.application.isOverUDP { return answerForDatagrams(question) }
         for (number, entry) in sites.enumerated() where entry.allows(question) {
             if question.hasCredentials && !entry.site.isPublic, !entry.isRelay { continue }
             refusal = .notFound
@@ -105,14 +121,29 @@ extension Catalogue {
                 if question.application == .httpGet { return .askCache(cache) }
             case .relay(let relay):
                 if relay.isTLS == (question.application == .tls) { return .relay(relay) }
+            case .datagrams: continue
             }
         }
         return .refused(refusal)
     }
 
+    private func answerForDatagrams(_ question: CatalogueQuestion) -> CatalogueAnswer {
+        let isTaken = sites.contains { entry in
+            entry.site.datagrams?.server.address.isV4 == question.origin.address.isV4 && entry.allows(question)
+        }
+        return isTaken ? .datagrams : .refused(.policy)
+    }
+
     /// Opens what `answer` promised; nil when it has gone since.
     package func open(site: Int, file: String) -> Document? {
         sites[site].index.flatMap { Document(root: $0.root, file: file) }
+    }
+}
+
+extension Site {
+    var datagrams: DatagramSite? {
+        guard case .datagrams(let site) = content else { return nil }
+        return site
     }
 }
 

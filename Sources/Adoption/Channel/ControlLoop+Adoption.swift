@@ -31,6 +31,15 @@ extension ControlLoop {
             _ = ledger.decided(number, nil, now: now)
             return
         }
+        if transfer.application.isOverUDP {
+            // Nothing to adopt: the datagrams come, and a server of this host has them.
+            let transaction = ledger.transaction(of: number)
+            _ = ledger.decided(number, nil, now: now)
+            logger.info(
+                "datagrams taken",
+                metadata: ["transfer": "\(transaction)", "flow": "\(transfer.connection.key)"])
+            return
+        }
         do throws(AdoptionFailure) {
             let descriptor = try services.adopter.adopt(transfer.connection)
             if let trafficClass = transfer.requirements.trafficClass {

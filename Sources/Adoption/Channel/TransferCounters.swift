@@ -5,7 +5,8 @@ package struct TransferCounters: Equatable {
     package var transfers: UInt64 = 0
     package var repeated: UInt64 = 0
     package var accepted: UInt64 = 0
-    package var observed: UInt64 = 0
+    /// Accepted, but there was nothing to adopt: nothing was held, or UDP.
+    package var withoutAdoption: UInt64 = 0
     package var refused: [NACKReason: UInt64] = [:]
     package var cancelled: UInt64 = 0
     package var lateCancels: UInt64 = 0

@@ -11,7 +11,7 @@ package enum TransferJudgement: Equatable {
     /// from the socket (rule 10).
     package init(_ transfer: Transfer, _ catalogue: Catalogue) {
         let key = transfer.connection.key
-        guard transfer.connection.options.clientMSS >= 88 else {
+        guard transfer.application.isOverUDP || transfer.connection.options.clientMSS >= 88 else {
             self = .refuse(.optionsUnsupported)
             return
         }
@@ -20,7 +20,7 @@ package enum TransferJudgement: Equatable {
         case .failure(let refusal): self = .refuse(refusal.reason)
         case .success(let question):
             switch catalogue.answer(question) {
-            case .document, .relay: self = .take
+            case .document, .relay, .datagrams: self = .take
             case .askCache(let cache): self = .askCache(cache, question)
             case .refused(let reason): self = .refuse(reason)
             }
@@ -30,6 +30,7 @@ package enum TransferJudgement: Equatable {
     private struct Refusal: Error { var reason: NACKReason }
 
     private static func question(_ transfer: Transfer, origin: Endpoint) -> Result<CatalogueQuestion, Refusal> {
+        if transfer.application.isOverUDP { return questionOfName(transfer, origin: origin) }
         var request = transfer.request
         if transfer.isTruncated && transfer.application.isSubset(of: [.httpGet, .httpOther]) {
             endAtLastLine(&request)
@@ -43,6 +44,17 @@ package enum TransferJudgement: Equatable {
             case .request(let recognised): .success(CatalogueQuestion(recognised, in: bytes, origin: origin))
             }
         }
+    }
+
+    /// Of UDP the director tells the name alone. The server reads the datagrams themselves.
+    private static func questionOfName(_ transfer: Transfer, origin: Endpoint) -> Result<CatalogueQuestion, Refusal> {
+        guard !transfer.request.isEmpty, transfer.request.count <= 255, !transfer.isTruncated,
+            let name = String(validating: transfer.request, as: UTF8.self)
+        else { return .failure(Refusal(reason: .policy)) }
+        return .success(
+            CatalogueQuestion(
+                origin: origin, host: name.lowercased(), target: [], application: transfer.application,
+                hasCredentials: false))
     }
 
     /// A head that was cut is judged by its complete lines. Whether the rest makes it unsuitable shows on the socket.

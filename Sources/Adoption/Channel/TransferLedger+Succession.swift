@@ -74,7 +74,7 @@ extension SuccessionWriter {
         if case .uncommitted(let expires) = adoption.phase { put(expires) } else { put(0 as UInt64) }
         put(adoption.attempt)
         var transfer = Transfer(
-            connection: adoption.connection, request: [], isHeld: adoption.isHeld,
+            connection: adoption.connection, request: [], isHeld: adoption.isToBeAdopted,
             wantsFirstByte: adoption.wantsFirstByte)
         transfer.requirements = adoption.requirements
         put(.transfer(transfer))
@@ -104,7 +104,7 @@ extension SuccessionReader {
         let adoption = TransferLedger.Adoption(
             key: key, connection: transfer.connection,
             phase: expires == 0 ? .committed : .uncommitted(expires: expires),
-            wantsFirstByte: transfer.wantsFirstByte, attempt: attempt, isHeld: transfer.isHeld,
+            wantsFirstByte: transfer.wantsFirstByte, attempt: attempt, isToBeAdopted: transfer.isHeld,
             requirements: transfer.requirements)
         return (adoption, isCurrent)
     }

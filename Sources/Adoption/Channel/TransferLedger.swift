@@ -53,7 +53,8 @@ package struct TransferLedger {
         var wantsFirstByte: Bool
         /// The last TRANSFER's, to be echoed.
         var attempt: UInt8
-        var isHeld: Bool
+        /// False when nothing is held, and for UDP: the answer is all.
+        var isToBeAdopted: Bool
         var requirements: Requirements
         var isCancelled = false
     }
@@ -157,7 +158,8 @@ package struct TransferLedger {
         nextNumber += 1
         adoptions[number] = Adoption(
             key: key, connection: transfer.connection, phase: .deciding, wantsFirstByte: transfer.wantsFirstByte,
-            attempt: frame.attempt, isHeld: transfer.isHeld, requirements: transfer.requirements)
+            attempt: frame.attempt, isToBeAdopted: transfer.isHeld && !transfer.application.isOverUDP,
+            requirements: transfer.requirements)
         numbers[key] = number
         uncommitted += 1
         actions.append(.consult(number: number, transfer, expires: now + UInt64(transfer.validMicroseconds)))
@@ -195,8 +197,8 @@ package struct TransferLedger {
 
     // MARK: What became of a transfer
 
-    /// The catalogue and the kernel have spoken. nil for adopted (or, for an observed transfer, adoptable). Gives
-    /// whether the caller keeps the socket.
+    /// The catalogue and the kernel have spoken. nil for adopted (or, for an observed transfer, adoptable; for UDP,
+    /// taken). Gives whether the caller keeps the socket.
     package mutating func decided(_ number: UInt64, _ refusal: NACKReason?, now: UInt64) -> Bool {
         guard let adoption = adoptions[number] else { return false }
         if let refusal {
@@ -214,8 +216,8 @@ package struct TransferLedger {
         }
         counters.accepted += 1
         reply(.transferACK, adoption.key, attempt: adoption.attempt)
-        guard adoption.isHeld else {
-            counters.observed += 1
+        guard adoption.isToBeAdopted else {
+            counters.withoutAdoption += 1
             drop(number)
             remember(.transferACK, adoption.key, adoption.connection.key, adoption.connection.psn, now)
             return false

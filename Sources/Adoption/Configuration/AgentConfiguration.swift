@@ -118,6 +118,7 @@ public enum SiteContent: Equatable, Sendable {
     case directory(DirectorySite)
     case cache(CacheSite)
     case relay(RelaySite)
+    case datagrams(DatagramSite)
 }
 
 /// Files below a directory.
@@ -152,6 +153,13 @@ public struct RelaySite: Equatable, Sendable {
     public var isTLS = false
 
     public init(target: Target) { self.target = target }
+}
+
+/// A server of this host that takes the origins' UDP datagrams: QUIC, DNS. It is bound to its own address; the packet
+/// filter gives it what comes for the origins, and gives its answers the origins' address.
+public struct DatagramSite: Equatable, Sendable {
+    public var server: Endpoint
+    public init(server: Endpoint) { self.server = server }
 }
 
 /// `www.example.com`, `*.example.com` (any number of labels), or `*`.

@@ -2,13 +2,24 @@ internal import StrictYAML
 internal import Wire
 
 extension Site {
-    /// One entry of `catalogue`: origins, hosts, and exactly one of `root`, `cache` and `relay`.
+    /// One entry of `catalogue`: origins, hosts, and exactly one of `root`, `cache`, `relay` and `udp-server`.
     static func read(_ section: YAMLSection) -> Site? {
         let origins = section.required("origins", .list(of: .service, minimum: 1))
         let hosts = section.value("hosts", .list(of: .host, minimum: 1), default: [HostPattern("*")!])
         let isPublic = section.value("public", .bool, default: false)
         let content = readContent(section)
         guard let origins, let content else { return nil }
+        if case .datagrams(let datagrams) = content {
+            let isV4 = datagrams.server.address.isV4
+            if !origins.contains(where: { $0.isOf(isV4: isV4) }) {
+                section.report(
+                    "'udp-server' (\(datagrams.server)) and 'origins' are of different families",
+                    remedy: "give IPv4 origins an IPv4 server and IPv6 origins an IPv6 one", at: "udp-server")
+            }
+            if section.has("public") {
+                section.report("'public' has no meaning beside 'udp-server'", remedy: "remove it", at: "public")
+            }
+        }
         var site = Site(origins: origins, hosts: hosts, content: content)
         site.isPublic = isPublic
         return site
@@ -18,15 +29,16 @@ extension Site {
         let root = section.optional("root", .string)
         let cache = section.optional("cache", .cache)
         let relay = section.optional("relay", .relayTarget)
+        let server = section.optional("udp-server", .endpoint)
         let index = section.optional("index", .string)
         let ignoresQuery = section.optional("ignore-query", .bool)
         let entries = section.optional("index-entries", .integer(in: 1...100_000_000))
         let announcesClient = section.optional("proxy-protocol", .bool)
         let isTLS = section.optional("tls", .bool)
-        let given = ["root", "cache", "relay"].filter(section.has)
+        let given = ["root", "cache", "relay", "udp-server"].filter(section.has)
         guard given.count == 1 else {
             section.report(
-                "an entry has exactly one of 'root', 'cache' and 'relay'",
+                "an entry has exactly one of 'root', 'cache', 'relay' and 'udp-server'",
                 remedy: given.isEmpty ? "add one" : "make an entry of each", at: section.mark)
             return nil
         }
@@ -44,6 +56,7 @@ extension Site {
             return .directory(site)
         }
         if let cache { return .cache(CacheSite(address: cache)) }
+        if let server { return .datagrams(DatagramSite(server: server)) }
         guard let relay else { return nil }
         var site = RelaySite(target: relay)
         site.announcesClient = announcesClient ?? false

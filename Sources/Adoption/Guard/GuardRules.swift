@@ -7,6 +7,8 @@ public import Wire
 ///   kernel never answers a client with a reset. The origin's address is on no interface and in no other table, so
 ///   this host does not answer ARP or neighbour solicitations for it.
 /// - SYN, FIN and RST of an uncommitted socket never leave, not even after the agent was killed.
+/// - Datagrams of the clients to an origin go to the server that takes them, and its answers get the origin's address:
+///   the kernel's own translation, by connection tracking.
 public struct GuardRules: Equatable, Sendable {
     public var instance: String
     /// Addresses and ports of the origins whose connections may be adopted.
@@ -16,11 +18,13 @@ public struct GuardRules: Equatable, Sendable {
     public var uncommittedMark: UInt32
     public var deliveryMark: UInt32
     public var routingTable: UInt32
+    public var datagramServers: [DatagramServer]
 
     public init(
         instance: String, services: [ServicePrefix], interfaces: [String] = [], uncommittedMark: UInt32,
-        deliveryMark: UInt32, routingTable: UInt32
+        deliveryMark: UInt32, routingTable: UInt32, datagramServers: [DatagramServer] = []
     ) {
+        self.datagramServers = datagramServers
         self.instance = instance
         self.services = services
         self.interfaces = interfaces
@@ -61,10 +65,25 @@ public struct GuardRules: Equatable, Sendable {
             chain leaving {
                 type filter hook output priority filter; policy accept;
                 meta mark \(hex(uncommittedMark)) tcp flags & (fin | syn | rst) != 0 counter drop comment "uncommitted sockets are mute"
-            }
+            }\(translation)
         }
 
         """
+    }
+
+    /// Nothing without a server: translation makes the kernel track every connection.
+    private var translation: String {
+        if datagramServers.isEmpty { return "" }
+        let rules = datagramServers.map { "        \($0.rule)" }.joined(separator: "\n")
+        return """
+
+                chain datagrams {
+                    type nat hook prerouting priority dstnat; policy accept;
+                    \(interfaceRule)
+                    fib daddr type local accept
+            \(rules)
+                }
+            """
     }
 
     public var removal: String { "add table inet \(tableName)\ndelete table inet \(tableName)\n" }
@@ -101,6 +120,30 @@ public struct GuardRules: Equatable, Sendable {
     private func hex(_ value: UInt32) -> String { "0x" + String(value, radix: 16) }
 }
 
+/// Who takes the datagrams for an origin.
+public struct DatagramServer: Hashable, Sendable {
+    public var service: ServicePrefix
+    public var server: Endpoint
+
+    public init(service: ServicePrefix, server: Endpoint) {
+        self.service = service
+        self.server = server
+    }
+
+    /// Translation stays within a family.
+    var isOfOneFamily: Bool { service.isOf(isV4: server.address.isV4) }
+
+    /// `dnat` as `nft` wants it.
+    var rule: String {
+        let isV4 = server.address.isV4
+        let family = isV4 ? "ip" : "ip6"
+        let destination =
+            service.addresses.length == 0
+            ? "meta nfproto \(isV4 ? "ipv4" : "ipv6")" : "\(family) daddr \(service.addresses)"
+        return "\(destination) udp dport \(service.port) counter dnat \(family) to \(server)"
+    }
+}
+
 /// A port on each address of a prefix: `10.0.0.80:80`, `10.0.0.0/24:80`, `[2001:db8::/64]:443`, `any:80`.
 public struct ServicePrefix: Hashable, Sendable {
     public var addresses: AddressPrefix
@@ -114,6 +157,9 @@ public struct ServicePrefix: Hashable, Sendable {
     public func contains(_ endpoint: Endpoint) -> Bool {
         endpoint.port == port && addresses.contains(endpoint.address)
     }
+
+    /// It has addresses of the family.
+    func isOf(isV4: Bool) -> Bool { addresses.length == 0 || addresses.address.isV4 == isV4 }
 
     func element(isV4: Bool) -> String? {
         if addresses.length == 0 { return isV4 ? "0.0.0.0/0 . \(port)" : "::/0 . \(port)" }

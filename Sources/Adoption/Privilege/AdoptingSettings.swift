@@ -37,6 +37,9 @@ extension AdoptingSettings {
         if let user { options.append(("user", user)) }
         options += guardRules.interfaces.map { ("interface", $0) }
         options += guardRules.services.map { ("origin", "\($0)") }
+        options += guardRules.datagramServers.flatMap {
+            [("udp-origin", "\($0.service)"), ("udp-server", "\($0.server)")]
+        }
         return options.map { "--\($0)=\($1)" } + (installsGuard ? ["--install-guard"] : [])
     }
 }

@@ -66,6 +66,7 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
             tunnel(context, to: relay, application: request.application, host: question.host, answeredBy: "relay")
         case .document, .askCache: serveHTTP(context)
         case .refused(.notFound) where !request.application.isDisjoint(with: [.httpGet, .httpOther]): serveHTTP(context)
+        case .datagrams: tunnelToOrigin(context, "not over UDP", application: request.application)
         case .refused(let reason): tunnelToOrigin(context, "\(reason)", application: request.application)
         }
     }

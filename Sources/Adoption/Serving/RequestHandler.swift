@@ -86,7 +86,7 @@ final class RequestHandler: ChannelDuplexHandler {
             }
             work = .document(document, file: file)
         case .askCache(let cache): relay(context, head, to: cache.address, asCache: true)
-        case .relay, .refused: relay(context, head, to: connection.origin)
+        case .relay, .datagrams, .refused: relay(context, head, to: connection.origin)
         }
     }
 

@@ -29,7 +29,7 @@ public enum Message: Equatable, Sendable {
 /// TRANSFER: one datagram carries all that an agent needs.
 public struct Transfer: Equatable, Sendable {
     public var connection: ConnectionState
-    /// First bytes of the request head, at most 1,216.
+    /// First bytes of the request head, at most 1,216. Of UDP: the name that the client asks for.
     public var request: [UInt8]
     /// The request head is longer than `request`.
     public var isTruncated: Bool
@@ -233,6 +233,8 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
     public static var http: Capabilities { .init(rawValue: 32) }
     public static var tls: Capabilities { .init(rawValue: 64) }
     public static var smtp: Capabilities { .init(rawValue: 128) }
+    /// Flows of UDP datagrams, for which the agent has nothing to adopt: a server beside it takes them.
+    public static var datagrams: Capabilities { .init(rawValue: 256) }
 }
 
 /// KEEPALIVE: names the selection algorithm, so that the answer carries what it needs (US 9,338,192, column 9).

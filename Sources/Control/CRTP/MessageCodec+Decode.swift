@@ -209,7 +209,8 @@ extension MessageCodec {
         let application = Application(rawValue: body[80])
         guard let key = decodeFlowKey(body), let request = parts.request, request.count <= maximumRequest,
             body[60] <= 14, body[61] <= 14, body[80] & (body[80] &- 1) == 0,
-            !application.isDisjoint(with: [.httpGet, .httpOther, .tls, .smtp])
+            !application.isDisjoint(with: [.httpGet, .httpOther, .tls, .smtp, .dns, .quic]),
+            body[38] == (application.isOverUDP ? FlowProtocol.udp : FlowProtocol.tcp)
         else { return nil }
         let agreed = body[62]
         let flags = body[81]

@@ -78,7 +78,7 @@ package enum MessageCodec {
             body.append32(0)
             body.append64(terminate.bytesSent)
         case .flowInformation(let key, let transfer):
-            encode(key, into: &body)
+            encode(key, protocol: FlowProtocol.tcp, into: &body)
             body.append32(transfer)
             body.append32(0)
         case .flowInformationEnd(let count):
@@ -154,19 +154,21 @@ package enum MessageCodec {
     }
 
     /// 40 bytes.
-    private static func encode(_ key: FlowKey, into body: inout FrameWriter) {
+    private static func encode(_ key: FlowKey, protocol number: UInt8, into body: inout FrameWriter) {
         body.append(key.client)
         body.append(key.server)
         body.append16(key.clientPort)
         body.append16(key.serverPort)
         body.append16(key.vlan.value)
-        body.append16(0)
+        body.append(number)
+        body.append(0)
     }
 
     /// 88 bytes, REQUEST, and where they say something CONNECTION and REQUIREMENTS.
     private static func encode(_ transfer: Transfer, into body: inout FrameWriter) {
         let state = transfer.connection
-        encode(state.key, into: &body)
+        encode(
+            state.key, protocol: transfer.application.isOverUDP ? FlowProtocol.udp : FlowProtocol.tcp, into: &body)
         body.append32(state.psn.value)
         body.append32(state.pan.value)
         body.append32(state.clientWindow)
@@ -205,6 +207,12 @@ package enum MessageCodec {
             body.appendZeros(3)
         }
     }
+}
+
+/// What a flow key is one of; TCP is what it has always been.
+enum FlowProtocol {
+    static var tcp: UInt8 { 0 }
+    static var udp: UInt8 { 17 }
 }
 
 enum InitiateFlags { static var wantsFlows: UInt16 { 1 } }

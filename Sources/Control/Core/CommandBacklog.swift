@@ -35,7 +35,7 @@ public struct CommandBacklog: Sendable {
 
     private static func hasBackstop(_ command: WorkerCommand) -> Bool {
         switch command {
-        case .verdict, .listFlows, .countFlows, .findFlow: true
+        case .verdict, .listFlows, .countFlows, .findFlow, .learnIdentifier: true
         case .proxy, .proxyDown, .retireProxy, .useRules, .installFlow, .flowDone, .resetOrigin, .bypass,
             .recoveryEnded, .abortAllHolds, .capture:
             false

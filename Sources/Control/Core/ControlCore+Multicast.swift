@@ -35,7 +35,9 @@ extension ControlCore {
         let timing = groupTiming(of: wanted)
         var slots: [Int] = []
         for index in wanted + members.filter({ !wanted.contains($0) }) {
-            let machine = TransferMachine(isHeld: true, wantsFirstByte: asked.transfer.wantsFirstByte, timing: timing)
+            let machine = TransferMachine(
+                isHeld: true, wantsFirstByte: asked.transfer.wantsFirstByte,
+                isOfDatagrams: asked.transfer.application.isOverUDP, timing: timing)
             let slot = transfers.insert(
                 TransferRecord(
                     machine: machine, transaction: transaction, proxy: index, handle: handle,

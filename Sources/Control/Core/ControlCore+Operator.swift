@@ -204,6 +204,8 @@ extension ControlCore {
         result.routes = routeRules()
         result.flowCapacity = workers.flowCapacity
         result.flowCapacityIPv6 = workers.flowCapacityIPv6
+        result.datagramFlowCapacity = workers.datagramFlowCapacity
+        result.datagramIdleMicroseconds = workers.datagramIdleMicroseconds
         result.heldPacketLimit = workers.heldPackets
         result.heldFlowLimit = workers.heldFlows
         result.headLimit = workers.headLimit

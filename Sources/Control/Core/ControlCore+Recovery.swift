@@ -65,7 +65,9 @@ extension ControlCore {
         let startedAt = proxies[index].announcementStartedAt
         var ended = 0
         for slot in Array(transfers.slotsInUse)
-        where transfers[slot].proxy == index && transfers[slot].machine.state == .committed {
+        where transfers[slot].proxy == index && transfers[slot].machine.state == .committed
+            && !transfers[slot].machine.isOfDatagrams
+        {
             let age = startedAt - min(transfers[slot].committedAt, startedAt)
             guard age > ProxyRecord.unannouncedMicroseconds, !announced.contains(transfers[slot].transaction) else {
                 continue

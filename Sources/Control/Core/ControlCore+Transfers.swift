@@ -25,7 +25,7 @@ extension ControlCore {
     }
 
     /// To the origin, unasked.
-    private mutating func decline(
+    package mutating func decline(
         _ request: HeldRequest, _ isHeld: Bool, _ reason: TransferOutcome.Ending, _ now: UInt64
     ) {
         counters.add(reason)
@@ -43,7 +43,8 @@ extension ControlCore {
         var asked = TransferRequest(request, rule: rule, isHeld: isHeld, payload: payload)
         asked.rulesGeneration = rulesGeneration
         asked.ruleName = configuration.rules[rule].name
-        asked.transfer.wantsFirstByte = configuration.rules[rule].resetBy == .proxy
+        asked.transfer.wantsFirstByte =
+            configuration.rules[rule].resetBy == .proxy && !request.request.application.isOverUDP
         asked.transfer.requirements = configuration.rules[rule].requirements
         if suspectCount > 0 { probe(for: asked, handle: request.handle, now: now) }
         if isHeld, askGroup(asked, handle: request.handle, now: now) { return }
@@ -77,7 +78,8 @@ extension ControlCore {
             request.transfer.connectionID = UInt64(senderID) << 32 | UInt64(transaction)
         }
         let machine = TransferMachine(
-            isHeld: isHeld, wantsFirstByte: request.transfer.wantsFirstByte, timing: timing)
+            isHeld: isHeld, wantsFirstByte: request.transfer.wantsFirstByte,
+            isOfDatagrams: request.transfer.application.isOverUDP, timing: timing)
         let slot = transfers.insert(
             TransferRecord(
                 machine: machine, transaction: transaction, proxy: proxy, handle: handle,

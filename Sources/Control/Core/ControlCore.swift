@@ -61,6 +61,8 @@ public struct ControlCore {
     package var endedFlows = EndedFlows()
     package var listing = FlowListing()
     package var traces = Traces()
+    /// UDP flows whose first datagrams are held.
+    package var flights = FirstFlights()
     /// Of rules that have none of their own.
     package var algorithm: SelectionAlgorithm
     package var draws: SplitMix
@@ -114,7 +116,8 @@ public struct ControlCore {
         pendingLimit = max(1, workers.heldFlows * self.workerCount)
         recallLimit = 4 * pendingLimit
         transfers = TransferTable(
-            capacity: (workers.flowCapacity + workers.flowCapacityIPv6) * self.workerCount + pendingLimit + recallLimit)
+            capacity: (workers.flowCapacity + workers.flowCapacityIPv6 + 2 * workers.datagramFlowCapacity)
+                * self.workerCount + pendingLimit + recallLimit)
         wheel = TimingWheel(tickMicroseconds: min(200, max(100, configuration.timeout.granularityMicroseconds)))
         nextTransaction = UInt32(truncatingIfNeeded: hashSeed)
         proxies = configuration.proxies.prefix(Self.proxyLimit).enumerated().map { makeProxy($1, index: $0) }
@@ -183,8 +186,15 @@ public struct ControlCore {
         switch event {
         case .requestHeld(let request): decide(request, isHeld: true, payload: payload, now: now)
         case .requestObserved(let request): decide(request, isHeld: false, payload: payload, now: now)
-        case .committed(let handle): drive(handle, .committed, now: now)
-        case .aborted(let handle, let reason): drive(handle, .aborted(reason), now: now)
+        case .datagramHeld(let datagram): read(datagram, isHeld: true, payload: payload, now: now)
+        case .datagramObserved(let datagram): read(datagram, isHeld: false, payload: payload, now: now)
+        case .identifierLearnt(let identifier): spread(identifier, from: worker)
+        case .committed(let handle):
+            drive(handle, .committed, now: now)
+            if handle.isOfDatagrams { settled(handle, isCommitted: true, now: now) }
+        case .aborted(let handle, let reason):
+            drive(handle, .aborted(reason), now: now)
+            if handle.isOfDatagrams { settled(handle, isCommitted: false, now: now) }
         case .flowEnded(let handle, let end): drive(handle, .flowEnded(end), now: now)
         case .flowInstalled(let handle, let ticket): flowInstalled(handle, ticket: ticket, now: now)
         case .flowRefused(let ticket): flowRefused(ticket: ticket)

@@ -70,6 +70,7 @@ extension DirectorConfiguration.Workers {
     fileprivate var settings: [DescribedSetting] {
         let values: [(String, String)] = [
             ("count", "\(count)"), ("flows", "\(flowCapacity)"), ("flows-ipv6", "\(flowCapacityIPv6)"),
+            ("udp-flows", "\(datagramFlowCapacity)"),
             ("held-packets", "\(heldPackets)"), ("held-flows", "\(heldFlows)"), ("head-limit", "\(headLimit)"),
             ("incomplete-head", duration(incompleteHeadMicroseconds)), ("idle", "\(idle)"),
             ("transmit-delay", duration(transmitDelayMicroseconds)), ("mbufs", "\(mbufs)"),
@@ -77,6 +78,7 @@ extension DirectorConfiguration.Workers {
             ("lifetimes.syn-only", duration(synOnlyMicroseconds)), ("lifetimes.idle", duration(idleMicroseconds)),
             ("lifetimes.committed", duration(committedIdleMicroseconds)),
             ("lifetimes.closed", duration(closedMicroseconds)),
+            ("lifetimes.udp", duration(datagramIdleMicroseconds)),
         ]
         return values.map { DescribedSetting("workers.\($0)", $1, needsRestart: true) }
     }

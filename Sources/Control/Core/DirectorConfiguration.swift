@@ -37,6 +37,8 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var count = 1
         public var flowCapacity = 65_536
         public var flowCapacityIPv6 = 65_536
+        /// Flows of UDP datagrams, of either family.
+        public var datagramFlowCapacity = 16_384
         public var heldPackets = 4_096
         public var heldFlows = 4_096
         public var headLimit = 16_384
@@ -45,6 +47,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var idleMicroseconds: UInt64 = 300_000_000
         public var committedIdleMicroseconds: UInt64 = 7_200_000_000
         public var closedMicroseconds: UInt64 = 60_000_000
+        public var datagramIdleMicroseconds: UInt64 = 180_000_000
         public var recoveryMicroseconds: UInt64 = 3_000_000
         public var maximumSegment: UInt16 = 0
         public var idle: IdlePolicy = .adaptive
@@ -137,7 +140,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var resetBy: ResetBy = .director
         /// How one of them is chosen; nil: as `crtp.algorithm` says.
         public var algorithm: SelectionAlgorithm?
-        /// TLS: protocols that the proxies speak.
+        /// TLS and QUIC: protocols that the proxies speak.
         public var alpn: ALPN = .http11
         /// What whoever serves must be able to give.
         public var requirements = Requirements()

@@ -56,7 +56,9 @@ package struct Policy: Sendable {
 
     private func decide(rule index: Int, _ request: HeldRequest) -> Decision {
         let rule = rules[index]
-        if request.request.application.contains(.tls), rule.alpn.isDisjoint(with: request.request.alpn) {
+        if !request.request.application.isDisjoint(with: [.tls, .quic]),
+            rule.alpn.isDisjoint(with: request.request.alpn)
+        {
             return .decline(.protocolNotSpoken)
         }
         switch rule.mode {

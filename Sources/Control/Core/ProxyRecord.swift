@@ -170,5 +170,6 @@ extension Capabilities {
         if !application.isDisjoint(with: [.httpGet, .httpOther]) { insert(.http) }
         if application.contains(.tls) { insert(.tls) }
         if application.contains(.smtp) { insert(.smtp) }
+        if application.isOverUDP { insert(.datagrams) }
     }
 }

@@ -86,7 +86,9 @@ package struct Traces: Sendable {
         }
         guard active.count < Self.targetLimit else { return nil }
         active.append(
-            Trace(target: target, readAt: now, budget: LogBudget(linesPerSecond: Self.eventsPerSecond, share: 1, now: now)))
+            Trace(
+                target: target, readAt: now, budget: LogBudget(linesPerSecond: Self.eventsPerSecond, share: 1, now: now)
+            ))
         return (active.count - 1, true)
     }
 

@@ -90,6 +90,8 @@ package struct TransferOutcome: Hashable, Sendable {
         case noProxy, refusedBefore, bypassed, pendingBound, recallUnderWay
         /// Waited for a busy proxy in vain.
         case shed
+        /// UDP: what the client's first datagrams say is no query, or no ClientHello, that can be read in one way only.
+        case unreadable
     }
 
     package var ending: Ending

@@ -80,6 +80,7 @@ extension TransferMachine {
         case .firstByte:
             resetOrigin(&actions)
         case .flowDone, .channelDown(.restarted):
+            if isOfDatagrams { return }
             decide(.init(.committed), &actions)
             close(now, &actions)
         case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.administrative): break
@@ -162,6 +163,7 @@ extension TransferMachine {
             resetOrigin(&actions)
         case .flowDone, .channelDown(.restarted):
             // An agent that has started anew has none of its old sockets: it will never say `flowDone`.
+            if isOfDatagrams { return }
             close(now, &actions)
         case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.administrative): break
         }

@@ -12,6 +12,8 @@ package struct TransferMachine: Hashable, Sendable {
     package let timing: TransferTiming
     /// The origin's half is reset on the agent's `firstByte`, not at commit (`reset-by: proxy`).
     package let wantsFirstByte: Bool
+    /// UDP: the agent adopts nothing, a server beside it answers. What becomes of the agent afterwards is no matter.
+    package let isOfDatagrams: Bool
     /// Copies of TRANSFER sent so far: 0, 1 or 2. Their attempt numbers are 0 and 1.
     package private(set) var attempts: UInt8 = 0
     /// How it ended for the client, once that is known.
@@ -35,8 +37,9 @@ package struct TransferMachine: Hashable, Sendable {
     /// When the first TRANSFER left.
     package var begunAt: UInt64 { firstSentAt }
 
-    package init(isHeld: Bool, wantsFirstByte: Bool, timing: TransferTiming) {
+    package init(isHeld: Bool, wantsFirstByte: Bool, isOfDatagrams: Bool = false, timing: TransferTiming) {
         state = isHeld ? .asking : .observing
+        self.isOfDatagrams = isOfDatagrams
         self.wantsFirstByte = wantsFirstByte
         self.timing = timing
     }
@@ -46,6 +49,7 @@ package struct TransferMachine: Hashable, Sendable {
         state = .committed
         self.timing = timing
         wantsFirstByte = false
+        isOfDatagrams = false
         isConfirmed = true
         isOriginReset = true
         outcome = .init(.announced)

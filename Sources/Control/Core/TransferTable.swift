@@ -26,6 +26,9 @@ package struct TransferRecord: Sendable {
     /// False when the slot is free.
     fileprivate(set) var isInUse = true
 
+    /// A DNS query: nothing follows it.
+    package let isOfOneDatagram: Bool
+
     /// PSN, by which TERMINATE must name the transfer as well; nil where it is not known.
     package let psn: SequenceNumber?
 
@@ -42,6 +45,7 @@ package struct TransferRecord: Sendable {
         self.startedAt = startedAt
         committedAt = startedAt
         psn = request?.transfer.connection.psn
+        isOfOneDatagram = request?.transfer.application == .dns
     }
 }
 

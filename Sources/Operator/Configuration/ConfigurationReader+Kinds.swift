@@ -96,12 +96,15 @@ extension YAMLKind<Protection> {
 
 extension YAMLKind<Application> {
     static var application: YAMLKind {
-        .choice(["http-get": .httpGet, "http-any": [.httpGet, .httpOther], "tls": .tls, "smtp": .smtp])
+        .choice([
+            "http-get": .httpGet, "http-any": [.httpGet, .httpOther], "tls": .tls, "smtp": .smtp, "dns": .dns,
+            "quic": .quic,
+        ])
     }
 }
 
 extension YAMLKind<ALPN> {
-    static var alpn: YAMLKind { .choice(["http/1.1": .http11, "h2": .http2]) }
+    static var alpn: YAMLKind { .choice(["http/1.1": .http11, "h2": .http2, "h3": .http3]) }
 }
 
 extension YAMLKind<UInt16> {

@@ -59,7 +59,8 @@ extension ConfigurationReader {
             return $0.value
         }
         rule.resetBy = section.value("reset-by", YAMLKind<DirectorConfiguration.ResetBy>.choice, default: rule.resetBy)
-        rule.alpn = section.value("alpn", .list(of: .alpn, minimum: 1), default: [rule.alpn]).reduce([]) {
+        let alpn: ALPN = rule.match.applications.contains(.quic) ? .http3 : rule.alpn
+        rule.alpn = section.value("alpn", .list(of: .alpn, minimum: 1), default: [alpn]).reduce([]) {
             $0.union($1)
         }
         rule.algorithm = section.optional("algorithm", .algorithm)
@@ -159,10 +160,23 @@ extension ConfigurationReader {
                 remedy: "remove 'paths', or add http-get to 'application'",
                 at: "paths")
         }
-        if section.has("alpn"), !rule.match.applications.contains(.tls) {
+        if section.has("alpn"), rule.match.applications.isDisjoint(with: [.tls, .quic]) {
             section.report(
                 "'alpn' has no meaning for a rule without TLS", remedy: "remove 'alpn', or add tls to 'application'",
                 at: "alpn")
+        }
+        if rule.match.applications.isOverUDP { checkDatagrams(rule, section) }
+    }
+
+    /// A rule is about TCP or about UDP, and what belongs to connections has no meaning for datagrams.
+    private func checkDatagrams(_ rule: DirectorConfiguration.Rule, _ section: YAMLSection) {
+        if !rule.match.applications.isSubset(of: .overUDP) {
+            section.report(
+                "dns and quic are over UDP, the other applications over TCP", remedy: "make a rule of each",
+                at: "application")
+        }
+        for key in ["public", "asymmetric", "reset-by", "requirements"] where section.has(key) {
+            section.report("'\(key)' has no meaning for UDP", remedy: "remove it", at: key)
         }
     }
 }

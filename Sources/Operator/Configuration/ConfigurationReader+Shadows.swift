@@ -78,7 +78,7 @@ extension ConfigurationReader {
             && left.match.firstPort <= right.match.firstPort && left.match.lastPort >= right.match.lastPort
             && left.match.applications.isSuperset(of: right.match.applications)
             && (left.match.isPublic || !right.match.isPublic)
-            && (!right.match.applications.contains(.tls) || left.alpn.isSuperset(of: right.alpn))
+            && (right.match.applications.isDisjoint(with: [.tls, .quic]) || left.alpn.isSuperset(of: right.alpn))
             && covers(left.hosts, right.hosts, hostCovers) && covers(left.paths, right.paths, pathCovers)
     }
 

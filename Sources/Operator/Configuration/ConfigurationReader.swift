@@ -75,6 +75,8 @@ struct ConfigurationReader {
             "flows", .integer(in: 1_024...134_217_728), default: workers.flowCapacity)
         workers.flowCapacityIPv6 = section.value(
             "flows-ipv6", .integer(in: 1_024...134_217_728), default: workers.flowCapacity)
+        workers.datagramFlowCapacity = section.value(
+            "udp-flows", .integer(in: 64...134_217_728), default: workers.datagramFlowCapacity)
         workers.heldPackets = section.value("held-packets", .integer(in: 1...1_048_576), default: workers.heldPackets)
         workers.heldFlows = section.value("held-flows", .integer(in: 1...1_048_576), default: workers.heldFlows)
         workers.headLimit = section.value("head-limit", .bytes(in: 256...65_536), default: workers.headLimit)
@@ -104,6 +106,8 @@ struct ConfigurationReader {
                 "committed", .duration(in: 1_000_000...7 * day), default: workers.committedIdleMicroseconds)
             workers.closedMicroseconds = section.value(
                 "closed", .duration(in: 1_000_000...600_000_000), default: workers.closedMicroseconds)
+            workers.datagramIdleMicroseconds = section.value(
+                "udp", .duration(in: 1_000_000...day), default: workers.datagramIdleMicroseconds)
         }
         return workers
     }

@@ -9,7 +9,8 @@ struct RPCRequest: Equatable {
     var request: OperatorRequest
 
     static let methods = [
-        "algorithm", "bypass", "candidates", "capture", "capture.read", "capture.stop", "explain", "flows", "flows.count",
+        "algorithm", "bypass", "candidates", "capture", "capture.read", "capture.stop", "explain", "flows",
+        "flows.count",
         "keys", "keys.rotate", "proxies", "proxy", "reload", "routes", "status", "trace", "transfers", "version",
     ]
     static var rowLimit: Int { 10_000 }

@@ -1,19 +1,21 @@
 /// Where the parts of an Ethernet frame lie, as far as Baton looks: found once, checked against the frame's length, so
 /// that every later access is total.
 ///
-///     Ethernet (14) | 802.1Q (4, optional) | IPv4 or IPv6 with extension headers | TCP or ICMP | payload
+///     Ethernet (14) | 802.1Q (4, optional) | IPv4 or IPv6 with extension headers | TCP, UDP or ICMP | payload
 ///
 /// Offsets count from the frame's first byte.
 public struct PacketLayout: Equatable, Sendable, BitwiseCopyable {
     public enum Kind: UInt8, Sendable, BitwiseCopyable {
-        // The two that belong to a flow come first.
+        // The three that belong to a flow come first.
         /// A whole TCP segment.
         case tcp
         /// An ICMP or ICMPv6 error that quotes a TCP segment; `transport` is the ICMP header.
         case icmpError
+        /// A whole UDP datagram.
+        case udp
         /// A piece of an IP packet.
         case fragment
-        /// Anything else, malformed IP and TCP included.
+        /// Anything else, malformed IP, TCP and UDP included.
         case other
     }
 
@@ -22,11 +24,11 @@ public struct PacketLayout: Equatable, Sendable, BitwiseCopyable {
     public var vlan: VLAN = .untagged
     /// Start of the IP header.
     public var network: UInt16 = 0
-    /// Start of the TCP or ICMP header.
+    /// Start of the TCP, UDP or ICMP header.
     public var transport: UInt16 = 0
-    /// Start of the TCP payload.
+    /// Start of the TCP or UDP payload.
     public var payload: UInt16 = 0
-    /// Bytes of TCP payload by the IP header's account (Ethernet padding excluded).
+    /// Bytes of that payload by the IP header's account (Ethernet padding excluded).
     public var payloadLength: UInt16 = 0
 
     @inlinable
@@ -103,6 +105,12 @@ public struct PacketLayout: Equatable, Sendable, BitwiseCopyable {
             payload = UInt16(truncatingIfNeeded: start &+ header)
             payloadLength = UInt16(truncatingIfNeeded: end &- start &- header)
             kind = .tcp
+        } else if number == 17 {
+            // All of the packet or nothing: what lies behind a shorter datagram could be read in two ways.
+            guard start &+ 8 <= end, Int(frame.wire16(start &+ 4)) == end &- start else { return }
+            payload = UInt16(truncatingIfNeeded: start &+ 8)
+            payloadLength = UInt16(truncatingIfNeeded: end &- start &- 8)
+            kind = .udp
         } else if number == (isV6 ? 58 : 1), start &+ 8 <= end {
             let type = frame.wire8(start)
             // Destination unreachable, packet too big, time exceeded, parameter problem (RFC 792, RFC 4443).
@@ -145,7 +153,7 @@ extension PacketLayout {
             : IPAddress(v4: frame.wire32(offset &+ 16))
     }
 
-    /// True for what has a connection: a TCP segment, and an ICMP error that quotes one.
+    /// True for what has a connection: a TCP segment, an ICMP error that quotes one, and a UDP datagram.
     @inlinable @inline(__always)
     public var belongsToFlow: Bool { kind.rawValue < Kind.fragment.rawValue }
 
@@ -160,14 +168,18 @@ extension PacketLayout {
             fromClient: fromClient != isQuoted)
     }
 
-    /// True when the TCP checksum is right (RFC 9293 section 3.1), and IPv4's header checksum. Linear in the segment's
-    /// length.
+    /// True when the TCP or UDP checksum is right (RFC 9293 section 3.1, RFC 768), and IPv4's header checksum. Linear in
+    /// the segment's length.
     @inlinable
     public func hasValidChecksum(_ frame: UnsafeRawPointer) -> Bool {
         if !isV6 {
             var header = InternetChecksum()
             header.add(frame + Int(network), count: Int(frame.wire8(Int(network)) & 15) &* 4)
             guard header.isValid else { return false }
+        }
+        if kind == .udp, frame.wire16(Int(transport) &+ 6) == 0 {
+            // None was made, which only IPv4 allows (RFC 8200 section 8.1).
+            return !isV6
         }
         let length = Int(payload) &+ Int(payloadLength) &- Int(transport)
         var sum = InternetChecksum()
@@ -176,7 +188,7 @@ extension PacketLayout {
         return sum.isValid
     }
 
-    /// The checksum that the TCP header ought to have; the field itself must be 0.
+    /// The checksum that the TCP or UDP header ought to have; the field itself must be 0.
     @inlinable
     public func computedChecksum(_ frame: UnsafeRawPointer) -> UInt16 {
         let length = Int(payload) &+ Int(payloadLength) &- Int(transport)
@@ -194,6 +206,6 @@ extension PacketLayout {
             sum.add(frame + Int(network) + 12, count: 8)
         }
         sum.add(word: UInt16(truncatingIfNeeded: length))
-        sum.add(word: 6)
+        sum.add(word: kind == .udp ? 17 : 6)
     }
 }

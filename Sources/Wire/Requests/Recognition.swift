@@ -15,14 +15,14 @@ public struct RecognisedRequest: Equatable, Sendable, BitwiseCopyable {
     /// Length of the head: HTTP up to and with the empty line; a TLS ClientHello with its record headers; an SMTP
     /// line with its CRLF.
     public var headLength: Int
-    /// HTTP Host, without the port, or the path's own authority in absolute form; TLS server name; SMTP: the
-    /// argument of EHLO or HELO.
+    /// HTTP Host, without the port, or the path's own authority in absolute form; TLS and QUIC: the server name; SMTP:
+    /// the argument of EHLO or HELO; DNS: the name asked for.
     public var host: ByteRange
     /// HTTP: the request target's path and query, from its first "/". Empty for the others.
     public var path: ByteRange
     /// The request carries Authorization or Cookie.
     public var hasCredentials: Bool
-    /// TLS: the protocols of the ALPN extension.
+    /// TLS and QUIC: the protocols of the ALPN extension.
     public var alpn: ALPN
 
     public init(
@@ -51,6 +51,14 @@ public struct Application: OptionSet, Hashable, Sendable, BitwiseCopyable {
     @inlinable public static var tls: Application { .init(rawValue: 4) }
     /// SMTP EHLO or HELO after the greeting.
     @inlinable public static var smtp: Application { .init(rawValue: 8) }
+    /// A DNS query, in a UDP datagram.
+    @inlinable public static var dns: Application { .init(rawValue: 16) }
+    /// QUIC, by the server name in its ClientHello.
+    @inlinable public static var quic: Application { .init(rawValue: 32) }
+
+    /// Those that come in UDP datagrams; all others by TCP.
+    @inlinable public static var overUDP: Application { [.dns, .quic] }
+    @inlinable public var isOverUDP: Bool { !isDisjoint(with: .overUDP) }
 }
 
 /// Protocols named in a ClientHello's ALPN extension (RFC 7301); empty when the extension is absent.
@@ -61,6 +69,7 @@ public struct ALPN: OptionSet, Hashable, Sendable, BitwiseCopyable {
     @inlinable public static var http11: ALPN { .init(rawValue: 1) }
     @inlinable public static var http2: ALPN { .init(rawValue: 2) }
     @inlinable public static var other: ALPN { .init(rawValue: 4) }
+    @inlinable public static var http3: ALPN { .init(rawValue: 8) }
 }
 
 /// Why a request is the origin's.

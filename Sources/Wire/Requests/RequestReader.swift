@@ -26,6 +26,13 @@ public func recogniseRequest(_ bytes: UnsafeRawBufferPointer, wanted: Applicatio
     return asHTTP
 }
 
+/// Reads the handshake bytes of a QUIC connection, which have no records around them, as a ClientHello. As above.
+public func recogniseQUICHandshake(_ bytes: UnsafeRawBufferPointer) -> Recognition {
+    if bytes.isEmpty { return .incomplete }
+    var reader = TLSClientHelloReader(bytes, application: .quic)
+    return reader.read()
+}
+
 /// How one step of a reader ends.
 enum ReadStep: Equatable {
     case done

@@ -7,14 +7,17 @@ struct TLSClientHelloReader {
     /// Longest ClientHello that is read, in bytes, with its handshake header: one record's worth.
     static var maximumLength: Int { 16_384 }
 
+    private let application: Application
     private var stream: HandshakeStream
     private var serverName = ByteRange()
     private var alpn: ALPN = []
     private var hasServerName = false
     private var hasALPN = false
 
-    init(_ bytes: UnsafeRawBufferPointer) {
-        stream = HandshakeStream(bytes)
+    /// - Parameter application: `tls` for bytes in records, `quic` for the handshake itself (RFC 9001 section 4.1.3).
+    init(_ bytes: UnsafeRawBufferPointer, application: Application = .tls) {
+        self.application = application
+        stream = HandshakeStream(bytes, isInRecords: application == .tls)
     }
 
     mutating func read() -> Recognition {
@@ -31,7 +34,7 @@ struct TLSClientHelloReader {
         }
         guard hasServerName else { return .unsuitable(.noServerName) }
         return .request(
-            RecognisedRequest(application: .tls, headLength: stream.position, host: serverName, alpn: alpn))
+            RecognisedRequest(application: application, headLength: stream.position, host: serverName, alpn: alpn))
     }
 
     /// Handshake header and the fixed part of ClientHello, up to its extensions.
@@ -164,17 +167,20 @@ struct TLSClientHelloReader {
     private mutating func readALPNName(_ length: Int) -> ALPN {
         let http11: StaticString = "http/1.1"
         let http2: StaticString = "h2"
+        let http3: StaticString = "h3"
         var couldBeHTTP11 = length == 8
         var couldBeHTTP2 = length == 2
+        var couldBeHTTP3 = length == 2
         var index = 0
         while index < length {
             let byte = stream.readUInt8()
             guard stream.isReadable else { return [] }
             if couldBeHTTP11 { couldBeHTTP11 = byte == http11.utf8Start[index] }
             if couldBeHTTP2 { couldBeHTTP2 = byte == http2.utf8Start[index] }
+            if couldBeHTTP3 { couldBeHTTP3 = byte == http3.utf8Start[index] }
             index &+= 1
         }
-        return couldBeHTTP11 ? .http11 : couldBeHTTP2 ? .http2 : .other
+        return couldBeHTTP11 ? .http11 : couldBeHTTP2 ? .http2 : couldBeHTTP3 ? .http3 : .other
     }
 
     /// Takes `count` bytes off a length that encloses them; false when there are not as many.
@@ -185,7 +191,7 @@ struct TLSClientHelloReader {
     }
 }
 
-/// The handshake bytes inside a row of TLS records (RFC 8446 section 5.1).
+/// The handshake bytes inside a row of TLS records (RFC 8446 section 5.1), or without records around them.
 ///
 /// Reads past the end give 0 and leave `state` at `.incomplete`; a bad record header leaves it at `.unsuitable`.
 /// Either way nothing is read any more.
@@ -195,13 +201,17 @@ struct HandshakeStream {
     private(set) var position = 0
     private(set) var remainingInRecord = 0
     private let bytes: UnsafeRawBufferPointer
+    private let isInRecords: Bool
 
-    init(_ bytes: UnsafeRawBufferPointer) {
+    init(_ bytes: UnsafeRawBufferPointer, isInRecords: Bool) {
         self.bytes = bytes
+        self.isInRecords = isInRecords
+        // As if one record without an end had begun already.
+        if !isInRecords { remainingInRecord = .max }
     }
 
     var isReadable: Bool { state == .done }
-    var isAtRecordEnd: Bool { remainingInRecord == 0 }
+    var isAtRecordEnd: Bool { isInRecords ? remainingInRecord == 0 : position == bytes.count }
 
     /// Steps over the next record header when the current record is used up. The header is judged byte by byte:
     /// content type 22, version 3.1 to 3.3, length 1...16,384 (empty handshake records are forbidden).

@@ -128,6 +128,9 @@ extension WorkerEvent {
         switch self {
         case .requestHeld: "held"
         case .requestObserved: "observed"
+        case .datagramHeld: "datagram held"
+        case .datagramObserved: "datagram observed"
+        case .identifierLearnt: "identifier learnt"
         case .committed: "committed"
         case .aborted(_, let reason): "aborted \(reason)"
         case .flowEnded(_, let end): "ended \(end)"

@@ -78,6 +78,7 @@ final class GoldenRun {
             words.insert("\(held.connection.key.clientPort)", at: 1)
         case .committed(let handle), .aborted(let handle, _), .flowEnded(let handle, _):
             words.insert(handles.first { $0.value == handle }.map { "\($0.key)" } ?? "?", at: 1)
+        case .datagramHeld, .datagramObserved, .identifierLearnt: break
         case .flowInstalled, .flowRefused, .proxyUnused, .rulesInForce, .flow, .flowCount, .endOfFlows: break
         }
         heard.append("\(time): " + words.joined(separator: " "))

@@ -87,7 +87,7 @@ final class Lab {
         configure(&configuration)
         let bells = (0..<workers).map { _ in Doorbell(descriptor: -1) }
         let handOver = (0..<workers).map { _ in (0..<workers).map { _ in Ring<HandedOver>(capacity: 64) } }
-        events = (0..<workers).map { _ in Ring(capacity: eventCapacity, payloadCapacity: HeldRequest.maximumPayload) }
+        events = (0..<workers).map { _ in Ring(capacity: eventCapacity, payloadCapacity: WorkerEvent.maximumPayload) }
         commands = (0..<workers).map { _ in Ring(capacity: 256) }
         captures = (0..<workers).map { _ in CaptureLink(capacity: Lab.captureCapacity) }
         counters = (0..<workers).map { _ in CounterBlock() }

@@ -17,7 +17,8 @@ import Wire
         #expect(reading(HelloBuilder(alpn: nil).records())?.alpn == [])
         #expect(reading(HelloBuilder(alpn: ["http/1.1"]).records())?.alpn == .http11)
         #expect(reading(HelloBuilder(alpn: ["h2"]).records())?.alpn == .http2)
-        #expect(reading(HelloBuilder(alpn: ["h3", "http/1.0", "http/1.12", "x"]).records())?.alpn == .other)
+        #expect(reading(HelloBuilder(alpn: ["h4", "http/1.0", "http/1.12", "x"]).records())?.alpn == .other)
+        #expect(reading(HelloBuilder(alpn: ["h3"]).records())?.alpn == .http3)
     }
 
     @Test func anyCutIntoTwoRecordsReadsTheSame() {

@@ -1,0 +1,1 @@
+../FirstFlightTests/Datagrams.swift
