@@ -12,7 +12,8 @@ struct ServiceUnitTests {
         defer { try? FileManager.default.removeItem(atPath: directory) }
         // The programs are not installed where this runs, and systemd looks for them.
         let path = "\(directory)/\(name).service"
-        try unit.replacing(/\/usr\/bin\/baton[a-z-]*/, with: "/bin/true").write(toFile: path, atomically: true, encoding: .utf8)
+        try unit.replacing(/\/usr\/bin\/baton[a-z-]*/, with: "/bin/true").write(
+            toFile: path, atomically: true, encoding: .utf8)
         let outcome = try Repository.run(["systemd-analyze", "verify", "--man=no", path])
         #expect(outcome.status == 0 && !outcome.output.contains(path), "\(outcome.output)")
     }
