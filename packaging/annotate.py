@@ -75,7 +75,7 @@ def schema(name, keys):
             place["required"] = [last]
             place["optional"] = True
     if "catalogue" in root["properties"]:
-        root["properties"]["catalogue"]["items"]["oneOf"] = [{"required": [one]} for one in ("root", "cache", "relay")]
+        root["properties"]["catalogue"]["items"]["oneOf"] = [{"required": [one]} for one in ("root", "cache", "relay", "udp-server")]
     settle(root)
     return root
 
