@@ -56,7 +56,7 @@ public struct CaptureSession: Sendable {
     private var latest: UInt64
     private var packets = 0
     private var written = 0
-    /// Of this session: the room for what waits was full.
+    /// Packets for which the room for what waits was full.
     private var unwritten: UInt64 = 0
     /// Lost packets, and how many of them the file has told of.
     private var lost: UInt64 = 0
