@@ -291,6 +291,17 @@ class RobustnessTests(unittest.TestCase):
                 self.assertEqual(error, "", f"packet {index}: {messages}")
                 self.assertNotIn("Lua", messages, f"packet {index}")
 
+    def test_a_capture_that_ends_between_two_frames(self):
+        frames = [frame for _, frame, _ in in_the_clear()]
+        packets = []
+        for port, frame in enumerate(frames):
+            segment = tshark.tcp(frame + frames[0], 1, source=1024 + port)
+            packets.append((segment, tshark.TCP_PAYLOAD + len(frame)))
+        options = ("-d", f"tcp.port=={tshark.PORT},baton")
+        for frame, (protocols, error, messages) in zip(frames, tshark.lines(packets, options)):
+            self.assertIn(":baton", protocols)
+            self.assertEqual((error, messages), ("", f"The capture has {len(frame)} of {len(frame + frames[0])} bytes"))
+
     def test_an_empty_datagram(self):
         [(_, error, messages)] = tshark.lines([tshark.udp(b"")])
         self.assertEqual((error, messages), ("", ""))

@@ -700,10 +700,21 @@ local function show_of_stream(tvb, pinfo, root)
     return tvb:captured_len()
 end
 
+-- A segment whose capture ends between two frames, without what was not captured: asked for a frame of which there is
+-- not one byte, Wireshark raises an error.
+local function without_absent_frames(tvb, root)
+    local captured, offset = tvb:captured_len(), 0
+    if captured == tvb:reported_len() then return tvb end
+    while offset < captured do offset = offset + frame_length(tvb, nil, offset) end
+    if offset > captured then return tvb end
+    root:add_proto_expert_info(wrong.cut, ("The capture has %d of %d bytes"):format(captured, tvb:reported_len()))
+    return tvb(0, captured):tvb()
+end
+
 function baton.dissector(tvb, pinfo, root)
     if tvb:captured_len() == 0 then return 0 end
     if pinfo.port_type == TCP then
-        dissect_tcp_pdus(tvb, root, PREFIX_BYTES, frame_length, show_of_stream)
+        dissect_tcp_pdus(without_absent_frames(tvb, root), root, PREFIX_BYTES, frame_length, show_of_stream)
     else
         pinfo.cols.info = show(tvb, pinfo, root)
     end
