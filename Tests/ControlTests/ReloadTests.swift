@@ -51,6 +51,27 @@ import Wire
         #expect(simulation.core.proxies.allSatisfy { $0.acks >= 3 }, "each has its turn")
     }
 
+    /// One row for each name, wherever the rule stands and however many combinations it comes to.
+    @Test func aRulesCountsGoWithItsName() {
+        var simulation = ready()
+        for number in 0..<10 { simulation.at(2_000_000 + UInt64(number) * 1_000, .arrival(UInt16(20_000 + number))) }
+        simulation.run(until: 2_100_000)
+        let before = simulation.core.status(workers: [], now: 0).rules
+        #expect(before.count == 1 && before[0].committed == 10)
+        #expect(
+            reload(&simulation) { wanted in
+                var other = wanted.rules[0]
+                other.name = "other"
+                other.hosts = ["other.example.org"]
+                wanted.rules = [other, wanted.rules[0], wanted.rules[0]]
+            } == nil)
+        for number in 0..<5 { simulation.at(2_200_000 + UInt64(number) * 1_000, .arrival(UInt16(21_000 + number))) }
+        simulation.run(until: 2_300_000)
+        let after = simulation.core.status(workers: [], now: 0).rules
+        #expect(after.map(\.name) == ["other", before[0].name])
+        #expect(after.map(\.committed) == [0, 15])
+    }
+
     @Test func aProxyThatIsTakenAwayKeepsItsFlowsAndItsPlaceUntilTheyHaveEnded() throws {
         var simulation = ready()
         for number in 0..<20 { simulation.at(2_000_000 + UInt64(number) * 100, .arrival(UInt16(20_000 + number))) }

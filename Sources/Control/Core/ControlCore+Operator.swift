@@ -87,7 +87,7 @@ extension ControlCore {
         }
         status.transfers = counters.transfers
         status.decisionTimes = decisionTimes
-        status.rules = ruleCounts
+        status.rules = RuleStatus.summed(ruleCounts)
         status.pendingTransfers = pendingCount
         status.queuedRequests = queue.count
         for (rule, count) in zip(configuration.rules, shedByRule) { status.shed[rule.name, default: 0] += count }

@@ -86,10 +86,9 @@ extension ControlCore {
 
     /// Counts go with a rule's name; a rule of several combinations has them all at its first.
     private mutating func keepCounts(of former: DirectorConfiguration) {
-        var ruleCounts: [String: RuleStatus] = [:]
-        for former in self.ruleCounts { ruleCounts[former.name, default: RuleStatus(name: former.name)].add(former) }
-        self.ruleCounts = configuration.rules.map {
-            ruleCounts.removeValue(forKey: $0.name) ?? RuleStatus(name: $0.name)
+        var rows = RuleStatus.summed(ruleCounts)
+        ruleCounts = configuration.rules.map { rule in
+            rows.firstIndex { $0.name == rule.name }.map { rows.remove(at: $0) } ?? RuleStatus(name: rule.name)
         }
         var counts: [String: UInt64] = [:]
         for (rule, count) in zip(former.rules, shedByRule) { counts[rule.name, default: 0] += count }

@@ -84,11 +84,21 @@ public struct RuleStatus: Codable, Sendable, Equatable {
 
     public init(name: String) { self.name = name }
 
-    mutating func add(_ other: RuleStatus) {
-        committed += other.committed
-        origin += other.origin
-        observed += other.observed
-        unasked += other.unasked
+    /// One row for each name, in the order of their first ones: a rule of several combinations of ports and prefixes
+    /// is counted in several places.
+    static func summed(_ rows: [RuleStatus]) -> [RuleStatus] {
+        var sums: [RuleStatus] = []
+        for row in rows {
+            guard let index = sums.firstIndex(where: { $0.name == row.name }) else {
+                sums.append(row)
+                continue
+            }
+            sums[index].committed += row.committed
+            sums[index].origin += row.origin
+            sums[index].observed += row.observed
+            sums[index].unasked += row.unasked
+        }
+        return sums
     }
 }
 

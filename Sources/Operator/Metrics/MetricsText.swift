@@ -55,19 +55,8 @@ package struct MetricsText {
 
     /// Rules of one name (of both families, say) count together.
     private mutating func rules(_ rules: [RuleStatus]) {
-        var names: [String] = []
-        var sums: [String: RuleStatus] = [:]
-        for rule in rules {
-            if sums[rule.name] == nil { names.append(rule.name) }
-            var sum = sums[rule.name] ?? RuleStatus(name: rule.name)
-            sum.committed += rule.committed
-            sum.origin += rule.origin
-            sum.observed += rule.observed
-            sum.unasked += rule.unasked
-            sums[rule.name] = sum
-        }
         family("baton_rule_transfers", .counter, "Requests of a rule by what became of them.") {
-            names.compactMap { sums[$0] }.flatMap { rule in
+            rules.flatMap { rule in
                 [
                     ("committed", rule.committed), ("origin", rule.origin), ("observed", rule.observed),
                     ("unasked", rule.unasked),
