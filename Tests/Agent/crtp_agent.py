@@ -26,7 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from crtp_frames import (  # noqa: E402
     ACCEPT, ADMINISTRATIVE, ANNOUNCE, AUTHENTICATED, BAD_MESSAGE, BAD_SESSION, BAD_TLV, BAD_VERSION, BUSY, CANCEL,
-    CHALLENGE, COOKIE, ERROR, EXPIRED, FIRST_BYTE, FIRST_BYTE_WANTED, FLOW_DONE, FLOW_INFO, FLOW_INFO_END, HANDSHAKE,
+    CHALLENGE, COOKIE, ERROR, EXPIRED, FIRST_BYTE, FIRST_BYTE_WANTED, FLOW_DONE, FLOW_INFO, FLOW_INFO_END, GROUP, HANDSHAKE,
     HELD, INIT, KEEPALIVE, KEEPALIVE_RESPONSE, LATE, NOT_FOUND, POLICY, SEALED, TERMINATE, TERMINATE_RESPONSE, TRANSFER,
     TRANSFER_ACK, TRANSFER_NACK, Fate, Header, Key, Window, accept_body, error_body, flow_info_body, flow_info_end_body,
     keepalive_response_body, nack_body, read_message, read_transfer, terminate_body)
@@ -63,12 +63,23 @@ class Session:
         self.until = None
 
 
+class Group:
+    """A director's multicast group, as its KEEPALIVE names it."""
+
+    def __init__(self, said, keys):
+        self.said = said
+        self.key_id, self.protection, self.number = struct.unpack_from(">BBI", said, 18)
+        self.key = Key.of_group(keys[self.key_id], said[24:], self.protection, self.key_id, self.number)
+        self.window = Window()
+
+
 class Director:
     """All that is known of one director, by its sender id. One that starts anew may come with another."""
 
     def __init__(self):
         self.in_force = self.waiting = self.former = None
         self.epoch = None
+        self.group = None
         #: Transaction of a TRANSFER → (type, body) of its answer.
         self.answers = collections.OrderedDict()
         #: Transaction → Asked: adopted, without a request yet.
@@ -94,6 +105,8 @@ class Agent:
         #: False: INITs are not answered.
         self.welcoming = True
         self.draining = False
+        #: Groups that are listened to: the address's 16 bytes and the port's two.
+        self.groups = set()
         self.counters = dict.fromkeys(FATES, 0)
         self.directors = {}
         self.sessions = {}
@@ -108,6 +121,30 @@ class Agent:
     def receive(self, frame, source, now):
         try:
             self._judge(frame, source, now)
+            fate = "accepted"
+        except Fate as judged:
+            fate = judged.args[0]
+        self.counters[fate] += 1
+        return self._taken()
+
+    def receive_from_group(self, frame, source):
+        """What came to a group: TRANSFER and nothing else, and never answered when it cannot be placed."""
+        try:
+            header = Header.parse(frame)
+            director = next((one for one in self.directors.values()
+                             if one.in_force and one.group and one.group.number == header.session), None)
+            if header.kind != TRANSFER:
+                raise Fate("malformed")
+            if director is None:
+                raise Fate("unknown_session")
+            group = director.group
+            if (group.key_id, group.protection, director.in_force.sender) != header[2:5]:
+                raise Fate("malformed")
+            body = group.key.open(header, frame)
+            if not group.window.admit(header.sequence):
+                raise Fate("replayed")
+            # The answer goes where the director's own frames come from.
+            self._take(director, Message(header, body, director.in_force.source))
             fate = "accepted"
         except Fate as judged:
             fate = judged.args[0]
@@ -222,6 +259,7 @@ class Agent:
             self._refuse(director, message, refused)
             raise Fate("bad_message") from None
         if kind == KEEPALIVE:
+            self._follow(director, read_parts(KEEPALIVE, message.body).get(GROUP))
             self._answer(director, message, KEEPALIVE_RESPONSE, self._load(director))
         elif kind == TRANSFER:
             self._transfer(director, message)
@@ -233,6 +271,13 @@ class Agent:
                 raise Fate("unexpected")
             if ending[0][0] == ADMINISTRATIVE:
                 self._close(director)
+
+    def _follow(self, director, said):
+        """KEEPALIVE names a group, or none. The same one goes on."""
+        if said is None or said[:18] not in self.groups or said[18] not in self.keys:
+            director.group = None
+        elif director.group is None or director.group.said != said:
+            director.group = Group(said, self.keys)
 
     def _refuse(self, director, message, refused):
         """A body that cannot be read."""
@@ -362,7 +407,8 @@ class Agent:
     def _load(self, director):
         connections = len(director.adopted) + len(self.served)
         return keepalive_response_body(
-            connections, self.credits - len(director.adopted), flags=self.draining, held=self.keys)
+            connections, self.credits - len(director.adopted), flags=self.draining + 2 * bool(director.group),
+            held=self.keys)
 
     def _terminate(self, director, body, now):
         transaction = self._next_transaction()

@@ -173,7 +173,7 @@ def flow_info_end_body(count):
 def read_message(kind, body):
     """Refuses the body of a director's message when it cannot be read, or says what the page has no meaning for."""
     read_body(kind, body)
-    if kind == KEEPALIVE and body[0] not in (1, 2) or kind == TERMINATE and body[0] not in (1, 2, 3, 4):
+    if kind == KEEPALIVE and not 1 <= body[0] <= 8 or kind == TERMINATE and body[0] not in (1, 2, 3, 4):
         raise Refused("value")
     if kind == TRANSFER:
         mapped = [address[:12] == bytes(10) + b"\xff\xff" for address in (body[:16], body[16:32])]

@@ -151,15 +151,23 @@ class Initiator:
         return self.key(kind, b"i").close(
             Header(kind, 0, self.key_id, 0, self.sender, self.session, self.sequence, transaction, attempt), body)
 
-    def keepalive(self):
-        return self.give(self.frame(crtp.KEEPALIVE, STAY))
+    def keepalive(self, parts=b""):
+        return self.give(self.frame(crtp.KEEPALIVE, STAY + parts))
+
+    def group_frame(self, kind, body, sequence, number=77, nonce=bytes(16), transaction=500):
+        key = Key.of_group(self.secret, nonce, self.protection, self.key_id, number)
+        return key.close(Header(kind, 0, self.key_id, 0, self.sender, number, sequence, transaction, 0), body)
 
     def transfer(self, transaction=None, attempt=1, parts=None, flags=crtp.HELD, psn=1000):
+        return self.give(self.frame(crtp.TRANSFER, self.transfer_body(parts, flags, psn), transaction, attempt))
+
+    @staticmethod
+    def transfer_body(parts=None, flags=crtp.HELD, psn=1000):
         key = bytes(10) + b"\xff\xff\xc0\0\2\1" + bytes(10) + b"\xff\xff\xc6\x33\x64\x50"
         key += struct.pack(">HHHH", 5, 80, 0xFFFF, 0)
         state = struct.pack(">IIIIHHBBBBIIIIBB6x", psn, 2, 64240, 3, 1460, 1460, 7, 7, 7, 63, 1, 2, 3, 50000, 1, flags)
         parts = crtp.part(crtp.REQUEST, b"GET / HTTP/1.1\r\n\r\n", critical=True) if parts is None else parts
-        return self.give(self.frame(crtp.TRANSFER, key + state + parts, transaction, attempt))
+        return key + state + parts
 
     def terminate(self, cause, transfer=0, psn=0):
         return self.give(self.frame(crtp.TERMINATE, crtp.terminate_body(cause, transfer, psn)))
@@ -187,6 +195,50 @@ class Machine(unittest.TestCase):
         grown = {name: count - before[name] for name, count in self.agent.counters.items() if count != before[name]}
         self.assertEqual((grown, kinds(heard)), ({fate: 1}, list(answers)))
         return heard
+
+    # --- groups ---
+
+    PLACE = bytes(10) + b"\xff\xff" + bytes([239, 192, 0, 1]) + struct.pack(">H", 7443)
+
+    def named(self, number=77, nonce=bytes(16)):
+        """The part of KEEPALIVE that names a group."""
+        return crtp.part(crtp.GROUP, self.PLACE + struct.pack(">BBI", 1, crtp.SEALED, number) + nonce)
+
+    def from_group(self, frame):
+        return [self.director.hear(answer) for answer, _ in self.agent.receive_from_group(frame, SOURCE)]
+
+    def test_a_member_says_so_and_is_asked_by_the_group(self):
+        self.director.open()
+        self.assertEqual(self.director.keepalive(self.named())[0][1]["flags"], "0", "it does not listen there")
+        self.agent.groups = {self.PLACE}
+        self.assertEqual(self.director.keepalive(self.named())[0][1]["flags"], "2")
+        self.answer = ACCEPTED
+        frame = self.director.group_frame(crtp.TRANSFER, self.director.transfer_body(), 1)
+        (header, _), = self.assertFate("accepted", lambda: self.from_group(frame), crtp.TRANSFER_ACK)
+        self.assertEqual((header.session, header.transaction), (self.director.session, 500))
+        self.assertFate("replayed", lambda: self.from_group(frame))
+        # It is called back by unicast, as any.
+        self.director.terminate(crtp.CANCEL, 500, 1000)
+        again = self.director.group_frame(crtp.TRANSFER, self.director.transfer_body(), 2)
+        (_, means), = self.from_group(again)
+        self.assertEqual(means["reason"], str(crtp.EXPIRED))
+
+    def test_what_is_no_transfer_of_the_group_changes_nothing(self):
+        self.agent.groups = {self.PLACE}
+        self.director.open()
+        self.director.keepalive(self.named())
+        body = self.director.transfer_body()
+        good = self.director.group_frame(crtp.TRANSFER, body, 5)
+        spoilt = good[:40] + bytes([good[40] ^ 1]) + good[41:]
+        other = self.director.group_frame(crtp.TRANSFER, body, 5, number=78)
+        for fate, frame in (("unauthenticated", spoilt), ("unknown_session", other),
+                            ("malformed", self.director.group_frame(crtp.KEEPALIVE, STAY, 6))):
+            self.assertFate(fate, lambda frame=frame: self.from_group(frame))
+        self.assertEqual(self.asked, [])
+        # The next session of the group ends this one, and so does a KEEPALIVE that names none.
+        self.director.keepalive(self.named(78, bytes(15) + b"\1"))
+        self.assertFate("unknown_session", lambda: self.from_group(good))
+        self.assertEqual(self.director.keepalive()[0][1]["flags"], "0")
 
     # --- opening ---
 
@@ -444,7 +496,7 @@ class Machine(unittest.TestCase):
         for kind in (0, 0x7F):
             heard = self.assertFate("bad_message", lambda: self.director.give(self.director.frame(kind, b"")), crtp.ERROR)
             self.assertEqual((heard[0][1]["code"], heard[0][1]["detail"]), ("19", str(kind)))
-        for kind, body in ((crtp.KEEPALIVE, b"\1" + bytes(6)), (crtp.KEEPALIVE, b"\3" + bytes(7)),
+        for kind, body in ((crtp.KEEPALIVE, b"\1" + bytes(6)), (crtp.KEEPALIVE, b"\x09" + bytes(7)),
                            (crtp.TERMINATE, crtp.terminate_body(5)), (crtp.TRANSFER, bytes(92))):
             heard = self.assertFate("bad_message", lambda: self.director.give(self.director.frame(kind, body)), crtp.ERROR)
             self.assertEqual(heard[0][1]["detail"], str(kind))
