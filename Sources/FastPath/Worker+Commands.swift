@@ -25,6 +25,7 @@ extension Worker {
         case .retireProxy(let index, let number): retire(index, number)
         case .useRules(let table):
             rules = table
+            if rules.watchesDatagrams { datagrams.areWatched = true }
             _ = push(.rulesInForce(table.generation))
         case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)
         case .learnIdentifier(let identifier): datagrams.identifiers.learn(identifier)

@@ -58,8 +58,8 @@ public struct Worker: ~Copyable {
             hashSeed: configuration.hashSeed, socket: links.socket)
         timers = FlowTimers(now: now, hertz: hertz)
         datagrams = DatagramFlows(
-            capacity: configuration.datagramFlowCapacity, hashSeed: configuration.hashSeed, socket: links.socket,
-            now: now, hertz: hertz)
+            capacity: configuration.datagramFlowCapacity, areWatched: rules.watchesDatagrams,
+            hashSeed: configuration.hashSeed, socket: links.socket, now: now, hertz: hertz)
         clientSide = Side(links.clientQueue, .transmittedToClients)
         serverSide = Side(links.serverQueue, .transmittedToServers)
         proxies = .allocate(capacity: 256)
@@ -195,7 +195,7 @@ public struct Worker: ~Copyable {
         let packet = burst.packets[index].unsafelyUnwrapped
         let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
         var layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
-        if layout.kind == .udp, !rules.watchesDatagrams { layout.kind = .other }
+        if layout.kind == .udp, !datagrams.areWatched { layout.kind = .other }
         burst.layouts[index] = layout
         flows.lookup.keys[index] =
             layout.belongsToFlow

@@ -40,11 +40,18 @@ class Recorder(Host):
     def __init__(self, agent, endpoint):
         super().__init__(agent, endpoint)
         self.given, self.sent = [], []
+        #: (type, fate) of each datagram that was not accepted.
+        self.turned_down = []
         receive = agent.receive
 
         def recorded(frame, source, now):
             self.given.append(frame)
-            return receive(frame, source, now)
+            before = dict(agent.counters)
+            answers = receive(frame, source, now)
+            fate = next(fate for fate in before if agent.counters[fate] > before[fate])
+            if fate != "accepted":
+                self.turned_down.append((frame[1], fate))
+            return answers
 
         agent.receive = recorded
 

@@ -122,6 +122,22 @@ class Capture(LaboratoryCase):
         self.assertNothingHeld()
         self.assertConserved()
 
+    def test_a_reload_does_not_disturb_it(self):
+        process, path, _ = self.begin("reload.pcapng", "--client", topology.v4("client"), "--port", "80")
+        self.download()
+        rules = list(self.services.rules)
+        try:
+            self.services.rules = [rule.replace("name: web, ", "name: web, mode: off, ") for rule in rules]
+            self.assertTrue(self.services.reload()["applied"])
+            self.download()
+        finally:
+            self.services.rules = rules
+            self.services.reload()
+        self.download()
+        self.assertIn("none lost; ended on demand", self.end(process))
+        requests = self.read(path, "frame.comment", display="http.request and frame.interface_name == client")
+        self.assertEqual([comment.startswith("held; ") for comment, in requests], [True, False, True], requests)
+
     def test_only_one_at_a_time_and_an_unread_one_ends(self):
         process, _, _ = self.begin("first.pcapng", "--client", "192.0.2.1")
         with self.assertRaisesRegex(CommandFailed, "capture [0-9]+ is under way, and there is only one at a time"):

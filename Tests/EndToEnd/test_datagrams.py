@@ -89,8 +89,8 @@ class Datagrams(LaboratoryCase):
             self.services.ctl("bypass", "off")
         self.assertIn(self.get(CACHED_HOST)[0], PROXIES)
 
-    def test_an_agent_that_goes_takes_no_flow_with_it(self):
-        """What is committed is the server's, whatever becomes of the agent beside it."""
+    def begin_long_download(self):
+        """A client that gets long.bin from a proxy, as soon as its flow is the proxy's."""
         client = self.topology.inside(
             "client", datagrams.PYTHON, os.path.join(datagrams.HERE, "quic_client.py"), "--address",
             topology.v4("origin"), "--host", CACHED_HOST, "--path", "/long.bin", "--authority",
@@ -99,6 +99,31 @@ class Datagrams(LaboratoryCase):
         download = Process("quic-client", client, self.services.path("quic-client.log"))
         wait_until("the flow is a proxy's", lambda: self.services.counters()["holdsCommitted"] > before["holdsCommitted"],
                    20, download)
-        self.laboratory.restart_agents()
+        return download
+
+    def end_long_download(self, download):
         self.assertEqual(download.wait(60), 0, download.tail())
         self.assertIn(self.sha256("long.bin"), download.tail())
+
+    def test_an_agent_that_goes_takes_no_flow_with_it(self):
+        """What is committed is the server's, whatever becomes of the agent beside it."""
+        download = self.begin_long_download()
+        self.laboratory.restart_agents()
+        self.end_long_download(download)
+
+    def test_a_flow_outlives_its_rule_and_its_proxys_place_in_the_file(self):
+        rules = list(self.services.rules)
+        download = self.begin_long_download()
+        try:
+            self.services.rules = [rule for rule in rules if rule not in datagrams.RULES]
+            self.services.director_proxies = PROXIES[:1]
+            self.assertEqual({change["key"] for change in self.services.reload()["changes"]},
+                             {"rules.quic", "rules.dns", f"proxies.{PROXIES[1]}"})
+            self.assertEqual(datagrams.get(self.services, CACHED_HOST, "/small.bin")[1]["server"], "origin")
+            self.assertEqual(datagrams.resolve(self.services, CACHED_HOST), datagrams.ANSWERS["origin"])
+            self.end_long_download(download)
+        finally:
+            self.services.rules, self.services.director_proxies = rules, ()
+            self.services.reload()
+        self.laboratory.wait_for_proxies()
+        self.assertIn(self.get(CACHED_HOST)[0], PROXIES)

@@ -86,7 +86,7 @@ class Top(LaboratoryCase):
         wait_until("top has gone", lambda: "q quit" not in screen.show(), 10)
         self.assertEqual(screen.tmux("display", "-p", "-t", "top", "#{alternate_on} #{cursor_flag}").strip(), "0 1")
         screen.type("echo $((40+2))", "Enter")
-        wait_until("what is typed is echoed", lambda: "echo $((40+2))" in screen.show() and "\n42" in screen.show(), 5)
+        wait_until("what is typed is echoed", lambda: "echo $((40+2))" in screen.show() and "\n42" in screen.show(), 20)
 
     def test_every_end_gives_the_terminal_back(self):
         for way in ("C-c", "TERM", "HUP"):

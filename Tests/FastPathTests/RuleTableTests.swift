@@ -14,6 +14,13 @@ extension WorkerTests {
         return RuleTable(candidates: rules, routes: [], generation: generation)
     }
 
+    /// With rules about UDP, as `Lab.watching` has them.
+    private func watchingTable(_ generation: UInt32) -> RuleTable {
+        var configuration = WorkerConfiguration()
+        Lab.watching(&configuration)
+        return RuleTable(candidates: configuration.candidates, routes: [], generation: generation)
+    }
+
     private func isAnswered(_ lab: Lab, _ generation: UInt32) -> Bool {
         lab.takeEvents().contains { if case .rulesInForce(generation) = $0 { true } else { false } }
     }
@@ -101,6 +108,64 @@ extension WorkerTests {
         lab.tell(.proxy(ProxyIndex(0), NextHop(mac: MACAddress(Lab.proxyMAC))))
         lab.turn()
         #expect(unused() == [])
+        lab.finish()
+    }
+
+    // MARK: UDP
+
+    @Test func rulesAboutUDPMayComeLater() throws {
+        let lab = Lab { $0.datagramFlowCapacity = 64 }
+        let flow = DatagramFlow(lab)
+        flow.client(QUICPackets.initial())
+        #expect(lab.takeHeldDatagrams().isEmpty && lab.takeDatagramsToServers().count == 1)
+        lab.tell(.useRules(watchingTable(1)))
+        lab.turn()
+        #expect(isAnswered(lab, 1))
+        flow.client(QUICPackets.initial())
+        #expect(try #require(lab.takeHeldDatagrams().first).rulesGeneration == 1)
+        lab.finish()
+    }
+
+    @Test func aUDPFlowOutlivesItsRule() {
+        let lab = Lab(Lab.watching)
+        let flow = DatagramFlow(lab)
+        flow.commit()
+        lab.tell(.useRules(table(1, ports: [80])))
+        lab.turn()
+        #expect(isAnswered(lab, 1))
+        flow.client(QUICPackets.short())
+        #expect(lab.takeDatagramsToServers().map(\.destinationMAC) == [Lab.proxyMAC])
+        flow.server([1], mac: Lab.originMAC)
+        #expect(lab.takeDatagramsToClients().isEmpty, "nobody else may answer")
+        flow.server([2])
+        #expect(lab.takeDatagramsToClients().map(\.payload) == [[2]])
+        // New ones are nobody's business.
+        flow.clientPort = 40_001
+        flow.client(QUICPackets.initial())
+        #expect(lab.takeDatagramsToServers().map(\.destinationMAC) == [Lab.originMAC])
+        #expect(lab.takeEvents().isEmpty)
+        lab.finish()
+    }
+
+    /// What comes to another proxy in its place must not get its clients' datagrams.
+    @Test func aRetiredProxysUDPFlowsAndIdentifiersGoFirst() throws {
+        let lab = Lab(Lab.watching)
+        let flow = DatagramFlow(lab)
+        let handle = try #require(flow.commit())
+        flow.server(QUICPackets.long(0xE3, to: [9, 9, 9, 9], from: QUICPackets.chosen, size: 300))
+        _ = lab.takeEvents()
+        lab.tell(.retireProxy(ProxyIndex(0), 7))
+        lab.turn()
+        #expect(lab.takeEvents().isEmpty, "it has a flow")
+        flow.client(QUICPackets.short())
+        #expect(lab.takeDatagramsToServers().map(\.destinationMAC) == [Lab.proxyMAC])
+        lab.tell(.flowDone(handle))
+        lab.turn()
+        #expect(lab.takeEvents().map(\.name) == ["ended flowDone", "proxy unused"])
+        lab.tell(.proxy(ProxyIndex(0), NextHop(mac: MACAddress(Lab.otherProxyMAC))))
+        flow.clientPort = 50_000
+        flow.client(QUICPackets.short())
+        #expect(lab.takeDatagramsToServers().map(\.destinationMAC) == [Lab.originMAC])
         lab.finish()
     }
 }

@@ -15,12 +15,16 @@ struct DatagramFlows: ~Copyable {
     /// In the order in which they began to wait.
     var held = HoldQueue()
     var identifiers: ConnectionIdentifiers
+    /// UDP is nobody's business before the first rule that asks for it. It stays so when that rule goes: its flows go on,
+    /// and other workers may have some.
+    var areWatched: Bool
 
     /// Datagrams that are held of one flow: as many as the control core reads of one.
     static var flightLimit: UInt32 { 8 }
 
     /// - Parameter capacity: flows of either family.
-    init(capacity: Int, hashSeed: UInt64, socket: Int, now: UInt64, hertz: UInt64) {
+    init(capacity: Int, areWatched: Bool, hashSeed: UInt64, socket: Int, now: UInt64, hertz: UInt64) {
+        self.areWatched = areWatched
         table = FlowTable(FlowTable.Size(ipv4: capacity, ipv6: capacity), hashSeed: hashSeed, socket: socket)
         timers = FlowTimers(now: now, hertz: hertz)
         identifiers = ConnectionIdentifiers(
