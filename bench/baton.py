@@ -60,16 +60,19 @@ class Baton:
         return report
 
     def listing(self, traffic, flows):
-        """A worker that is asked about its flows, and not, in turns of a second."""
-        turns = 10 if self._seconds >= 2 else 4
+        """A worker that is asked about its flows, and not, in turns of a second: (each question's rate, the rates beside)."""
+        rounds = 10 if self._seconds >= 2 else 2
         report = self._run(
             traffic.environment, "listing", "--capture", traffic.capture, "--packets", traffic.packets, "--seconds",
-            2 * turns, "--warm-up", self._warm_up, "--flows", flows,
+            6 * rounds, "--warm-up", self._warm_up, "--flows", flows,
         )
-        answered = all(report[what] > 0 for what in ("counts", "listings", "scrapes"))
-        if report["imbalance"] != 0 or report["flowsCounted"] != flows or not answered or report["mpps"] == 0:
+        questions = {name: report[name] for name in ("count", "listing", "scrape")}
+        answered = all(asked["answers"] > 0 and asked["mpps"] > 0 for asked in questions.values())
+        if report["imbalance"] != 0 or report["flowsCounted"] != flows or not answered:
             raise BatonFailed(f"listing: not everything was answered or forwarded: {report}")
-        return report
+        answers = {f"{name}Answers": asked["answers"] for name, asked in questions.items()}
+        return ({name: asked["mpps"] for name, asked in questions.items()} | answers,
+                {name: asked["mpps"] / asked["ratio"] for name, asked in questions.items()})
 
     @staticmethod
     def _check_nothing_is_lost(name, counters):

@@ -173,18 +173,19 @@ class Programme:
         quiet = {}
 
         def asked():
-            report = self._baton.listing(traffic, flows)
-            quiet["mpps"] = report["quietMpps"]
-            return report
+            rates, beside = self._baton.listing(traffic, flows)
+            quiet.update(beside)
+            return rates
 
         return Contest(
-            [Figure("listing", "Mpps", "mpps", peer, 0.99)],
+            [Figure(f"listing-{question}", "Mpps", key, peer, 0.99)
+             for question, key in (("count", "count"), ("prefix", "listing"), ("scrape", "scrape"))],
             asked,
             # Both were measured in turns by the same worker.
             {peer: lambda: dict(quiet)},
             {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name},
             traffic.hugepage_bytes + flows * 80,
-            notes=("turns", "counts", "listings", "scrapes", "rowsListed"),
+            notes=("countAnswers", "listingAnswers", "scrapeAnswers"),
         )
 
     def _table(self, name):

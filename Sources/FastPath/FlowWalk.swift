@@ -2,9 +2,9 @@ import InterCore
 
 /// A walk over a worker's table for `listFlows` or `countFlows`: where it stands and what it has found.
 struct FlowWalk {
-    /// While packets come, `busyPiece` places are looked at in so long: half a million a second. Where the worker has nothing
-    /// else to do, `idlePiece` in each turn.
-    static var periodMicroseconds: UInt64 { 16 }
+    /// While packets come, `busyPiece` places are looked at in so long: a quarter of a million a second. Where the worker has
+    /// nothing else to do, `idlePiece` in each turn.
+    static var periodMicroseconds: UInt64 { 32 }
     static var busyPiece: Int { 8 }
     static var idlePiece: Int { 256 }
     /// Events that one piece may make.

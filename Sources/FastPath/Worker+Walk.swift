@@ -3,7 +3,7 @@ import InterCore
 import Wire
 
 /// Answers what the control core asks of the flows, a piece of the table at a time. A piece is so small that no packet
-/// waits for it: while packets come, 8 places every 16 µs, whose memory was asked for by the piece before.
+/// waits for it: while packets come, 8 places every 32 µs, whose memory was asked for by the piece before.
 extension Worker {
     /// Goes on with the walk when it is time. Returns 1 when there was something to do.
     @inline(never)

@@ -26,7 +26,7 @@ public struct FlowQuery: Sendable, Equatable, BitwiseCopyable {
     public var ticket: UInt8 = 0
 
     /// Two seconds' work of a worker that has packets to move (`FlowWalk`).
-    @inlinable public static var mostPlaces: UInt32 { 1_000_000 }
+    @inlinable public static var mostPlaces: UInt32 { 500_000 }
 
     public init() {}
 

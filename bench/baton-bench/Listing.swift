@@ -11,7 +11,7 @@ import Wire
 struct Listing: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract:
-            "As transferred, while counts, filtered listings and scrapes follow one another, and while nobody asks.")
+            "As transferred, while counts, filtered listings or scrapes follow one another, and while nobody asks.")
 
     @OptionGroup var ports: PortOptions
     @Option(help: "Flows of the capture.") var flows: Int
@@ -26,63 +26,78 @@ struct Listing: ParsableCommand {
 
     /// What one run has to say.
     struct Outcome: Encodable {
-        /// Million packets a second: medians of the turns.
-        var mpps: Double
+        /// Million packets a second while nobody asked: the median of the turns.
         var quietMpps: Double
-        /// Median of each turn's own ratio to the one before it.
-        var ratio: Double
-        var turns: Int
-        /// What was answered in the turns with questions.
-        var counts = 0
-        var listings = 0
-        var scrapes = 0
+        var count: Asked
+        var listing: Asked
+        var scrape: Asked
         var rowsListed = 0
         var flowsCounted: UInt64 = 0
         var imbalance: UInt64
         var hertz: UInt64
     }
+
+    /// What became of one question that was asked again and again.
+    struct Asked: Encodable {
+        /// Million packets a second meanwhile, and the ratio to the quiet turn beside each: medians.
+        var mpps: Double
+        var ratio: Double
+        var turns: Int
+        /// Answers in all turns.
+        var answers: Int
+    }
 }
 
 extension WorkerBench {
-    /// Turns of two kinds, one after the other, until the options' seconds are over.
+    /// Pairs of turns, one quiet and one with a question, each question's by rotation, until the options' seconds are over.
+    /// Which of a pair comes first changes with each round: a machine that grows slower or faster favours neither.
     func alternate(_ options: PortOptions, after packets: Int, turnSeconds: Double) throws -> Listing.Outcome {
         let worker = workers[0]
         try worker.launch(onLcore: try measuredLcore(0))
         var inquirer = Inquirer(worker)
-        func packetsPerSecond(asking: Bool, _ seconds: Double) -> Double {
+        func packetsPerSecond(asking question: Question?, _ seconds: Double) -> Double {
             let start = Environment.timestamp
             let end = start &+ UInt64(seconds * Double(Environment.timestampHertz))
             let before = worker.counters[.transmittedToServers]
             while Environment.timestamp < end {
                 beat()
-                inquirer.turn(asking: asking)
+                inquirer.turn(asking: question)
                 Thread.sleep(forTimeInterval: 0.000_5)
             }
             let clocks = Environment.timestamp &- start
             let count = worker.counters[.transmittedToServers] &- before
+            inquirer.finish(beat: beat)
             return Double(count) / Double(clocks) * Double(Environment.timestampHertz)
         }
         // Every flow's first packet is looked at more closely.
         let patience = Environment.timestamp &+ 60 * Environment.timestampHertz
         while worker.counters[.transmittedToServers] < UInt64(packets), Environment.timestamp < patience {
-            _ = packetsPerSecond(asking: false, 0.1)
+            _ = packetsPerSecond(asking: nil, 0.1)
         }
-        _ = packetsPerSecond(asking: true, options.warmUp)
-        inquirer.finish(beat: beat)
+        for question in Question.allCases { _ = packetsPerSecond(asking: question, options.warmUp / 3) }
         inquirer.forget()
-        var pairs: [(quiet: Double, asked: Double)] = []
-        for _ in 0..<max(1, Int(options.seconds / (2 * turnSeconds))) {
-            let quiet = packetsPerSecond(asking: false, turnSeconds)
-            let asked = packetsPerSecond(asking: true, turnSeconds)
-            inquirer.finish(beat: beat)
-            pairs.append((quiet, asked))
+        var pairs: [Question: [(quiet: Double, asked: Double)]] = [:]
+        for round in 0..<max(1, Int(options.seconds / (6 * turnSeconds))) {
+            for question in Question.allCases {
+                var pair = (quiet: 0.0, asked: 0.0)
+                for isQuiet in [round.isMultiple(of: 2), !round.isMultiple(of: 2)] {
+                    let rate = packetsPerSecond(asking: isQuiet ? nil : question, turnSeconds)
+                    if isQuiet { pair.quiet = rate } else { pair.asked = rate }
+                }
+                pairs[question, default: []].append(pair)
+            }
         }
         stopFlag.raise()
         Environment.wait(forLcore: try measuredLcore(0))
+        func asked(_ question: Question) -> Listing.Asked {
+            let pairs = pairs[question] ?? []
+            return Listing.Asked(
+                mpps: median(pairs.map(\.asked)) / 1_000_000, ratio: median(pairs.map { $0.asked / $0.quiet }),
+                turns: pairs.count, answers: inquirer.answers[question] ?? 0)
+        }
         return Listing.Outcome(
-            mpps: median(pairs.map(\.asked)) / 1_000_000, quietMpps: median(pairs.map(\.quiet)) / 1_000_000,
-            ratio: median(pairs.map { $0.asked / $0.quiet }), turns: pairs.count, counts: inquirer.counts,
-            listings: inquirer.listings, scrapes: inquirer.scrapes, rowsListed: inquirer.rowsListed,
+            quietMpps: median(pairs.values.joined().map(\.quiet)) / 1_000_000, count: asked(.count),
+            listing: asked(.listing), scrape: asked(.scrape), rowsListed: inquirer.rowsListed,
             flowsCounted: inquirer.flowsCounted, imbalance: worker.counters.imbalance.magnitude,
             hertz: Environment.timestampHertz)
     }
@@ -90,16 +105,19 @@ extension WorkerBench {
     private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 }
 
-/// The director's own control core, asked by an operator who never waits: a count, a listing whose filter hardly any flow
-/// passes, a scrape, and again.
+/// What an operator asks.
+private enum Question: CaseIterable { case count, listing, scrape }
+
+/// The director's own control core, asked the same by an operator who never waits: for a count of all flows, a listing
+/// whose filter hardly any flow passes, or the metrics.
 private struct Inquirer {
     private var core: ControlCore
     private let worker: BenchWorker
-    private var isUnderWay = false
-    private var isCount = false
-    private(set) var counts = 0
-    private(set) var listings = 0
-    private(set) var scrapes = 0
+    /// What the worker has not answered yet, and what it has said so far.
+    private var underWay: Question?
+    private var rows = 0
+    private var flows: UInt64 = 0
+    private(set) var answers: [Question: Int] = [:]
     private(set) var rowsListed = 0
     private(set) var flowsCounted: UInt64 = 0
 
@@ -109,47 +127,53 @@ private struct Inquirer {
         core = ControlCore(configuration: DirectorConfiguration(), keys: keys, workerCount: 1, epoch: 7)
     }
 
-    mutating func turn(asking: Bool) {
+    mutating func turn(asking question: Question?) {
         while let event = worker.events.pop({ event, _ in event }) {
             core.handle(event, payload: UnsafeRawBufferPointer(start: nil, count: 0), worker: 0, now: now)
         }
-        if isUnderWay, let answer = core.takeFlows(now: now) {
-            isUnderWay = false
-            if isCount {
-                counts += 1
-                flowsCounted = answer.census.flows
-                scrape()
+        if let answered = underWay, let answer = core.takeFlows(now: now) {
+            underWay = nil
+            flows += answer.census.flows
+            rows += answer.page.flows.count
+            if let cursor = answer.page.next {
+                ask(answered, from: FlowCursor(cursor))
             } else {
-                listings += 1
-                rowsListed = answer.page.flows.count
+                answers[answered, default: 0] += 1
+                if answered == .count { flowsCounted = flows } else { rowsListed = rows }
             }
         }
-        if asking, !isUnderWay { ask() }
+        if let question, underWay == nil {
+            (rows, flows) = (0, 0)
+            ask(question, from: nil)
+        }
         for case .command(let command, _) in core.actions { _ = worker.commands.push(command) }
         core.actions.removeAll()
     }
 
     /// Waits for what is under way.
     mutating func finish(beat: () -> Void) {
-        while isUnderWay {
+        while underWay != nil {
             beat()
-            turn(asking: false)
+            turn(asking: nil)
         }
     }
 
-    mutating func forget() { (counts, listings, scrapes) = (0, 0, 0) }
+    mutating func forget() { answers = [:] }
 
-    private mutating func ask() {
-        isCount.toggle()
+    private mutating func ask(_ question: Question, from cursor: FlowCursor?) {
         var filter = FlowFilter()
-        if !isCount { filter.client = AddressPrefix("10.0.0.0/20")! }
-        try! core.beginFlows(filter, limit: isCount ? nil : 1_000, from: nil, now: now)
-        isUnderWay = true
+        switch question {
+        case .scrape: return scrape()
+        case .count: break
+        case .listing: filter.client = AddressPrefix("10.0.0.0/20")!
+        }
+        try! core.beginFlows(filter, limit: question == .count ? nil : 1_000, from: cursor, now: now)
+        underWay = question
     }
 
     private mutating func scrape() {
         let status = core.status(workers: [worker.counters], now: now)
-        if MetricsText.of(status, core.proxyStatus()).utf8.count > 1_000 { scrapes += 1 }
+        if MetricsText.of(status, core.proxyStatus()).utf8.count > 1_000 { answers[.scrape, default: 0] += 1 }
     }
 
     private var now: UInt64 { Environment.timestamp / (Environment.timestampHertz / 1_000_000) }
