@@ -62,10 +62,11 @@ public final class Agent: Sendable {
         let groups = try configuration.channel.groups.map { try DatagramSocket(group: $0, interface: groupInterface) }
         try Privileges.reduce(to: [], user: user)
         let catalogue = try Catalogue(configuration.sites)
-        let server = ConnectionServer(
-            catalogue: catalogue, settings: configuration.serving, accessLog: accessLog, logger: logger)
-        self.server = server
         let notice = NoticeBox()
+        let server = ConnectionServer(
+            catalogue: catalogue, settings: configuration.serving, accessLog: accessLog, logger: logger,
+            handBack: { notice.tell(.handBack($0)) })
+        self.server = server
         var limits = TransferLedger.Limits()
         limits.credits = Int(adoption.credits)
         limits.connections = min(adoption.connections, descriptorLimit() / 2)
@@ -152,16 +153,18 @@ public final class Agent: Sendable {
 
     public static func rules(_ configuration: AgentConfiguration) -> GuardRules {
         let adoption = configuration.adoption
-        return GuardRules(
+        var rules = GuardRules(
             instance: configuration.name, services: Catalogue.services(configuration.sites),
             interfaces: [configuration.interface] + configuration.extraInterfaces,
             uncommittedMark: adoption.uncommittedMark, deliveryMark: adoption.deliveryMark,
             routingTable: adoption.routingTable, datagramServers: Catalogue.datagramServers(configuration.sites))
+        rules.suspendedMark = adoption.suspendedMark
+        return rules
     }
 
     /// What connections directors may ask for. A relay's server may speak anything.
     package static func capabilities(_ sites: [Site]) -> Capabilities {
-        var capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale]
+        var capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .handedBack]
         for site in sites {
             switch site.content {
             case .relay(let relay): capabilities.formUnion(relay.isTLS ? .tls : [.http, .smtp])

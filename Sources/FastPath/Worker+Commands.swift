@@ -38,6 +38,8 @@ extension Worker {
             resetOriginOf(flow, now: now)
             if nextReset(flow) == nil { flows.dropPrelude(flow) }
             rearm(flow, now: now, limit: configuration.committedIdle)
+        case .move(let handle, let from, let to):
+            _ = push(move(handle, from, to) ? .moved(handle) : .moveRefused(handle))
         case .bypass(let on):
             isBypassed = on
             if on { abortAll(.bypassed, now: now) }
@@ -59,6 +61,25 @@ extension Worker {
         case .origin: abort(flow, .verdictOrigin, now: now)
         case .proxy(let proxy, let resetOrigin): commit(flow, proxy, resetOrigin: resetOrigin, now: now)
         }
+    }
+
+    /// One field, one writer: from this instant client's packets go to the other proxy, and the first one's are dropped.
+    private mutating func move(_ handle: FlowHandle, _ from: ProxyIndex, _ to: ProxyIndex) -> Bool {
+        guard let flow = flows.live(handle), flow.pointee.state == .committed,
+            flow.pointee.proxy.value == from.value, flow.pointee.marks.lacks(.resetPending)
+        else {
+            counters.add(.staleCommands)
+            return false
+        }
+        let (hop, former) = (proxies[Int(to.value)], proxies[Int(from.value)])
+        // The client's segments are as long as the first proxy's way allowed.
+        guard hop.mac != .zero, hop.mtu == 0 || former.mtu != 0 && hop.mtu >= former.mtu,
+            !isInOtherVLAN(to, flow.pointee.vlan)
+        else { return false }
+        give(flow, to: to)
+        touch(flow)
+        counters.add(.flowsMoved)
+        return true
     }
 
     private mutating func abortAll(_ reason: AbortReason, now: UInt64) {

@@ -17,7 +17,7 @@ public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     // what happened; not verdicts
     case passedNotTCP, passedFragment, passedNotCandidate, passedBadChecksum, passedTableFull
     case passedProxyDown
-    case flowsCreated, flowsExpired, flowsClosed, flowsEvicted
+    case flowsCreated, flowsExpired, flowsClosed, flowsEvicted, flowsMoved
     case requestsRecognised, requestsUnsuitable, requestsObserved, requestsIncomplete, requestsTooLong
     case holdsStarted, holdsCommitted, holdsAborted, holdsRefusedBound, holdsRefusedControlDead
     case originResetsSent, tombstoneResetsSent, optionsMuted, segmentsClamped

@@ -22,6 +22,8 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case flowDone(FlowHandle)
     /// `reset-by: proxy`: the agent has read its first byte; reset the origin now.
     case resetOrigin(FlowHandle)
+    /// A committed flow is another proxy's from now on, if it is `from`'s still. Always answered.
+    case move(FlowHandle, from: ProxyIndex, to: ProxyIndex)
     /// Stop (or resume) holding; what is held goes to the origin.
     case bypass(Bool)
     /// Every proxy has announced its flows: mid-stream packets without an entry pass again (rule 6).

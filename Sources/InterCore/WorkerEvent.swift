@@ -17,6 +17,9 @@ public enum WorkerEvent: Sendable, BitwiseCopyable {
     case committed(FlowHandle)
     /// The held packets went to the origin (or were dropped with the client's RST).
     case aborted(FlowHandle, AbortReason)
+    /// Answers to `move`: the flow is the other proxy's, or stays where it was (or is over).
+    case moved(FlowHandle)
+    case moveRefused(FlowHandle)
     /// The entry of a committed flow is gone.
     case flowEnded(FlowHandle, FlowEnd)
     /// Answer to `installFlow`.

@@ -15,6 +15,7 @@ struct AdoptForParent: ParsableCommand {
     @Option var uncommittedMark: UInt32
     @Option var deliveryMark: UInt32
     @Option var committedMark: UInt32
+    @Option var suspendedMark: UInt32
     @Option var routingTable: UInt32
     @Option var mtu: UInt16
     @Option var limit: Int
@@ -34,7 +35,7 @@ struct AdoptForParent: ParsableCommand {
                 Endpoint(server).map { DatagramServer(service: origin, server: $0) }
             }
         }
-        let rules = GuardRules(
+        var rules = GuardRules(
             instance: instance, services: services, interfaces: interface, uncommittedMark: uncommittedMark,
             deliveryMark: deliveryMark, routingTable: routingTable, datagramServers: datagramServers)
         let settings = AdoptingSettings(

@@ -35,7 +35,7 @@ def key_of(header, direction, secret=SECRET, nonces=NONCES):
 
 class Vectors(unittest.TestCase):
     def setUp(self):
-        self.assertEqual(len(VECTORS), 25)
+        self.assertEqual(len(VECTORS), 27)
         self.read = []
         for name, fields in VECTORS:
             frame = bytes.fromhex(fields["frame"])

@@ -67,6 +67,21 @@ func transferThatRequires() -> Transfer {
     return transfer
 }
 
+func transferThatHandsBack() -> Transfer {
+    var transfer = transferV4()
+    transfer.handsBack = 77
+    transfer.isAcknowledged = true
+    return transfer
+}
+
+func transferThatGoesOn() -> Transfer {
+    var transfer = transferV4()
+    transfer.wantsFirstByte = true
+    transfer.mayComeBack = true
+    transfer.isAcknowledged = true
+    return transfer
+}
+
 /// Both ends and the wire between them, with a clock and a network of the test's making.
 struct Pair {
     var initiator: ChannelInitiator

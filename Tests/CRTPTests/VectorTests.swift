@@ -90,6 +90,8 @@ import Wire
             ("KEEPALIVE", .keepalive(Keepalive(algorithm: .leastConnections)), .fromInitiator),
             ("KEEPALIVE_RESPONSE", .keepaliveResponse(status), .fromResponder),
             ("TRANSFER_NACK", .transferNACK(.busy, retryAfterMilliseconds: 1_500), .fromResponder),
+            ("TRANSFER that hands back", .transfer(transferThatHandsBack()), .fromResponder),
+            ("TRANSFER that goes on", .transfer(transferThatGoesOn()), .fromInitiator),
             ("FIRST_BYTE", .firstByte, .fromResponder),
             ("TERMINATE", .terminate(terminate), .fromResponder),
             ("TERMINATE_RESPONSE", .terminateResponse, .fromInitiator),
@@ -198,7 +200,9 @@ import Wire
             let c = m.connection
             let o = c.options
             let agreed = (o.windowScale ? 1 : 0) | (o.sack ? 2 : 0) | (o.timestamps ? 4 : 0)
-            let flags = (m.isTruncated ? 1 : 0) | (m.isHeld ? 2 : 0) | (m.wantsFirstByte ? 4 : 0)
+            let flags =
+                (m.isTruncated ? 1 : 0) | (m.isHeld ? 2 : 0) | (m.wantsFirstByte ? 4 : 0) | (m.mayComeBack ? 8 : 0)
+                | (m.isAcknowledged ? 16 : 0)
             return [
                 key(c.key, protocol: m.application.isOverUDP ? 17 : 0),
                 "psn=\(c.psn) pan=\(c.pan) window=\(c.clientWindow) edge=\(c.serverWindowEdge) "
@@ -222,7 +226,8 @@ import Wire
     static func optional(_ transfer: Transfer) -> [String] {
         let id = (0..<8).map { UInt8(truncatingIfNeeded: transfer.connectionID >> (56 - 8 * $0)) }
         let asked = transfer.requirements
-        return (transfer.connectionID == 0 ? [] : ["connection=\(hex(id))"])
+        return (transfer.handsBack == 0 ? [] : ["transfer=\(transfer.handsBack)"])
+            + (transfer.connectionID == 0 ? [] : ["connection=\(hex(id))"])
             + (asked.isEmpty
                 ? [] : ["bandwidth=\(asked.bandwidth) delay=\(asked.delay) class=\(asked.trafficClass ?? 255)"])
     }

@@ -68,6 +68,10 @@ struct FakeWorker {
             return ([.flowInstalled(handle(nextIndex), ticket: ticket)], nil, nil)
         case .flowDone(let handle): return (end(handle, .flowDone), nil, nil)
         case .resetOrigin(let handle): flows[handle.index]?.isOriginReset = true
+        case .move(let handle, let from, let to):
+            guard flows[handle.index]?.phase == .committed(from) else { return ([.moveRefused(handle)], nil, nil) }
+            flows[handle.index]?.phase = .committed(to)
+            return ([.moved(handle)], nil, nil)
         case .bypass(let isOn):
             isBypassed = isOn
             let held = flows.filter { $0.value.phase == .held }.keys.sorted()

@@ -256,7 +256,8 @@ def read_body(kind, body):
     if kind == 16:
         state = ("psn=%d pan=%d window=%d edge=%d mss=%d,%d scale=%d,%d agreed=%d ttl=%d tsval=%d,%d age=%d "
                  "valid=%d application=%d flags=%d" % struct.unpack_from(">IIIIHHBBBBIIIIBB", body, 40))
-        return f"{flow_key(body)} {state} request={parts[1].hex()}" + optional(parts)
+        back, = struct.unpack_from(">I", body, 84)
+        return f"{flow_key(body)} {state} request={parts[1].hex()}" + (f" transfer={back}" if back else "") + optional(parts)
     if kind == 18:
         return "reason=%d retry=%d detail=%d" % struct.unpack_from(">BxHI", body)
     if kind == 21:

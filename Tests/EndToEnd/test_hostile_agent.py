@@ -219,13 +219,23 @@ class Hostile(SecondAgentCase):
     def test_messages_that_are_a_directors(self):
         before = self.crtp_counters()
         self.told(crtp.KEEPALIVE, b"\1" + bytes(7), 50)
-        self.told(crtp.TRANSFER, bytes(80) + b"\1" + bytes(7) + crtp.part(crtp.REQUEST, b"", True), 50)
+        self.told(crtp.TERMINATE, crtp.terminate_body(crtp.LATE, 12345, 67890), 50)
 
         def grown(name):
             return self.crtp_counters()[name] - before[name]
 
-        # A channel accepts a TRANSFER; that agents do not send it is noticed behind that.
+        # A channel accepts a TERMINATE; that agents are not late is noticed behind that.
         wait_until("they are counted", lambda: grown("unexpected") >= 50 and grown("misplaced") >= 50, 10)
+
+    def test_offers_of_connections_that_it_does_not_have(self):
+        """Each is refused, and none moves anything."""
+        answered, moved = self.agent.counters["unexpected"], self.services.counters()["flowsMoved"]
+        refused = self.services.ctl("status")["transfers"]["moveRefused"]
+        body = bytes(80) + b"\1" + b"\x12" + bytes(2) + struct.pack(">I", 12345) + crtp.part(crtp.REQUEST, b"GET / HTTP/1.1", True)
+        self.told(crtp.TRANSFER, body, 50)
+        wait_until("each is answered", lambda: self.agent.counters["unexpected"] - answered >= 50, 10)
+        self.assertEqual(self.services.ctl("status")["transfers"]["moveRefused"] - refused, 50)
+        self.assertEqual(self.services.counters()["flowsMoved"], moved)
 
     def test_bodies_that_cannot_be_read(self):
         before = self.crtp_counters()["bad_message"]

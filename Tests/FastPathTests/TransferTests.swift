@@ -183,6 +183,28 @@ extension WorkerTests {
         lab.finish()
     }
 
+    /// One step, upon a command that names who has it: from then on only the other proxy gets and is heard.
+    @Test func aFlowMovesToAnotherProxy() throws {
+        let lab = Lab()
+        let connection = Connection(lab)
+        let handle = connection.commit()
+        lab.tell(.proxy(ProxyIndex(1), NextHop(mac: MACAddress(0x0200_0000_0077), mtu: 0)))
+        lab.tell(.move(handle, from: ProxyIndex(1), to: ProxyIndex(0)))
+        lab.turn()
+        #expect(lab.takeEvents().map(\.name) == ["stays"])
+        lab.tell(.move(handle, from: ProxyIndex(0), to: ProxyIndex(1)))
+        lab.turn()
+        #expect(lab.takeEvents().map(\.name) == ["moved"])
+        _ = lab.takeToServers()
+        _ = lab.takeToClients()
+        connection.client(".", seq: UInt32(1 + request.count))
+        #expect(lab.takeToServers().map(\.destinationMAC) == [0x0200_0000_0077])
+        connection.proxy("P.", seq: 1, [1, 2])
+        #expect(lab.takeToClients().isEmpty)
+        #expect(lab.counter(.flowsMoved) == 1 && lab.counter(.droppedForeignProxy) == 1)
+        lab.finish()
+    }
+
     @Test func rule6CommittedFlowsOutliveTheClientsFIN() throws {
         let lab = Lab()
         let connection = Connection(lab)

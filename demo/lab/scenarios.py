@@ -15,7 +15,7 @@ from . import datagrams
 from .capture import Capture, ControlPackets, datagram_bytes
 from .downloads import Curl, Download, segmented_get, sha256_of
 from .load import Load
-from .services import CACHED_HOST, MULTICAST_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
+from .services import CACHED_HOST, MOVING_HOST, MULTICAST_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
 from .shell import wait_until
 from .topology import PROXIES, Topology
 
@@ -60,6 +60,8 @@ class Laboratory:
         self.topology.up()
         self.content.add("small.bin", 256 << 10, cached=True)
         self.content.add("uncached.bin", 4 * MEBIBYTE, cached=False)
+        for name in self.topology.proxies:
+            self.content.add(f"only-{name}.bin", MEBIBYTE, cached=True, only=name)
         self.services.start_origin()
 
     def down(self):
@@ -124,8 +126,13 @@ class Laboratory:
                     "inFlight": min(mark["inFlight"] for mark in played.load["marks"])}
         else:
             row["servedBy"], proof = self._served_by(near, logs, len(played.files))
+            if isinstance(played.expected, tuple):
+                row["servedBy"] = self._served_in_turn(near, logs, played)
         row["reason"] = self._reason(last, text_from(self.services.path("director.log"), places["director"]))
-        served_as_expected = row["servedBy"] in ((*PROXIES, "proxy") if played.expected == "proxy" else ("origin",))
+        if isinstance(played.expected, tuple):
+            served_as_expected = row["servedBy"] == " ".join(played.expected)
+        else:
+            served_as_expected = row["servedBy"] in ((*PROXIES, "proxy") if played.expected == "proxy" else ("origin",))
         problems = list(own.findings[:5])
         if not played.download.ok:
             problems.append(played.download.error)
@@ -148,6 +155,28 @@ class Laboratory:
         if len(sending) == 1 and lines[sending[0]] >= requests:
             return sending[0], proof
         return "unproven", proof
+
+    def _served_in_turn(self, packets, before, played):
+        """Who served each object of one connection: by the access log that has its name, and what each source MAC sent.
+        What the origin has passes through the proxy that the connection was with."""
+        new = {server: self.services.access_log(server)[before[server]:] for server in SERVERS}
+        served, owed, last = [], {}, None
+        for file in played.files:
+            by = [proxy for proxy in PROXIES for line in new[proxy] if f"/{file} " in line and "by=document" in line]
+            relayed = [proxy for proxy in PROXIES for line in new[proxy] if f"/{file} " in line and "by=origin" in line]
+            if not by and relayed == [last] and any(f"/{file} " in line for line in new["origin"]):
+                by, last = ["origin"], relayed[0]
+            elif len(by) == 1 and not relayed:
+                last = by[0]
+            else:
+                return f"unproven: {file} by {by} and {relayed}"
+            served += by
+            owed[last] = owed.get(last, 0) + os.path.getsize(os.path.join(self.content.origin, file))
+        for host in SERVERS:
+            sent = packets.payload_by_mac.get(bytes.fromhex(addresses.mac(host).replace(":", "")), 0)
+            if not owed.get(host, 0) <= sent <= owed.get(host, 0) * 1.01:
+                return f"unproven: {host} sent {sent} bytes instead of {owed.get(host, 0)}"
+        return " ".join(served)
 
     def _load_served_by(self, before, load):
         """The proxies together, when they have served most requests: on a machine that is busy with a thousand clients
@@ -216,7 +245,8 @@ def text_from(path, offset):
 
 def resolve(address=None):
     address = address or addresses.v4("origin")
-    return {CACHED_HOST: address, ORIGIN_HOST: address, OBSERVED_HOST: address, MULTICAST_HOST: address}
+    hosts = (CACHED_HOST, ORIGIN_HOST, OBSERVED_HOST, MULTICAST_HOST, MOVING_HOST)
+    return dict.fromkeys(hosts, address)
 
 
 def curl(laboratory, host="client"):
@@ -325,6 +355,13 @@ def restart(laboratory):
     laboratory.services.kill("director")
     laboratory.services.start_director()
     return Played(client.finish(), ["huge.bin"], "proxy")
+
+
+def retransfer(laboratory):
+    """Three objects over one connection: of one proxy, of the other, and of the origin."""
+    files = ["only-p1.bin", "only-p2.bin", "uncached.bin"]
+    got = curl(laboratory).get([f"http://{MOVING_HOST}/{file}" for file in files], resolve())
+    return Played(got, files, ("p1", "p2", "origin"))
 
 
 def observe(laboratory):
@@ -439,5 +476,5 @@ for scenario in (quic_sni, quic_origin):
 
 
 #: In the order of the demo.
-ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, observe, multicast, rotate,
-       reload, drain, quic_sni, quic_origin]
+ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, retransfer, observe,
+       multicast, rotate, reload, drain, quic_sni, quic_origin]

@@ -17,6 +17,8 @@ CACHED_HOST = "cached.example.org"
 ORIGIN_HOST = "origin.example.org"
 OBSERVED_HOST = "observed.example.org"
 MULTICAST_HOST = "multicast.example.org"
+#: Its objects lie on different proxies, and connections move between them.
+MOVING_HOST = "moving.example.org"
 CRTP_PORT = 7443
 #: The agents listen to both; the director asks by the first.
 GROUPS = (f"239.192.0.1:{CRTP_PORT}", f"[ff15::ba70]:{CRTP_PORT}")
@@ -27,6 +29,7 @@ RULES = (
     "asymmetric: true }",
     f"{{ name: observed, ports: [8080], application: [http-get], mode: observe, hosts: [{OBSERVED_HOST}] }}",
     f"{{ name: multicast, ports: [8080], application: [http-get], hosts: [{MULTICAST_HOST}], algorithm: multicast }}",
+    f"{{ name: moving, ports: [80], application: [http-get], hosts: [{MOVING_HOST}], later-requests: move }}",
     "{ name: web, ports: [80], application: [http-get] }",
     "{ name: tls, ports: [443], application: [tls] }",
 )
@@ -42,8 +45,14 @@ class Content:
         os.makedirs(self.origin, exist_ok=True)
         os.makedirs(self.proxy, exist_ok=True)
 
-    def add(self, name, size, cached):
-        """A file of `size` random bytes at the origin and, when `cached`, the same one at the proxies."""
+    def own(self, proxy):
+        """Where files lie that this proxy alone has."""
+        path = os.path.join(self.directory, f"only-{proxy}")
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def add(self, name, size, cached, only=None):
+        """A file of `size` random bytes at the origin and, when `cached`, the same one at the proxies, or at one."""
         path = os.path.join(self.origin, name)
         with open(path, "wb") as file:
             remaining = size
@@ -53,7 +62,7 @@ class Content:
                 remaining -= len(block)
         os.chmod(path, 0o644)
         if cached:
-            link = os.path.join(self.proxy, name)
+            link = os.path.join(self.own(only) if only else self.proxy, name)
             if os.path.exists(link):
                 os.remove(link)
             os.link(path, link)
@@ -204,6 +213,7 @@ access-log: {self.path(f'{name}-access.log')}
 log: {{ lines-per-second: 100000 }}
 catalogue:
   - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}, {MULTICAST_HOST}], root: {self.roots.get(name, self.content.proxy)} }}
+  - {{ origins: {origins(80)}, hosts: [{MOVING_HOST}], root: {self.content.own(name)} }}
   - {{ origins: {origins(443)}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
 {sites}
 """

@@ -237,6 +237,7 @@ local LAYOUTS = {
             { 1, "ipv4", "IPv4" }, { 2, "ipv6", "IPv6" }, { 4, "timestamps", "Timestamps" }, { 8, "sack", "SACK" },
             { 16, "window_scale", "Window scale" }, { 32, "http", "HTTP" }, { 64, "tls", "TLS" },
             { 128, "smtp", "SMTP" }, { 256, "datagrams", "Datagrams" },
+            { 512, "handed_back", "Connections that were handed back" },
         }) },
         { 2, number(16, "accept.mtu", "MTU") },
         { 1, number(8, "accept.protection", "The session's protection", PROTECTIONS), among(PROTECTIONS) },
@@ -283,8 +284,11 @@ local LAYOUTS = {
             { 1, "truncated", "The request head is longer than REQUEST" },
             { 2, "held", "The request is held and will be handed over" },
             { 4, "first_byte", "FIRST_BYTE is wanted" },
+            { 8, "may_come_back", "The connection may be handed back" },
+            { 16, "acknowledged", "The client knows that the request has arrived" },
         }) },
-        { 6, reserved, zeros },
+        { 2, reserved, zeros },
+        { 4, number(32, "transfer.transfer", "Handed back: TRANSFER's transaction"), nil, { [0] = "not handed back" } },
     },
     TRANSFER_NACK = {
         { 1, number(8, "transfer_nack.reason", "Reason", REASONS), among(REASONS) },
@@ -313,8 +317,7 @@ local LAYOUTS = {
 
 local INITIATOR, RESPONDER = "initiator", "responder"
 local SENDERS = {
-    INIT = INITIATOR, KEEPALIVE = INITIATOR, TRANSFER = INITIATOR, CHALLENGE = RESPONDER, ACCEPT = RESPONDER,
-    KEEPALIVE_RESPONSE = RESPONDER, TRANSFER_ACK = RESPONDER, TRANSFER_NACK = RESPONDER, FIRST_BYTE = RESPONDER,
+    INIT = INITIATOR, KEEPALIVE = INITIATOR, CHALLENGE = RESPONDER, ACCEPT = RESPONDER, KEEPALIVE_RESPONSE = RESPONDER,
     FLOW_INFO = RESPONDER, FLOW_INFO_END = RESPONDER,
 }
 

@@ -7,6 +7,10 @@ package struct AdoptedConnection: Sendable {
     package var descriptor: CInt
     package var key: FlowKey
     package var transaction: UInt32
+    /// Its director wants it back between two requests, when the next one asks for what is not here.
+    package var mayComeBack = false
+    /// The client's first bytes, where another agent has read them.
+    package var received: [UInt8] = []
 
     package init(number: UInt64, descriptor: CInt, key: FlowKey, transaction: UInt32) {
         self.number = number

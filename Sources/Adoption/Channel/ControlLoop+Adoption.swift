@@ -41,7 +41,10 @@ extension ControlLoop {
             return
         }
         do throws(AdoptionFailure) {
-            let descriptor = try services.adopter.adopt(transfer.connection)
+            var connection = transfer.connection
+            // It goes on behind what the client knows to have arrived.
+            if transfer.isAcknowledged { connection.psn = connection.psn + UInt32(transfer.request.count) }
+            let descriptor = try services.adopter.adopt(connection)
             if let trafficClass = transfer.requirements.trafficClass {
                 setTrafficClass(trafficClass, of: descriptor, isV4: transfer.connection.key.client.isV4)
             }
@@ -96,13 +99,20 @@ extension ControlLoop {
         let count = recv(descriptor, &byte, 1, CInt(MSG_PEEK) | CInt(MSG_DONTWAIT))
         if count < 0, errno == EAGAIN || errno == EINTR { return }
         _ = waiting.remove(number)
-        guard count > 0, let connection = ledger.connection(of: number) else {
+        // A client that has ended its side still wants an answer to what it has asked.
+        guard count > 0 || count == 0 && !ledger.received(of: number).isEmpty else {
             services.adopter.forget(descriptor)
             ledger.ended(number, bytesSent: 0, now: monotonicMicroseconds())
             logger.info(
                 "client left before its request came", metadata: ["transfer": "\(ledger.transaction(of: number))"])
             return
         }
+        begin(number, descriptor)
+    }
+
+    /// The connection is this agent's.
+    func begin(_ number: UInt64, _ descriptor: CInt) {
+        guard let connection = ledger.connection(of: number) else { return services.adopter.forget(descriptor) }
         do {
             try services.adopter.commit(descriptor)
         } catch {
@@ -112,7 +122,10 @@ extension ControlLoop {
         let transaction = ledger.transaction(of: number)
         ledger.committed(number)
         logger.info("committed", metadata: ["transfer": "\(transaction)"])
-        services.serve(
-            AdoptedConnection(number: number, descriptor: descriptor, key: connection.key, transaction: transaction))
+        var adopted = AdoptedConnection(
+            number: number, descriptor: descriptor, key: connection.key, transaction: transaction)
+        adopted.received = ledger.received(of: number)
+        adopted.mayComeBack = ledger.mayComeBack(number)
+        services.serve(adopted)
     }
 }

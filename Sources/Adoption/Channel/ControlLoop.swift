@@ -18,6 +18,8 @@ package final class ControlLoop: @unchecked Sendable {
         case keys(KeyRing)
         case drain
         case stop
+        /// A connection's next request may be another proxy's.
+        case handBack(HandBack)
         /// Another process is ready to be the agent.
         case handOver(Handover)
     }
@@ -70,12 +72,14 @@ package final class ControlLoop: @unchecked Sendable {
     /// home once the sender has proved who it is.
     private var present: (source: Endpoint, socket: DatagramSocket)?
     var waiting = WaitingSockets()
+    /// Connections that are on offer, by the offers' transactions.
+    var offers: [UInt32: Offer] = [:]
     private var nextTick: UInt64 = 0
     private var load = HostLoad()
     private var stops = false
     /// Nothing here is this process's any more.
     private var isSucceeded = false
-    private var wantedHandover: Handover?
+    var wantedHandover: Handover?
 
     /// `sockets` are those of `settings.listen`.
     package init(
@@ -120,6 +124,10 @@ package final class ControlLoop: @unchecked Sendable {
     }
 
     private static func pass(_ notice: Notice, to successor: DescriptorChannel) {
+        if case .handBack(let handBack) = notice {
+            close(handBack.descriptor)
+            return handBack.isOver(.stays)
+        }
         guard case .ended(let number, let bytesSent) = notice else { return }
         try? successor.send(.ended(number: number, bytesSent: bytesSent))
     }
@@ -155,11 +163,13 @@ package final class ControlLoop: @unchecked Sendable {
             }
             for notice in taken { take(notice) }
             // After all others: they are in what is handed over.
-            if let handover = wantedHandover.take() { handOver(handover) }
+            // What is on offer is decided first.
+            if offers.isEmpty, let handover = wantedHandover.take() { handOver(handover) }
             if isSucceeded { return }
             for (number, descriptor) in waiting.takeReady() { firstByte(number, descriptor) }
             let now = monotonicMicroseconds()
             if now >= nextTick { tick(now) }
+            if !offers.isEmpty { advanceOffers(now) }
             flush(now)
             if ledger.isDraining { unsettled.store(ledger.unsettled, ordering: .relaxed) }
             unread.subtract(taken.count, ordering: .releasing)
@@ -172,7 +182,7 @@ package final class ControlLoop: @unchecked Sendable {
     private func timeout() -> CInt {
         if ledger.isAnnouncing { return 1 }
         let now = monotonicMicroseconds()
-        let deadline = min(nextTick, responder.nextDeadline ?? .max)
+        let deadline = min(nextTick, responder.nextDeadline ?? .max, nextOffer ?? .max)
         return deadline <= now ? 0 : CInt(min((deadline - now) / 1_000 + 1, 100))
     }
 
@@ -235,12 +245,14 @@ package final class ControlLoop: @unchecked Sendable {
             ledger.up(peer)
         case .down(let peer, let reason):
             logger.notice("channel down", metadata: ["director": "\(peer)", "reason": "\(reason.rawValue)"])
+            giveUpOffers(to: peer)
             // One that has started anew is up again at once.
             guard reason != .restarted else { return }
             homes[peer] = nil
             ledger.down(peer)
         case .received(let frame, let source):
             settle(source)
+            if answered(frame, from: source) { return }
             ledger.receive(frame, from: source, now: now)
         case .status: break
         }
@@ -251,7 +263,7 @@ package final class ControlLoop: @unchecked Sendable {
         if let present, present.source == director { homes[director] = present.socket }
     }
 
-    private func transmit(_ bytes: [UInt8], to destination: Endpoint) {
+    func transmit(_ bytes: [UInt8], to destination: Endpoint) {
         let way = present?.source == destination ? present?.socket : homes[destination]
         let socket = way ?? sockets.first { $0.endpoint.address.isV4 == destination.address.isV4 }
         socket?.send(bytes, to: destination)
@@ -269,6 +281,7 @@ package final class ControlLoop: @unchecked Sendable {
             guard let descriptor = waiting.remove(number) else { return }
             services.adopter.forget(descriptor)
             logger.info("adoption undone", metadata: ["transfer": "\(number)"])
+        case .begin(let number): if let descriptor = waiting.remove(number) { begin(number, descriptor) }
         case .tooLateToCancel(let number):
             logger.warning(
                 "a director cancels a connection whose request has arrived: it is served",
@@ -289,6 +302,7 @@ package final class ControlLoop: @unchecked Sendable {
             // Not before: whoever reads this may rely on it that no more connections are taken.
             logger.notice("draining", metadata: ["connections": "\(ledger.connections)"])
         case .stop: stops = true
+        case .handBack(let handBack): offer(handBack, now)
         case .handOver(let handover): wantedHandover = handover
         }
     }

@@ -14,6 +14,7 @@ package struct TransferCounters: Equatable {
     package var committed: UInt64 = 0
     package var expired: UInt64 = 0
     package var ended: UInt64 = 0
+    package var movedAway: UInt64 = 0
     package var endingsUnanswered: UInt64 = 0
     package var unexpected: UInt64 = 0
 }

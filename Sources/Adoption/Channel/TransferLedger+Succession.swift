@@ -77,6 +77,10 @@ extension SuccessionWriter {
             connection: adoption.connection, request: [], isHeld: adoption.isToBeAdopted,
             wantsFirstByte: adoption.wantsFirstByte)
         transfer.requirements = adoption.requirements
+        transfer.mayComeBack = adoption.mayComeBack
+        transfer.connectionID = adoption.connectionID
+        transfer.request = adoption.phase == .committed ? [] : adoption.received
+        transfer.isAcknowledged = !transfer.request.isEmpty
         put(.transfer(transfer))
     }
 
@@ -101,11 +105,14 @@ extension SuccessionReader {
         let (key, isCurrent) = (try key(), try flag())
         let (expires, attempt) = (try number(UInt64.self), try number(UInt8.self))
         guard case .transfer(let transfer) = try message() else { throw Unreadable() }
-        let adoption = TransferLedger.Adoption(
+        var adoption = TransferLedger.Adoption(
             key: key, connection: transfer.connection,
             phase: expires == 0 ? .committed : .uncommitted(expires: expires),
             wantsFirstByte: transfer.wantsFirstByte, attempt: attempt, isToBeAdopted: transfer.isHeld,
             requirements: transfer.requirements)
+        adoption.mayComeBack = transfer.mayComeBack
+        adoption.connectionID = transfer.connectionID
+        adoption.received = transfer.request
         return (adoption, isCurrent)
     }
 

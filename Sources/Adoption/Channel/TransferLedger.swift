@@ -31,6 +31,8 @@ package struct TransferLedger {
         case consult(number: UInt64, Transfer, expires: UInt64)
         /// Close the socket, silently.
         case forget(number: UInt64)
+        /// The director has handed the request over by saying so: serve it.
+        case begin(number: UInt64)
         /// A director wants to cancel what its own packet has committed: it is served to its end.
         case tooLateToCancel(number: UInt64)
     }
@@ -57,6 +59,11 @@ package struct TransferLedger {
         var isToBeAdopted: Bool
         var requirements: Requirements
         var isCancelled = false
+        var mayComeBack = false
+        /// The request, where the client knows it to have arrived.
+        var received: [UInt8] = []
+        var application = Application.httpGet
+        var connectionID: UInt64 = 0
     }
 
     struct Remembered {
@@ -123,8 +130,9 @@ package struct TransferLedger {
         case .terminate(let terminate): receive(terminate, frame, from: director, now: now)
         case .terminateResponse:
             if endings[frame.transaction]?.director.address == director.address { endings[frame.transaction] = nil }
+        case .firstByte: handedOver(Key(director: director, transaction: frame.transaction))
         case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transferACK, .transferNACK,
-            .flowInformation, .flowInformationEnd, .firstByte:
+            .flowInformation, .flowInformationEnd:
             counters.unexpected += 1
         }
     }
@@ -146,6 +154,9 @@ package struct TransferLedger {
             return
         }
         counters.transfers += 1
+        if transfer.isAcknowledged, transfer.isTruncated || transfer.request.isEmpty {
+            return refuse(.requestIncomplete, key, transfer.connection, attempt: frame.attempt, now: now)
+        }
         if isDraining { return refuse(.draining, key, transfer.connection, attempt: frame.attempt, now: now) }
         guard uncommitted < limits.credits, adoptions.count < limits.connections else {
             return refuse(.busy, key, transfer.connection, attempt: frame.attempt, now: now)
@@ -160,6 +171,10 @@ package struct TransferLedger {
             key: key, connection: transfer.connection, phase: .deciding, wantsFirstByte: transfer.wantsFirstByte,
             attempt: frame.attempt, isToBeAdopted: transfer.isHeld && !transfer.application.isOverUDP,
             requirements: transfer.requirements)
+        adoptions[number]?.mayComeBack = transfer.mayComeBack
+        adoptions[number]?.application = transfer.application
+        adoptions[number]?.connectionID = transfer.connectionID
+        if transfer.isAcknowledged { adoptions[number]?.received = transfer.request }
         numbers[key] = number
         uncommitted += 1
         actions.append(.consult(number: number, transfer, expires: now + UInt64(transfer.validMicroseconds)))
@@ -260,6 +275,48 @@ package struct TransferLedger {
         endings[transaction] = Ending(
             director: adoption.key.director, frame: frame, tries: 1, next: now + limits.endingRetry)
         actions.append(.send(frame, to: adoption.key.director))
+    }
+
+    /// FIRST_BYTE from the director. A second time it means that the answer was lost.
+    private mutating func handedOver(_ key: Key) {
+        guard let number = numbers[key], let adoption = adoptions[number], !adoption.received.isEmpty else {
+            return counters.unexpected += 1
+        }
+        switch adoption.phase {
+        case .deciding: counters.unexpected += 1
+        case .uncommitted: actions.append(.begin(number: number))
+        case .committed: actions.append(.send(Frame(.firstByte, transaction: key.transaction), to: key.director))
+        }
+    }
+
+    // MARK: Connections that go elsewhere
+
+    package func mayComeBack(_ number: UInt64) -> Bool { adoptions[number]?.mayComeBack ?? false }
+    package func received(of number: UInt64) -> [UInt8] { adoptions[number]?.received ?? [] }
+
+    /// The TRANSFER that hands a connection back, and to whom; its numbers are not this ledger's to know.
+    func offer(of number: UInt64, request: [UInt8]) -> (Endpoint, Transfer)? {
+        guard let adoption = adoptions[number], adoption.phase == .committed, adoption.mayComeBack else { return nil }
+        var transfer = Transfer(connection: adoption.connection, request: request, application: .httpGet)
+        transfer.isAcknowledged = true
+        transfer.handsBack = adoption.key.transaction
+        transfer.connectionID = adoption.connectionID
+        return (adoption.key.director, transfer)
+    }
+
+    /// Another proxy has it. No end is told: to the director it goes on.
+    mutating func movedAway(_ number: UInt64, now: UInt64) {
+        guard let adoption = adoptions[number] else { return }
+        drop(number)
+        remember(
+            .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
+            adoption.connection.psn, now)
+        counters.movedAway += 1
+    }
+
+    mutating func takeTransaction() -> UInt32 {
+        defer { nextTransaction &+= 1 }
+        return nextTransaction
     }
 
     // MARK: Bookkeeping

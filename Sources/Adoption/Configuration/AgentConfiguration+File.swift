@@ -105,14 +105,15 @@ extension AdoptionSettings {
         }
         settings.uncommittedMark = section.value("uncommitted-mark", .mark, default: settings.uncommittedMark)
         settings.deliveryMark = section.value("delivery-mark", .mark, default: settings.deliveryMark)
+        settings.suspendedMark = section.value("suspended-mark", .mark, default: settings.suspendedMark)
         settings.committedMark = section.value("committed-mark", .mark, default: settings.committedMark)
         settings.routingTable = section.value(
             "routing-table", .integer(in: 256...0x7FFF_FFFF), default: settings.routingTable)
         settings.installsGuard = section.value("install-guard", .bool, default: settings.installsGuard)
-        let marks = [settings.uncommittedMark, settings.deliveryMark]
-        if marks.contains(0) || marks[0] == marks[1] || marks.contains(settings.committedMark) {
+        let marks = [settings.uncommittedMark, settings.deliveryMark, settings.suspendedMark]
+        if marks.contains(0) || Set(marks).count < marks.count || marks.contains(settings.committedMark) {
             section.report(
-                "'uncommitted-mark', 'delivery-mark' and 'committed-mark' must differ, and the first two not be 0",
+                "'uncommitted-mark', 'delivery-mark', 'suspended-mark' and 'committed-mark' must differ, and the first three not be 0",
                 remedy: "leave them out for the defaults", at: section.mark)
         }
         return settings

@@ -57,6 +57,8 @@ public struct AdoptionSettings: Equatable, Sendable {
     public var uncommittedMark: UInt32 = 0xBA70_0001
     public var deliveryMark: UInt32 = 0xBA70_0002
     public var committedMark: UInt32 = 0
+    /// SO_MARK of a connection while it is handed back.
+    public var suspendedMark: UInt32 = 0xBA70_0003
     public var routingTable: UInt32 = 7_270
     /// Install the packet filter and the routes; false where an operator has put them in place.
     public var installsGuard = true

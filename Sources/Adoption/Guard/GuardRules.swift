@@ -17,6 +17,7 @@ public struct GuardRules: Equatable, Sendable {
     public var interfaces: [String]
     public var uncommittedMark: UInt32
     public var deliveryMark: UInt32
+    public var suspendedMark: UInt32 = 0xBA70_0003
     public var routingTable: UInt32
     public var datagramServers: [DatagramServer]
 
@@ -65,6 +66,7 @@ public struct GuardRules: Equatable, Sendable {
             chain leaving {
                 type filter hook output priority filter; policy accept;
                 meta mark \(hex(uncommittedMark)) tcp flags & (fin | syn | rst) != 0 counter drop comment "uncommitted sockets are mute"
+                meta mark \(hex(suspendedMark)) counter drop comment "connections on offer are mute"
             }\(translation)
         }
 

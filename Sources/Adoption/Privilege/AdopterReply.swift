@@ -1,4 +1,5 @@
 import Glibc
+internal import Wire
 
 /// What the adopting process answers, one to each request, in their order; the first one, unasked, says that it is
 /// ready. With `done` after `adopt` comes the socket.
@@ -12,6 +13,8 @@ import Glibc
 package enum AdopterReply: Equatable, Sendable {
     /// `handle` names the socket until it is committed or forgotten; 0 where there is none.
     case done(handle: UInt32)
+    /// Answer to `suspend`.
+    case suspended(handle: UInt32, SuspendedSocket)
     case failed(AdoptionFailure)
 
     package static let bytes = 64
@@ -19,7 +22,7 @@ package enum AdopterReply: Equatable, Sendable {
 
     fileprivate enum Status: UInt8 {
         case done = 0
-        case tupleInUse, noRoute, resource, system, refused
+        case tupleInUse, noRoute, resource, system, refused, suspended
     }
 
     package var encoded: [UInt8] {
@@ -27,6 +30,14 @@ package enum AdopterReply: Equatable, Sendable {
         message[1] = AdopterRequest.version
         switch self {
         case .done(let handle): message.put(handle, at: 4)
+        case .suspended(let handle, let socket):
+            message[0] = Status.suspended.rawValue
+            message.put(handle, at: 4)
+            message.put(socket.received.value, at: 16)
+            message.put(socket.sent.value, at: 20)
+            message.put(socket.clientWindow, at: 24)
+            message.put(socket.windowEdge.value, at: 28)
+            message.put(socket.timestamp, at: 32)
         case .failed(.tupleInUse): message[0] = Status.tupleInUse.rawValue
         case .failed(.noRoute): message[0] = Status.noRoute.rawValue
         case .failed(.resource(let failure)): message.put(failure.operation, failure.code, .resource)
@@ -45,6 +56,13 @@ package enum AdopterReply: Equatable, Sendable {
         let failure = SystemFailure(text, code: message.get(at: 8))
         switch status {
         case .done: self = .done(handle: message.get(at: 4))
+        case .suspended:
+            self = .suspended(
+                handle: message.get(at: 4),
+                SuspendedSocket(
+                    received: SequenceNumber(message.get(at: 16)), sent: SequenceNumber(message.get(at: 20)),
+                    clientWindow: message.get(at: 24), windowEdge: SequenceNumber(message.get(at: 28)),
+                    timestamp: message.get(at: 32)))
         case .tupleInUse: self = .failed(.tupleInUse)
         case .noRoute: self = .failed(.noRoute)
         case .resource: self = .failed(.resource(failure))

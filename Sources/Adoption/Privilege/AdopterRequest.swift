@@ -16,6 +16,9 @@ package enum AdopterRequest: Equatable, Sendable {
     case commit(UInt32)
     /// Undo the adoption without a packet.
     case forget(UInt32)
+    /// With a committed socket: from now on it is mute, and what it has come to is told; until `forget` or `resume`.
+    case suspend
+    case resume(UInt32)
     /// Undo every adoption, take the packet filter's rules away, and end.
     case finish
 
@@ -24,7 +27,7 @@ package enum AdopterRequest: Equatable, Sendable {
 
     private enum Kind: UInt8 {
         case adopt = 1
-        case commit, forget, finish
+        case commit, forget, finish, suspend, resume
     }
 
     package var encoded: [UInt8] {
@@ -33,8 +36,8 @@ package enum AdopterRequest: Equatable, Sendable {
         message[1] = AdopterRequest.version
         switch self {
         case .adopt(let state): message.put(state)
-        case .commit(let handle), .forget(let handle): message.put(handle, at: 4)
-        case .finish: break
+        case .commit(let handle), .forget(let handle), .resume(let handle): message.put(handle, at: 4)
+        case .finish, .suspend: break
         }
         return message.content
     }
@@ -51,6 +54,8 @@ package enum AdopterRequest: Equatable, Sendable {
         case .commit: self = .commit(handle)
         case .forget: self = .forget(handle)
         case .finish: self = .finish
+        case .suspend: self = .suspend
+        case .resume: self = .resume(handle)
         }
         // Reserved bytes, other versions, booleans that are neither: whatever is left over shows here.
         guard encoded == content else { return nil }
@@ -62,6 +67,8 @@ package enum AdopterRequest: Equatable, Sendable {
         case .commit: .commit
         case .forget: .forget
         case .finish: .finish
+        case .suspend: .suspend
+        case .resume: .resume
         }
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 package import Wire
 
 /// State in, descriptor out: where the control loop gets adopted sockets from, and how it undoes or commits them.
@@ -7,6 +8,11 @@ package protocol Adopting: Sendable {
     func commit(_ descriptor: CInt) throws(SystemFailure)
     /// Closes the descriptor too.
     func forget(_ descriptor: CInt)
+    /// Makes a committed socket mute and tells what it has come to; `handle` names it until `resume` or `dismiss`.
+    func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket)
+    func resume(_ handle: UInt32) throws(AdoptionFailure)
+    /// Whoever has it open still may close it now, without a packet.
+    func dismiss(_ handle: UInt32)
     /// Readable once no more connections can be adopted; nil where that does not happen.
     var end: CInt? { get }
     /// What a successor needs to commit or forget the sockets that wait: the adopting processes and their sockets.
@@ -17,6 +23,17 @@ package protocol Adopting: Sendable {
 
 extension Adopter: Adopting {
     package var end: CInt? { nil }
+    /// By the descriptor itself.
+    package func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
+        let own = dup(descriptor)
+        return (UInt32(bitPattern: own), try mute(own))
+    }
+    package func resume(_ handle: UInt32) throws(AdoptionFailure) {
+        let descriptor = CInt(bitPattern: handle)
+        defer { close(descriptor) }
+        do { try unmute(descriptor) } catch { throw AdoptionFailure.system(error) }
+    }
+    package func dismiss(_ handle: UInt32) { close(CInt(bitPattern: handle)) }
     /// Its sockets are this process's own.
     package var passedOn: [AdopterPassedOn] { [] }
     package func release() {}

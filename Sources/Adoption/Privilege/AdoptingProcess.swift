@@ -24,6 +24,7 @@ public struct AdoptingProcess {
         channel = DescriptorChannel(descriptor: descriptor)
         adopter = Adopter(
             uncommittedMark: settings.guardRules.uncommittedMark, committedMark: settings.committedMark,
+            suspendedMark: settings.guardRules.suspendedMark,
             mtu: settings.mtu)
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     }
@@ -40,12 +41,15 @@ public struct AdoptingProcess {
             return 1
         }
         defer { forgetAll() }
-        while let (message, _) = try? channel.receive(AdopterRequest.bytes), !message.isEmpty {
+        while let (message, passed) = try? channel.receive(AdopterRequest.bytes, takesDescriptor: true),
+            !message.isEmpty
+        {
+            defer { if let passed { close(passed) } }
             guard let request = AdopterRequest(message) else {
                 logger.critical("the serving process has sent what is no request: ending")
                 return 1
             }
-            guard answer(request) else { return 0 }
+            guard answer(request, passed) else { return 0 }
         }
         return 0
     }
@@ -69,7 +73,7 @@ public struct AdoptingProcess {
     }
 
     /// false after the last request.
-    private mutating func answer(_ request: AdopterRequest) -> Bool {
+    private mutating func answer(_ request: AdopterRequest, _ passed: CInt?) -> Bool {
         do throws(AdoptionFailure) {
             switch request {
             case .adopt(let state): try adopt(state)
@@ -80,6 +84,12 @@ public struct AdoptingProcess {
                 try reply(.done(handle: 0))
             case .forget(let handle):
                 adopter.forget(try take(handle))
+                try reply(.done(handle: 0))
+            case .suspend: try suspend(passed)
+            case .resume(let handle):
+                let descriptor = try take(handle)
+                defer { close(descriptor) }
+                do { try adopter.unmute(descriptor) } catch { throw .system(error) }
                 try reply(.done(handle: 0))
             case .finish:
                 forgetAll()
@@ -104,6 +114,25 @@ public struct AdoptingProcess {
         let handle = freeHandle()
         uncommitted[handle] = descriptor
         try reply(.done(handle: handle), passing: descriptor)
+    }
+
+    /// Of sockets that are handed in, only those at a catalogued origin's address are touched.
+    private mutating func suspend(_ passed: CInt?) throws(AdoptionFailure) {
+        guard let passed, let local = Endpoint(localOf: passed),
+            settings.guardRules.services.contains(where: { $0.contains(local) })
+        else { throw .refused("this socket is not at a configured origin's address") }
+        guard uncommitted.count < settings.uncommittedLimit else { throw .refused("too many uncommitted sockets") }
+        let own = dup(passed)
+        guard own >= 0 else { throw AdoptionFailure(SystemFailure("dup")) }
+        do throws(AdoptionFailure) {
+            let state = try adopter.mute(own)
+            let handle = freeHandle()
+            uncommitted[handle] = own
+            try reply(.suspended(handle: handle, state))
+        } catch {
+            close(own)
+            throw error
+        }
     }
 
     /// Nobody but the serving process can be at fault when this fails; the loop's next receive finds it gone.

@@ -32,6 +32,7 @@ extension AdoptingSettings {
         var options = [
             ("instance", guardRules.instance), ("uncommitted-mark", "\(guardRules.uncommittedMark)"),
             ("delivery-mark", "\(guardRules.deliveryMark)"), ("committed-mark", "\(committedMark)"),
+            ("suspended-mark", "\(guardRules.suspendedMark)"),
             ("routing-table", "\(guardRules.routingTable)"), ("mtu", "\(mtu)"), ("limit", "\(uncommittedLimit)"),
         ]
         if let user { options.append(("user", user)) }

@@ -70,6 +70,26 @@ package final class DistantAdopter: Adopting {
         }
     }
 
+    package func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
+        try state.withLock { state throws(AdoptionFailure) in
+            guard !state.isLost else { throw DistantAdopter.lost(EPIPE) }
+            do throws(SystemFailure) { try channel.send(AdopterRequest.suspend.encoded, passing: descriptor) } catch {
+                throw lose(&state, error.code)
+            }
+            let (reply, _) = try reply(&state)
+            guard case .suspended(let handle, let socket) = reply else { throw lose(&state, EPROTO) }
+            return (handle, socket)
+        }
+    }
+
+    package func resume(_ handle: UInt32) throws(AdoptionFailure) {
+        try state.withLock { state throws(AdoptionFailure) in _ = try ask(.resume(handle), &state) }
+    }
+
+    package func dismiss(_ handle: UInt32) {
+        state.withLock { state in _ = try? ask(.forget(handle), &state) }
+    }
+
     /// First there, which makes it silent, then here.
     package func forget(_ descriptor: CInt) {
         state.withLock { state in
@@ -115,17 +135,27 @@ package final class DistantAdopter: Adopting {
 
     /// An answer that does not come, or cannot be read, ends it: the next one would be taken for this one.
     private func answer(_ state: inout State) throws(AdoptionFailure) -> (handle: UInt32, passed: CInt?) {
+        let (reply, passed) = try reply(&state)
+        guard case .done(let handle) = reply else { throw lose(&state, EPROTO) }
+        return (handle, passed)
+    }
+
+    private func reply(_ state: inout State) throws(AdoptionFailure) -> (AdopterReply, passed: CInt?) {
         let received: (message: [UInt8], passed: CInt?)
         do throws(SystemFailure) {
             received = try channel.receive(AdopterReply.bytes, takesDescriptor: true)
         } catch {
             throw lose(&state, error.code)
         }
-        let reply = AdopterReply(received.message)
-        if case .done(let handle) = reply { return (handle, received.passed) }
-        if let passed = received.passed { close(passed) }
-        if case .failed(let failure) = reply { throw failure }
-        throw lose(&state, EPIPE)
+        guard let reply = AdopterReply(received.message) else {
+            if let passed = received.passed { close(passed) }
+            throw lose(&state, EPIPE)
+        }
+        if case .failed(let failure) = reply {
+            if let passed = received.passed { close(passed) }
+            throw failure
+        }
+        return (reply, received.passed)
     }
 
     /// The control loop looks at the channel: it is to see the end there in any case.

@@ -46,9 +46,15 @@ public struct Adopter: Sendable, Equatable {
     /// MTU of the way to the clients: bounds the MSS.
     public var mtu: UInt16
 
-    public init(uncommittedMark: UInt32, committedMark: UInt32 = 0, mtu: UInt16 = 1_500) {
+    /// SO_MARK while the connection is offered to others: the guard lets nothing at all out.
+    public var suspendedMark: UInt32
+
+    public init(
+        uncommittedMark: UInt32, committedMark: UInt32 = 0, suspendedMark: UInt32 = 0xBA70_0003, mtu: UInt16 = 1_500
+    ) {
         self.uncommittedMark = uncommittedMark
         self.committedMark = committedMark
+        self.suspendedMark = suspendedMark
         self.mtu = mtu
     }
 

@@ -12,11 +12,17 @@ package final class ConnectionServer: Sendable {
     let accessLog: AccessLog
     let logger: Logger
     let upstreams: UpstreamBudget
+    /// Offers a connection to the director that it came from.
+    let handBack: @Sendable (HandBack) -> Void
     private let live = Mutex<[UInt64: any Channel]>([:])
     private let draining = Atomic<Bool>(false)
     private let successor = Mutex<DescriptorChannel?>(nil)
 
-    package init(catalogue: Catalogue, settings: ServingSettings, accessLog: AccessLog, logger: Logger) {
+    package init(
+        catalogue: Catalogue, settings: ServingSettings, accessLog: AccessLog, logger: Logger,
+        handBack: @escaping @Sendable (HandBack) -> Void = { $0.isOver(.stays) }
+    ) {
+        self.handBack = handBack
         group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads)
         self.catalogue = catalogue
         self.settings = settings

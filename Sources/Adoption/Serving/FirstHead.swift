@@ -25,12 +25,22 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
         self.connection = connection
         self.server = server
         self.account = account
+        received.writeBytes(connection.received)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
         received.writeBuffer(&bytes)
-        guard !isDecided else { return }
+        if !isDecided { judge(context) }
+    }
+
+    /// Another agent has read the request.
+    func channelActive(context: ChannelHandlerContext) {
+        context.fireChannelActive()
+        if received.readableBytes > 0, !isDecided { judge(context) }
+    }
+
+    private func judge(_ context: ChannelHandlerContext) {
         let recognition = received.withUnsafeReadableBytes {
             recogniseRequest($0, wanted: [.httpGet, .httpOther, .tls, .smtp])
         }

@@ -17,6 +17,8 @@ final class RequestHandler: ChannelDuplexHandler {
         /// A file: the response goes out when the request has ended.
         case document(Document, file: String)
         case relaying(UpstreamExchange)
+        /// Another proxy may have it; otherwise it is relayed.
+        case handingBack
         /// The request could not be passed on; its body is thrown away.
         case failed
     }
@@ -34,6 +36,7 @@ final class RequestHandler: ChannelDuplexHandler {
     let boundary: RequestBoundary
     let account: ConnectionAccount
     var record = ResponseRecord()
+    private(set) var hasAnswered = false
 
     init(
         _ connection: AdoptedConnection, server: ConnectionServer, boundary: RequestBoundary, account: ConnectionAccount
@@ -67,6 +70,7 @@ final class RequestHandler: ChannelDuplexHandler {
                 work = .idle
                 respond(context, document, file)
             case .relaying(let exchange): exchange.end(trailers)
+            case .handingBack: handBack(context)
             case .failed, .idle: break
             }
         }
@@ -86,6 +90,7 @@ final class RequestHandler: ChannelDuplexHandler {
             }
             work = .document(document, file: file)
         case .askCache(let cache): relay(context, head, to: cache.address, asCache: true)
+        case .refused(.notFound) where canHandBack(head): work = .handingBack
         case .relay, .datagrams, .refused: relay(context, head, to: connection.origin)
         }
     }
@@ -105,6 +110,7 @@ final class RequestHandler: ChannelDuplexHandler {
     func finish(_ context: ChannelHandlerContext) {
         log()
         work = .idle
+        hasAnswered = true
         // A drain may have begun since the head said otherwise.
         let keeps = record.keepsAlive && canGoOn
         head = nil
@@ -134,7 +140,11 @@ final class RequestHandler: ChannelDuplexHandler {
     // MARK: Flow control and endings
 
     func read(context: ChannelHandlerContext) {
-        if case .relaying(let exchange) = work, !exchange.canSend { wantsRead = true } else { context.read() }
+        switch work {
+        case .relaying(let exchange) where !exchange.canSend: wantsRead = true
+        case .handingBack: wantsRead = true
+        case .idle, .document, .relaying, .failed: context.read()
+        }
     }
 
     func resumeReading() {

@@ -29,6 +29,12 @@ final class SucceedingAdopter: Adopting {
         dismissIdle()
     }
 
+    func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
+        try own.suspend(descriptor)
+    }
+    func resume(_ handle: UInt32) throws(AdoptionFailure) { try own.resume(handle) }
+    func dismiss(_ handle: UInt32) { own.dismiss(handle) }
+
     var passedOn: [AdopterPassedOn] { own.passedOn + inherited.withLock { $0.flatMap(\.passedOn) } }
 
     func release() {

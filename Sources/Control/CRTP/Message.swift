@@ -22,7 +22,8 @@ public enum Message: Equatable, Sendable {
     case flowInformation(FlowKey, transfer: UInt32)
     /// The announcement is complete; `count` flows were announced.
     case flowInformationEnd(count: UInt32)
-    /// The agent has read its first request byte (`reset-by: proxy`).
+    /// The agent has read its first request byte (`reset-by: proxy`). From the director: the request in TRANSFER is the
+    /// agent's to answer.
     case firstByte
 }
 
@@ -40,6 +41,13 @@ public struct Transfer: Equatable, Sendable {
     public var validMicroseconds: UInt32
     /// The director waits for `firstByte` before it resets the origin.
     public var wantsFirstByte: Bool
+    /// The agent may hand the connection back between two requests.
+    public var mayComeBack = false
+    /// The client knows that the whole of `request` has arrived, and will not send it again: the agent goes on behind
+    /// it, and answers it after the director's `firstByte`, which is then the commit.
+    public var isAcknowledged = false
+    /// From an agent, which hands the connection back: the transfer by which it had got it. 0 otherwise.
+    public var handsBack: UInt32 = 0
     /// Names the client's connection for as long as it lives, whoever serves it: in logs of all who do. 0: unnamed.
     public var connectionID: UInt64 = 0
     public var requirements = Requirements()
@@ -235,6 +243,8 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
     public static var smtp: Capabilities { .init(rawValue: 128) }
     /// Flows of UDP datagrams, for which the agent has nothing to adopt: a server beside it takes them.
     public static var datagrams: Capabilities { .init(rawValue: 256) }
+    /// Takes connections whose next request another agent has read.
+    public static var handedBack: Capabilities { .init(rawValue: 512) }
 }
 
 /// KEEPALIVE: names the selection algorithm, so that the answer carries what it needs (US 9,338,192, column 9).

@@ -228,6 +228,9 @@ extension MessageCodec {
             isTruncated: flags & TransferFlags.truncated != 0, isHeld: flags & TransferFlags.held != 0,
             application: application, validMicroseconds: body.load32(at: 76),
             wantsFirstByte: flags & TransferFlags.wantsFirstByte != 0)
+        transfer.mayComeBack = body[81] & TransferFlags.mayComeBack != 0
+        transfer.isAcknowledged = body[81] & TransferFlags.acknowledged != 0
+        transfer.handsBack = body.load32(at: 84)
         transfer.connectionID = parts.connection.map { body.load64(at: $0.lowerBound) } ?? 0
         if let start = parts.requirements?.lowerBound {
             let trafficClass = body[start + 8]

@@ -192,8 +192,11 @@ package enum MessageCodec {
         if transfer.isTruncated || transfer.request.count > maximumRequest { flags |= TransferFlags.truncated }
         if transfer.isHeld { flags |= TransferFlags.held }
         if transfer.wantsFirstByte { flags |= TransferFlags.wantsFirstByte }
+        if transfer.mayComeBack { flags |= TransferFlags.mayComeBack }
+        if transfer.isAcknowledged { flags |= TransferFlags.acknowledged }
         body.append(flags)
-        body.appendZeros(6)
+        body.appendZeros(2)
+        body.append32(transfer.handsBack)
         TypeLengthValue.request.append(transfer.request.prefix(maximumRequest), critical: true, to: &body)
         if transfer.connectionID != 0 {
             TypeLengthValue.connection.appendHead(connectionByteCount, critical: false, to: &body)
@@ -231,4 +234,6 @@ enum TransferFlags {
     static var truncated: UInt8 { 1 }
     static var held: UInt8 { 2 }
     static var wantsFirstByte: UInt8 { 4 }
+    static var mayComeBack: UInt8 { 8 }
+    static var acknowledged: UInt8 { 16 }
 }

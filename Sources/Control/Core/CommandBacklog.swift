@@ -36,7 +36,7 @@ public struct CommandBacklog: Sendable {
     private static func hasBackstop(_ command: WorkerCommand) -> Bool {
         switch command {
         case .verdict, .listFlows, .countFlows, .findFlow, .learnIdentifier: true
-        case .proxy, .proxyDown, .retireProxy, .useRules, .installFlow, .flowDone, .resetOrigin, .bypass,
+        case .proxy, .proxyDown, .retireProxy, .useRules, .installFlow, .flowDone, .resetOrigin, .move, .bypass,
             .recoveryEnded, .abortAllHolds, .capture:
             false
         }

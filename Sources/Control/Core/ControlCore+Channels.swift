@@ -39,6 +39,7 @@ extension ControlCore {
             proxies[index].agent = agent
             if let known, known != agent.epoch {
                 refusals.clear()
+                moves.forget(proxy: index)
                 abandon(index, .restarted, now: now)
             }
         }
@@ -86,7 +87,8 @@ extension ControlCore {
             announced(key, transfer: transfer, transaction: frame.transaction, index, now: now)
         case .flowInformationEnd(let count):
             announcementEnded(count: count, transaction: frame.transaction, index, now: now)
-        case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transfer:
+        case .transfer(let transfer): handedBack(transfer, frame, index, now: now)
+        case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error:
             counters.add(.misplaced)
         }
     }
@@ -137,8 +139,9 @@ extension ControlCore {
                 endedFlows.insert(proxy: index, transfer: terminate.transfer)
                 counters.add(.staleAnswer)
             }
-        // `administrative` is the channel's own business; the others only directors send.
-        case .administrative, .cancel, .late:
+        case .cancel: return recalled(terminate, frame, index, now: now)
+        // `administrative` is the channel's own business; `late` only directors send.
+        case .administrative, .late:
             counters.add(.misplaced)
         }
         _ = send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: index)

@@ -129,6 +129,6 @@ extension ControlCore {
         count(slot, from: before, to: transfers[slot].machine.state)
         for action in wanted { _ = perform(action, slot, now: now) }
         transfers[slot].request = nil
-        dropRecallBeyondBound(slot, before: before)
+        dropRecallBeyondBound(slot, before: before, now: now)
     }
 }

@@ -108,15 +108,21 @@ extension ControlCore {
         guard request.rulesGeneration != rulesGeneration else { return request }
         var renewed = request
         renewed.rulesGeneration = rulesGeneration
-        let hash = flowHash(of: request.connection.key, seed: hashSeed)
-        renewed.rules = 0
-        for (index, rule) in configuration.rules.prefix(64).enumerated()
-        where rule.match.mismatch(request.connection.key) == nil && rule.match.mode.takes(hash: hash)
-            && rule.match.mismatch(request.request) == nil
-        {
-            renewed.rules |= 1 << UInt64(index)
-        }
+        renewed.rules = suitableRules(request.connection.key, request.request)
         return renewed
+    }
+
+    /// As the workers find them.
+    func suitableRules(_ key: FlowKey, _ request: RecognisedRequest) -> UInt64 {
+        let hash = flowHash(of: key, seed: hashSeed)
+        var rules: UInt64 = 0
+        for (index, rule) in configuration.rules.prefix(64).enumerated()
+        where rule.match.mismatch(key) == nil && rule.match.mode.takes(hash: hash)
+            && rule.match.mismatch(request) == nil
+        {
+            rules |= 1 << UInt64(index)
+        }
+        return rules
     }
 
     // MARK: Proxies
@@ -188,6 +194,7 @@ extension ControlCore {
                 let name = proxies[index].configuration.name
                 history.forget(proxy: index, name: name)
                 trust(index)
+                moves.forget(proxy: index)
                 proxies[index].phase = .free
                 findEndpoints()
                 log(.info, "proxy removed") { _ in [("proxy", name)] }

@@ -10,8 +10,10 @@ extension ControlCore {
     package mutating func passOn(_ slot: Int, _ event: TransferEvent, now: UInt64) -> Bool {
         guard transfers[slot].machine.endsAsking(event, now: now) else { return false }
         if !transfers[slot].siblings.isEmpty, leaveGroup(slot, event, now: now) { return true }
-        guard !isBypassed, !transfers.isFull, var request = transfers[slot].request,
-            request.asked.count < configuration.crtp.choice.tries
+        let move = moves.number(target: slot)
+        // Who has handed a connection back was asked by its client.
+        let tries = configuration.crtp.choice.tries + (move == nil ? 0 : 1)
+        guard !isBypassed, !transfers.isFull, var request = transfers[slot].request, request.asked.count < tries
         else { return false }
         let startedAt = transfers[slot].startedAt
         let end = startedAt + longestTimeoutMicroseconds
@@ -34,10 +36,10 @@ extension ControlCore {
         for action in wanted { _ = perform(action, slot, now: now) }
         let transaction = takeTransaction(for: next)
         passedOn(slot, outcome, to: transaction, next, now: now)
-        if transfers.contains(slot: slot) { dropRecallBeyondBound(slot, before: before) }
+        if transfers.contains(slot: slot) { dropRecallBeyondBound(slot, before: before, now: now) }
         begin(
             request, transaction: transaction, proxy: next, handle: handle, isHeld: true, startedAt: startedAt,
-            limitMicroseconds: left, now: now)
+            limitMicroseconds: left, move: move, now: now)
         return true
     }
 
@@ -73,6 +75,7 @@ extension ControlCore {
         var query = Selection.Query(
             needs: Capabilities(neededFor: connection, application: request.transfer.application),
             content: request.content, now: now)
+        if request.transfer.isAcknowledged { query.needs.insert(.handedBack) }
         query.except = except
         query.except.formUnion(refusals.refusers(of: request.refusalKey, now: now))
         return query

@@ -46,6 +46,7 @@ extension ControlCore {
         asked.transfer.wantsFirstByte =
             configuration.rules[rule].resetBy == .proxy && !request.request.application.isOverUDP
         asked.transfer.requirements = configuration.rules[rule].requirements
+        asked.transfer.mayComeBack = isHeld && configuration.rules[rule].laterRequests == .move
         if suspectCount > 0 { probe(for: asked, handle: request.handle, now: now) }
         if isHeld, askGroup(asked, handle: request.handle, now: now) { return }
         // Whoever waits is served before; `handle` looks at the line next.
@@ -64,15 +65,20 @@ extension ControlCore {
             startedAt: now, limitMicroseconds: longestTimeoutMicroseconds, now: now)
     }
 
-    /// Sends the first TRANSFER to a proxy. - Parameter limitMicroseconds: TO is not longer than this.
+    /// Sends the first TRANSFER to a proxy.
+    /// - Parameters:
+    ///   - limitMicroseconds: TO is not longer than this.
+    ///   - move: The connection is another proxy's; its number in `moves`.
     package mutating func begin(
         _ request: TransferRequest, transaction: UInt32, proxy: Int, handle: FlowHandle, isHeld: Bool,
-        startedAt: UInt64, limitMicroseconds: UInt64, now: UInt64
+        startedAt: UInt64, limitMicroseconds: UInt64, move: UInt64? = nil, now: UInt64
     ) {
         let estimator = proxies[proxy].estimator
-        let timing = TransferTiming(
+        var timing = TransferTiming(
             timeoutMicroseconds: min(estimator.timeoutMicroseconds, limitMicroseconds),
             retransmissionMicroseconds: estimator.retransmissionMicroseconds)
+        // Until then it is told again that it may begin.
+        if move != nil { timing.firstByteMicroseconds = 120_000_000 }
         var request = request
         if request.transfer.connectionID == 0 {
             request.transfer.connectionID = UInt64(senderID) << 32 | UInt64(transaction)
@@ -84,6 +90,11 @@ extension ControlCore {
             TransferRecord(
                 machine: machine, transaction: transaction, proxy: proxy, handle: handle,
                 key: request.transfer.connection.key, request: request, startedAt: startedAt))
+        if let move {
+            // The flow's events are the first proxy's until it has moved.
+            transfers.releaseHandle(at: slot)
+            moves.ask(move, target: slot)
+        }
         count(slot, from: nil, to: transfers[slot].machine.state)
         drive(slot: slot, nil, now: now)
     }
@@ -109,7 +120,10 @@ extension ControlCore {
 
     /// Gives a transfer an event (nil: its beginning) and does what it wants.
     package mutating func drive(slot: Int, _ event: TransferEvent?, now: UInt64) {
-        if let event, passOn(slot, event, now: now) { return }
+        if let event {
+            if !moves.isEmpty, withholds(slot, event, now: now) { return }
+            if passOn(slot, event, now: now) { return }
+        }
         var wanted: [TransferAction] = []
         swap(&wanted, &transferActions)
         let before = transfers[slot].machine.state
@@ -130,18 +144,19 @@ extension ControlCore {
         wanted.removeAll(keepingCapacity: true)
         transferActions = wanted
 
+        if !moves.released.isEmpty { tellReleased(now: now) }
         if isUnsent, transfers.contains(slot: slot), transfers[slot].machine.state.isPending {
             return drive(slot: slot, .channelDown(.silent), now: now)
         }
-        dropRecallBeyondBound(slot, before: before)
+        dropRecallBeyondBound(slot, before: before, now: now)
     }
 
-    package mutating func dropRecallBeyondBound(_ slot: Int, before: TransferState) {
+    package mutating func dropRecallBeyondBound(_ slot: Int, before: TransferState, now: UInt64) {
         guard recallCount > recallLimit, before != .recalling, transfers.contains(slot: slot),
             transfers[slot].machine.state == .recalling
         else { return }
         counters.add(.recallBound)
-        finish(slot)
+        finish(slot, now: now)
     }
 
     /// Keeps the numbers of pending transfers, committed flows and recalls.
@@ -159,6 +174,7 @@ extension ControlCore {
 
     /// False when the agent cannot be reached.
     package mutating func perform(_ action: TransferAction, _ slot: Int, now: UInt64) -> Bool {
+        if !moves.isEmpty, performMove(action, slot, now: now) { return true }
         let handle = transfers[slot].handle
         let proxy = transfers[slot].proxy
         switch action {
@@ -210,7 +226,7 @@ extension ControlCore {
             counters.add(.unanswered)
             log(.warning, "terminate never answered") { $0.fields(slot) }
         case .decided(let outcome): decided(outcome, slot, now: now)
-        case .end: finish(slot)
+        case .end: finish(slot, now: now)
         }
         return true
     }
@@ -257,8 +273,9 @@ extension ControlCore {
     }
 
     /// Forgets a transfer, wherever it stands.
-    private mutating func finish(_ slot: Int) {
+    package mutating func finish(_ slot: Int, now: UInt64) {
         guard transfers.contains(slot: slot) else { return }
+        if !moves.isEmpty { forgetMove(slot, now: now) }
         if let timer = transfers[slot].timer { wheel.cancel(timer) }
         count(slot, from: transfers[slot].machine.state, to: .ended)
         switch transfers[slot].machine.outcome?.ending {

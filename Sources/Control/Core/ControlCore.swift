@@ -63,6 +63,8 @@ public struct ControlCore {
     package var traces = Traces()
     /// UDP flows whose first datagrams are held.
     package var flights = FirstFlights()
+    /// Connections that agents have handed back.
+    package var moves = MoveTable()
     /// Of rules that have none of their own.
     package var algorithm: SelectionAlgorithm
     package var draws: SplitMix
@@ -195,6 +197,8 @@ public struct ControlCore {
         case .aborted(let handle, let reason):
             drive(handle, .aborted(reason), now: now)
             if handle.isOfDatagrams { settled(handle, isCommitted: false, now: now) }
+        case .moved(let handle): moved(handle, now: now)
+        case .moveRefused(let handle): moveRefused(handle, now: now)
         case .flowEnded(let handle, let end): drive(handle, .flowEnded(end), now: now)
         case .flowInstalled(let handle, let ticket): flowInstalled(handle, ticket: ticket, now: now)
         case .flowRefused(let ticket): flowRefused(ticket: ticket)
@@ -232,6 +236,7 @@ public struct ControlCore {
         expired = due
         if !queue.isEmpty { serveQueue(now: now) }
         if !traces.isEmpty { traces.forget(now: now) }
+        if !moves.isEmpty { advanceMoves(to: now) }
         if isRecovering, now >= recoveryDeadline { endRecovery("time is up") }
         if let due = departuresDueAt, due <= now { seeProxiesOff(now: now) }
     }
@@ -250,6 +255,7 @@ public struct ControlCore {
         consider(listing.deadline)
         consider(queueDeadline)
         consider(departuresDueAt)
+        consider(moves.nextDeadline)
         return earliest
     }
 

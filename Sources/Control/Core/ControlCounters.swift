@@ -24,6 +24,8 @@ package struct ControlCounters: Sendable {
         /// Calls given up at once, because too many were under way.
         case recallBound
         case unconfirmed, misjudged
+        /// Connections that were handed back, and stayed with who had them.
+        case moveRefused
         /// A worker spoke of a transfer that is not known.
         case strayEvent
     }

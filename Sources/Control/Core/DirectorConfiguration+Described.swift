@@ -152,6 +152,7 @@ extension DirectorConfiguration.Rule {
                 DescribedSetting("hosts", list(hosts)), DescribedSetting("paths", list(paths)),
                 DescribedSetting("public", match.isPublic), DescribedSetting("mode", match.mode.text),
                 DescribedSetting("asymmetric", match.isAsymmetric), DescribedSetting("proxies", list(proxies)),
+                DescribedSetting("later-requests", laterRequests.rawValue),
                 DescribedSetting("reset-by", resetBy.rawValue),
                 DescribedSetting("algorithm", algorithm?.name ?? ""),
                 DescribedSetting("alpn", alpn.text), DescribedSetting("priority", priority),

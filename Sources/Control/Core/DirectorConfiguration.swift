@@ -138,6 +138,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
         /// Names of proxies; empty for all.
         public var proxies: [String] = []
         public var resetBy: ResetBy = .director
+        public var laterRequests: LaterRequests = .relay
         /// How one of them is chosen; nil: as `crtp.algorithm` says.
         public var algorithm: SelectionAlgorithm?
         /// TLS and QUIC: protocols that the proxies speak.
@@ -148,6 +149,10 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var priority = 100
         public init(name: String) { self.name = name }
     }
+
+    /// What becomes of a later request that the proxy lacks: it relays, or hands the connection back so that a proxy gets
+    /// it that does not; if none does, it relays.
+    public enum LaterRequests: String, Sendable, Equatable, CaseIterable { case relay, move }
 
     public enum ResetBy: String, Sendable, Equatable, CaseIterable { case director, proxy }
 

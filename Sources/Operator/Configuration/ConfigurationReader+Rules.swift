@@ -58,6 +58,8 @@ extension ConfigurationReader {
             checkProxy($0, section)
             return $0.value
         }
+        rule.laterRequests = section.value(
+            "later-requests", YAMLKind<DirectorConfiguration.LaterRequests>.choice, default: rule.laterRequests)
         rule.resetBy = section.value("reset-by", YAMLKind<DirectorConfiguration.ResetBy>.choice, default: rule.resetBy)
         let alpn: ALPN = rule.match.applications.contains(.quic) ? .http3 : rule.alpn
         rule.alpn = section.value("alpn", .list(of: .alpn, minimum: 1), default: [alpn]).reduce([]) {

@@ -133,6 +133,8 @@ extension WorkerEvent {
         case .identifierLearnt: "identifier learnt"
         case .committed: "committed"
         case .aborted(_, let reason): "aborted \(reason)"
+        case .moved: "moved"
+        case .moveRefused: "stays"
         case .flowEnded(_, let end): "ended \(end)"
         case .flowInstalled: "installed"
         case .flowRefused: "refused"

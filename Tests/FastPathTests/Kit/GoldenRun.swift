@@ -76,7 +76,8 @@ final class GoldenRun {
         case .requestHeld(let held), .requestObserved(let held):
             handles[held.connection.key.clientPort] = held.handle
             words.insert("\(held.connection.key.clientPort)", at: 1)
-        case .committed(let handle), .aborted(let handle, _), .flowEnded(let handle, _):
+        case .committed(let handle), .aborted(let handle, _), .moved(let handle), .moveRefused(let handle),
+            .flowEnded(let handle, _):
             words.insert(handles.first { $0.value == handle }.map { "\($0.key)" } ?? "?", at: 1)
         case .datagramHeld, .datagramObserved, .identifierLearnt: break
         case .flowInstalled, .flowRefused, .proxyUnused, .rulesInForce, .flow, .flowCount, .endOfFlows: break

@@ -1,0 +1,112 @@
+internal import CRTP
+import Glibc
+internal import Logging
+internal import Wire
+
+/// A connection on offer: mute until it is known whose it is.
+struct Offer {
+    var handBack: HandBack
+    /// The adopting process's name for the socket.
+    var handle: UInt32
+    var director: Endpoint
+    var frame: Frame
+    var psn: SequenceNumber
+    var begun: UInt64
+    var next: UInt64
+    var delay: UInt64 = Offer.firstDelay
+
+    /// TRANSFER is repeated after this, and taken back a little later.
+    static var firstDelay: UInt64 { 20_000 }
+    static var patience: UInt64 { 150_000 }
+    static var longestDelay: UInt64 { 1_000_000 }
+    /// No answer for so long: the connection is given up.
+    static var lifetime: UInt64 { 10_000_000 }
+}
+
+// What the director says is final, so this end never decides by itself that an offer is void: it asks, by CANCEL, until
+// TERMINATE_RESPONSE (it is void) or TRANSFER_ACK (it is another proxy's) has come.
+extension ControlLoop {
+    func offer(_ handBack: HandBack, _ now: UInt64) {
+        defer { close(handBack.descriptor) }
+        guard wantedHandover == nil, !ledger.isDraining,
+            let (director, transfer) = ledger.offer(of: handBack.number, request: handBack.request),
+            responder.directors.contains(director)
+        else { return handBack.isOver(.stays) }
+        let (handle, socket): (UInt32, SuspendedSocket)
+        do throws(AdoptionFailure) { (handle, socket) = try services.adopter.suspend(handBack.descriptor) } catch {
+            logger.info("not handed back", metadata: ["reason": "\(error)"])
+            return handBack.isOver(.stays)
+        }
+        var message = transfer
+        message.connection.psn = SequenceNumber(socket.received.value &- UInt32(handBack.request.count))
+        message.connection.pan = socket.sent
+        message.connection.clientWindow = socket.clientWindow
+        message.connection.serverWindowEdge = socket.windowEdge
+        message.connection.serverTimestamp = socket.timestamp
+        message.connection.timestampAgeMicroseconds = 0
+        let frame = Frame(.transfer(message), transaction: ledger.takeTransaction())
+        offers[frame.transaction] = Offer(
+            handBack: handBack, handle: handle, director: director, frame: frame, psn: message.connection.psn,
+            begun: now, next: now + Offer.firstDelay)
+        send(frame, to: director)
+    }
+
+    /// True for the answer to an offer.
+    func answered(_ frame: Frame, from director: Endpoint) -> Bool {
+        guard let offer = offers[frame.transaction], offer.director.address == director.address else { return false }
+        switch frame.message {
+        case .transferACK: resolve(frame.transaction, .moved)
+        case .transferNACK, .terminateResponse: resolve(frame.transaction, .stays)
+        default: return false
+        }
+        return true
+    }
+
+    /// Its director is gone, or has forgotten everything: nobody can say any more what became of them.
+    func giveUpOffers(to director: Endpoint) {
+        for (transaction, offer) in offers where offer.director == director { resolve(transaction, .lost) }
+    }
+
+    func advanceOffers(_ now: UInt64) {
+        for (transaction, offer) in offers where offer.next <= now {
+            guard now - offer.begun < Offer.lifetime else {
+                resolve(transaction, .lost)
+                continue
+            }
+            offers[transaction]?.next = now + offer.delay
+            offers[transaction]?.delay = min(offer.delay * 2, Offer.longestDelay)
+            offers[transaction]?.frame.attempt &+= 1
+            if now - offer.begun < Offer.patience {
+                send(offers[transaction]!.frame, to: offer.director)
+            } else {
+                let cancel = Terminate(cause: .cancel, transfer: transaction, psn: offer.psn)
+                send(Frame(.terminate(cancel), transaction: transaction), to: offer.director)
+            }
+        }
+    }
+
+    var nextOffer: UInt64? { offers.values.lazy.map(\.next).min() }
+
+    private func resolve(_ transaction: UInt32, _ outcome: HandBack.Outcome) {
+        guard let offer = offers.removeValue(forKey: transaction) else { return }
+        let metadata: Logger.Metadata = [
+            "transfer": "\(ledger.transaction(of: offer.handBack.number))", "offer": "\(transaction)",
+        ]
+        switch outcome {
+        case .moved:
+            logger.info("handed back", metadata: metadata)
+            ledger.movedAway(offer.handBack.number, now: monotonicMicroseconds())
+            services.adopter.dismiss(offer.handle)
+        case .stays, .lost:
+            if case .lost = outcome { logger.warning("handed back, and lost", metadata: metadata) }
+            do { try services.adopter.resume(offer.handle) } catch {
+                logger.error("cannot go on with a connection", metadata: ["error": "\(error)"])
+            }
+        }
+        offer.handBack.isOver(outcome)
+    }
+
+    private func send(_ frame: Frame, to director: Endpoint) {
+        if let bytes = responder.send(frame, to: director) { transmit(bytes, to: director) }
+    }
+}
