@@ -3,8 +3,8 @@
 //
 //   level 0   Wire            CDPDKShim (C)     StrictYAML     CDatagrams (C)
 //   level 1   InterCore CRTP       │   FirstFlight   Datagrams
-//   level 2   Control   FastPath ──┘  Adoption
-//   level 3   Operator
+//   level 2   Control   FastPath ──┘  Streams
+//   level 3   Operator  Adoption
 //   level 4   batond    baton-agent   batonctl   baton-bench (bench/baton-bench)
 //
 // Tests/RepositoryTests fails when a source file imports what this list does not allow.
@@ -50,6 +50,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
@@ -86,9 +87,21 @@ let package = Package(
             path: "Sources/Control/Core", exclude: ["Model", "TransferMachine.md"], swiftSettings: strict),
         .target(name: "FastPath", dependencies: ["CDPDKShim", "Wire", "InterCore"], swiftSettings: seesDPDK),
         .target(
+            name: "Streams",
+            dependencies: [
+                "CRTP", "Wire",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: strict),
+
+        // Level 3
+        .target(
             name: "Adoption",
             dependencies: [
-                "CRTP", "Wire", "StrictYAML",
+                "CRTP", "Wire", "Streams", "StrictYAML",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -96,12 +109,10 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-
-        // Level 3
         .target(
             name: "Operator",
             dependencies: [
-                "Control", "CRTP", "InterCore", "Wire", "StrictYAML",
+                "Control", "CRTP", "InterCore", "Wire", "Streams", "StrictYAML",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -113,7 +124,8 @@ let package = Package(
         .executableTarget(
             name: "batond",
             dependencies: [
-                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams", "CDPDKShim", "StrictYAML",
+                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams", "Streams", "CDPDKShim",
+                "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -163,8 +175,15 @@ let package = Package(
         .testTarget(
             name: "AdoptionTests",
             dependencies: [
-                "Adoption", "CRTP", "StrictYAML", "Wire", .product(name: "NIOCore", package: "swift-nio"),
+                "Adoption", "CRTP", "Streams", "StrictYAML", "Wire", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "StreamsTests",
+            dependencies: [
+                "Streams", "Adoption", "CRTP", "Wire", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: strict),
         .testTarget(

@@ -72,7 +72,7 @@ def schema(name, keys):
         if key.default == "**required**":
             place.setdefault("required", []).append(last)
         elif is_required_inside(key):
-            place["required"] = [last]
+            place.setdefault("required", []).append(last)
             place["optional"] = True
     if "catalogue" in root["properties"]:
         root["properties"]["catalogue"]["items"]["oneOf"] = [{"required": [one]} for one in ("root", "cache", "relay", "udp-server")]

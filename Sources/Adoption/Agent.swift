@@ -2,6 +2,7 @@ package import CRTP
 import Glibc
 public import Logging
 internal import NIOCore
+internal import Streams
 import Synchronization
 internal import Wire
 
@@ -60,6 +61,9 @@ public final class Agent: Sendable {
         var sockets = try configuration.channel.listen.filter { !inherited.contains($0) }.map { try DatagramSocket($0) }
         let groupInterface = configuration.channel.groupInterface ?? configuration.interface
         let groups = try configuration.channel.groups.map { try DatagramSocket(group: $0, interface: groupInterface) }
+        let streamSockets = try Agent.streamSockets(configuration.channel)
+        let identity =
+            configuration.channel.secureStreams.isEmpty ? nil : try ServerIdentity(configuration.channel.tls)
         try Privileges.reduce(to: [], user: user)
         let catalogue = try Catalogue(configuration.sites)
         let notice = NoticeBox()
@@ -114,6 +118,7 @@ public final class Agent: Sendable {
             settings: configuration.channel, sockets: sockets, groups: groups, responder: responder,
             ledger: ledger, services: services,
             logger: logger)
+        try loop.accept(from: streamSockets, identity: identity)
         notice.loop = loop
         inheritedNumbers = inheritance?.ledger.committedNumbers
         livingPredecessors = Atomic(inheritance == nil ? 0 : 1)
@@ -125,6 +130,13 @@ public final class Agent: Sendable {
             rendezvous = ownRendezvous!
         }
         Thread.detach("catalogue") { catalogue.follow() }
+    }
+
+    private static func streamSockets(_ channel: ControlChannelSettings) throws(SystemFailure) -> [ListeningSocket] {
+        var sockets: [ListeningSocket] = []
+        for endpoint in channel.streams { sockets.append(try ListeningSocket(endpoint, isSecure: false)) }
+        for endpoint in channel.secureStreams { sockets.append(try ListeningSocket(endpoint, isSecure: true)) }
+        return sockets
     }
 
     /// Whom the serving process becomes; nil to stay who it is.
@@ -190,6 +202,8 @@ public final class Agent: Sendable {
             metadata: [
                 "name": "\(configuration.name)", "sites": "\(configuration.sites.count)",
                 "listen": "\(configuration.channel.listen.map { "\($0)" }.joined(separator: " "))",
+                "tcp": "\(configuration.channel.streams.map { "\($0)" }.joined(separator: " "))",
+                "tls": "\(configuration.channel.secureStreams.map { "\($0)" }.joined(separator: " "))",
             ])
         Thread.detach("control") { [loop, loopIsOver] in
             loop.run()

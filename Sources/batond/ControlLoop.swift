@@ -6,6 +6,7 @@ import Glibc
 import InterCore
 import Logging
 import Operator
+import Streams
 import Wire
 
 /// One worker, as the control core sees it.
@@ -25,6 +26,8 @@ struct WorkerLink {
 struct ControlLoop: ~Copyable {
     var core: ControlCore
     var socket: DatagramSocket
+    /// Connections to the proxies whose channels are streams.
+    let streams: StreamDialler
     var workers: [WorkerLink]
     let mailbox: OperatorMailbox
     let doorbell: Doorbell
@@ -50,12 +53,13 @@ struct ControlLoop: ~Copyable {
     var nextLookAtLinks: UInt64 = 0
 
     init(
-        core: ControlCore, socket: consuming DatagramSocket, workers: [WorkerLink], mailbox: OperatorMailbox,
-        doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger, sink: LogSink,
-        version: String, pools: [PacketPool], sides: (client: String, server: String)
+        core: ControlCore, socket: consuming DatagramSocket, streams: StreamDialler, workers: [WorkerLink],
+        mailbox: OperatorMailbox, doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger,
+        sink: LogSink, version: String, pools: [PacketPool], sides: (client: String, server: String)
     ) {
         self.core = core
         self.socket = socket
+        self.streams = streams
         self.workers = workers
         self.mailbox = mailbox
         self.doorbell = doorbell
@@ -79,7 +83,9 @@ struct ControlLoop: ~Copyable {
             let now = monotonicMicroseconds()
             heartbeat.beat(now: Environment.timestamp)
             takeCaptured()
-            let handled = takeEvents(now: now) + takeDatagrams(now: now) + takeOperatorRequests(now: now)
+            let handled =
+                takeEvents(now: now) + takeDatagrams(now: now) + takeStreamEvents(now: now)
+                + takeOperatorRequests(now: now)
             core.advance(to: now)
             perform()
             if capture != nil { settleCapture(now: now) }
@@ -125,8 +131,11 @@ struct ControlLoop: ~Copyable {
         for action in core.actions {
             switch action {
             case .transmit(let datagram, let peer):
-                socket.send(datagram, to: peer)
+                send(datagram, to: peer)
                 if capture != nil { noteDatagram(datagram, peer, isOwn: true) }
+            case .connect(let proxy, let tls): streams.connect(StreamPeer(proxy, tls))
+            case .disconnect(let peer): streams.disconnect(peer)
+            case .reconnect(let peer, let fault): streams.reconnect(peer, because: StreamEnd(fault))
             case .command(let command, let worker): workers[worker].backlog.append(command)
             case .log(let entry): logger.record(entry)
             }
@@ -151,7 +160,7 @@ struct ControlLoop: ~Copyable {
         guard workers.allSatisfy({ $0.backlog.isEmpty }) else { return }
         doorbell.prepareToSleep()
         defer { doorbell.awake() }
-        guard workers.allSatisfy({ !$0.events.hasMessage }) else { return }
+        guard workers.allSatisfy({ !$0.events.hasMessage }), !streams.hasEvents else { return }
         let nap = min(core.nextDeadline.map { $0 > now ? $0 - now : 0 } ?? UInt64.max, Self.longestNapMicroseconds)
         guard nap > 0 else { return }
         // The bell comes last: `shim_wait` empties that one.

@@ -7,6 +7,7 @@ import Glibc
 import InterCore
 import Logging
 import Operator
+import Streams
 import Wire
 
 /// A running director: makes ports, rings and workers, runs the control loop, and takes all of it down.
@@ -78,8 +79,10 @@ struct Director {
             ])
         try workers.launch()
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
+        let streams = StreamDialler { shim_signal(bell.descriptor) }
         var loop = ControlLoop(
-            core: core, socket: socket, workers: workers.links, mailbox: mailbox, doorbell: bell, heartbeat: heartbeat,
+            core: core, socket: socket, streams: streams, workers: workers.links, mailbox: mailbox, doorbell: bell,
+            heartbeat: heartbeat,
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
             logger: logger, sink: sink, version: batonVersion, pools: pools,
@@ -97,6 +100,7 @@ struct Director {
 
         logger.info("stopping")
         service.isStopping()
+        streams.shutDown()
         controlSocket.close()
         pages.close()
         workers.stop()

@@ -2,6 +2,7 @@ import Adoption
 import CRTP
 import Foundation
 import Glibc
+import Streams
 import StrictYAML
 import Testing
 import Wire
@@ -22,7 +23,19 @@ import Wire
         let key = NSTemporaryDirectory() + "baton-key-\(UUID().uuidString)"
         try String(repeating: "0f", count: 32).write(toFile: key, atomically: false, encoding: .utf8)
         chmod(key, 0o600)
+        let certificate = NSTemporaryDirectory() + "baton-certificate-\(UUID().uuidString)"
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+        process.arguments = [
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=agent",
+            "-keyout", "\(certificate).key", "-out", "\(certificate).pem",
+        ]
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
         return String(page[start.upperBound..<end.lowerBound]).replacing("/etc/baton/key1", with: key)
+            .replacing("/etc/baton/agent.", with: "\(certificate).")
+            .replacing("/etc/baton/ca.", with: "\(certificate).")
     }
 
     private func read(_ text: String) throws -> (value: AgentConfiguration?, problems: [ConfigurationProblem]) {
@@ -91,6 +104,19 @@ import Wire
         let text = try example().replacing(good, with: bad, maxReplacements: 1)
         let problems = try read(text).problems.filter(\.isError)
         #expect(problems.contains { $0.message.contains(message) && $0.line > 0 }, "\(problems)")
+    }
+
+    @Test func channelsOverTLSNeedWhatTheyShow() throws {
+        let reference = try #require(page("configuration.md").components(separatedBy: "\n# baton-agent\n").last)
+        let text = try example(in: reference)
+        let whole = try #require(try read(text).value).channel
+        #expect(whole.streams == [Endpoint("192.0.2.90:7271")!])
+        #expect(whole.secureStreams == [Endpoint("192.0.2.90:7272")!])
+        #expect(whole.tls.authority != nil && whole.tls.certificate != nil && whole.tls.key != nil)
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("    key: ") })
+        #expect(try read(text.replacing(line, with: "")).problems.contains { $0.message.contains("'key' is missing") })
+        let wrong = try read(text.replacing(line, with: "    key: /nowhere.key")).problems
+        #expect(wrong.contains { $0.message.contains("/nowhere.key holds no private key") && $0.line > 0 }, "\(wrong)")
     }
 
     @Test func servicesAreReadInTheirForms() {

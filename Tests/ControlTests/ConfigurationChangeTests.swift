@@ -53,8 +53,9 @@ import Wire
                 $0.proxies[0].weight = 3
                 $0.proxies[1].name = "p3"
             } == [
-                "removed proxies.p2: address 10.9.0.11:7443, weight 1 → -", "changed proxies.p1.weight: 1 → 3",
-                "added proxies.p3: - → address 10.9.0.11:7443, weight 1",
+                "removed proxies.p2: address 10.9.0.11:7443, weight 1, transport udp → -",
+                "changed proxies.p1.weight: 1 → 3",
+                "added proxies.p3: - → address 10.9.0.11:7443, weight 1, transport udp",
             ])
         #expect(
             changes {

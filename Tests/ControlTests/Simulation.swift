@@ -38,6 +38,8 @@ struct Simulation {
         case clientReset(FlowHandle)
         case arrival(UInt16)
         case restartAgent(Int)
+        /// The connection to an agent, where its channel is a stream, is made.
+        case connected(Endpoint)
         /// Even: without the second proxy and with another rule before; odd: as in the beginning.
         case reload(Int)
     }
@@ -53,6 +55,11 @@ struct Simulation {
     var logs: [ControlLogEntry] = []
     var restarts = 0
     var groupDatagrams = 0
+    /// Those to whom there is a connection.
+    var connections: Set<Endpoint> = []
+    /// Frames that the core sent, by endpoint and type.
+    var sent: [Endpoint: [UInt8]] = [:]
+    var faults: [ConnectionFault] = []
     private var steps: [UInt64: [Step]] = [:]
     private var times = TimingWheel<UInt64>(tickMicroseconds: 1)
     /// Rings keep their order: nothing is delivered before what was pushed first.
@@ -125,7 +132,15 @@ struct Simulation {
     private mutating func perform(_ step: Step) {
         switch step {
         case .toDirector(let datagram, let source):
-            core.receive(datagram, from: source, now: now)
+            if connections.contains(source) {
+                core.receiveFrame(datagram, from: source, now: now)
+            } else {
+                core.receive(datagram, from: source, now: now)
+            }
+            carryOut()
+        case .connected(let endpoint):
+            connections.insert(endpoint)
+            core.connected(endpoint, now: now)
             carryOut()
         case .toAgent(let index, let datagram):
             agents[index].responder.receive(datagram, from: Self.director, now: now)
@@ -218,6 +233,19 @@ struct Simulation {
 
     // MARK: Ways
 
+    /// A connection breaks; the next one is there after 100 ms.
+    mutating func cut(_ endpoint: Endpoint) {
+        guard connections.remove(endpoint) != nil else { return }
+        if let index = agents.firstIndex(where: { $0.endpoint == endpoint }) {
+            agents[index].responder.disconnect(Self.director)
+            drain(agent: index)
+        }
+        let end = ConnectionEnd(reason: "closed", detail: "by the peer", retryMicroseconds: 100_000)
+        core.disconnected(endpoint, end, now: now)
+        at(now + 100_000, .connected(endpoint))
+        carryOut()
+    }
+
     mutating func carryOut() {
         let actions = core.actions
         core.actions = []
@@ -229,9 +257,15 @@ struct Simulation {
                     for index in agents.indices { network(.toMember(index, datagram)) }
                 }
                 guard let index = agents.firstIndex(where: { $0.endpoint == endpoint }) else { continue }
+                sent[endpoint, default: []].append(datagram[1])
                 network(.toAgent(index, datagram))
             case .command(let command, let worker):
                 at(ringTime(worker), .command(command, worker: worker))
+            case .connect(let proxy, _): at(now + 300, .connected(proxy.address))
+            case .disconnect(let endpoint): connections.remove(endpoint)
+            case .reconnect(let endpoint, let fault):
+                faults.append(fault)
+                cut(endpoint)
             case .log(let entry): logs.append(entry)
             }
         }

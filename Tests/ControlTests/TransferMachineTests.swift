@@ -60,6 +60,7 @@ private struct Walk: Hashable {
 private let everyEvent: [TransferEvent] = [
     .ack(attempt: 0), .ack(attempt: 1), .ack(attempt: 7), .nack(attempt: 0, .notFound), .nack(attempt: 1, .busy),
     .nack(attempt: 9, .busy), .firstByte, .flowDone, .terminateResponse, .channelDown(.silent),
+    .channelDown(.disconnected),
     .channelDown(.restarted), .channelDown(.administrative), .committed, .aborted(.verdictOrigin), .aborted(.backstop),
     .flowEnded(.flowDone), .timer,
 ]
@@ -270,8 +271,8 @@ private let everyEvent: [TransferEvent] = [
     @Test func whatEndsTheAskingMayBePassedOnAndNothingElse() {
         let asking = Walk()
         let ends: [TransferEvent] = [
-            .nack(attempt: 0, .busy), .flowDone, .channelDown(.silent), .channelDown(.restarted),
-            .channelDown(.administrative),
+            .nack(attempt: 0, .busy), .flowDone, .channelDown(.silent), .channelDown(.disconnected),
+            .channelDown(.restarted), .channelDown(.administrative),
         ]
         for event in everyEvent {
             #expect(

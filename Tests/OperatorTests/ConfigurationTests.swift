@@ -1,5 +1,6 @@
 import CRTP
 import Control
+import Foundation
 import InterCore
 import Operator
 import StrictYAML
@@ -43,6 +44,52 @@ import Wire
                     + "write a number in that range",
                 "demo.yaml:8:31: 'idle' expects one of adaptive, spin, but '5' stands here",
             ])
+    }
+
+    /// A file whose channels' part is at stake; lines 4 and 6.
+    private func check(crtp: String, proxy: String) -> [String] {
+        let text = """
+            ports:
+              client: ["net_af_xdp0,iface=a"]
+              server: ["net_af_xdp1,iface=b"]
+            crtp: { keys: { 1: \(scratch.key()) }\(crtp) }
+            proxies:
+              - { name: p1, address: "10.9.0.11:7443"\(proxy) }
+
+            """
+        return LoadedConfiguration.parse(text, name: "demo.yaml").problems.map {
+            $0.description.replacingOccurrences(of: scratch.path, with: "/etc/baton")
+        }
+    }
+
+    @Test func channelsOverTCPAndTLS() {
+        scratch.certificate("one", "other")
+        let directory = scratch.path
+        let good = ", tls: { ca: \(directory)/one.pem, certificate: \(directory)/one.pem, key: \(directory)/one.key }"
+        #expect(check(crtp: good, proxy: ", transport: tls, server-name: p1.example.org") == [])
+        #expect(check(crtp: "", proxy: ", transport: tcp") == [])
+        #expect(
+            check(crtp: "", proxy: ", transport: tpc") == [
+                "demo.yaml:6:55: 'transport' expects one of udp, tcp, tls, but 'tpc' stands here: did you mean 'tcp'?"
+            ])
+        #expect(
+            check(crtp: "", proxy: ", transport: tcp, server-name: p1.example.org").map { $0.suffix(102) }
+                == [
+                    "'server-name' is the name in a certificate, and 'transport' is not tls: "
+                        + "add transport: tls, or take 'server-name' away"
+                ].map { $0.suffix(102) })
+        #expect(check(crtp: "", proxy: ", transport: tls, server-name: 10.9.0.11").count == 1)
+        for (files, message) in [
+            ("ca: /nowhere.pem", "/nowhere.pem holds no certificate that can be read (PEM): name a file with"),
+            ("certificate: \(directory)/one.pem", "'certificate' and 'key' belong together, and one is missing"),
+            (
+                "certificate: \(directory)/one.pem, key: \(directory)/other.key",
+                "/etc/baton/other.key is not the key of /etc/baton/one.pem: name the certificate's own private key"
+            ),
+        ] {
+            let told = check(crtp: ", tls: { \(files) }", proxy: "")
+            #expect(told.count == 1 && told[0].hasPrefix("demo.yaml:4:") && told[0].contains(message), "\(told)")
+        }
     }
 
     @Test func anUnknownProxy() {

@@ -27,6 +27,7 @@ import Wire
     private var examples: [String] {
         get throws {
             _ = (scratch.key("key1"), scratch.key("key2"))
+            scratch.certificate("ca", "director")
             return try directorPart.components(separatedBy: "```yaml\n").dropFirst().map { part in
                 part.components(separatedBy: "\n```")[0].replacingOccurrences(
                     of: "/etc/baton/", with: "\(scratch.path)/")

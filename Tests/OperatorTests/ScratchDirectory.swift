@@ -19,6 +19,22 @@ final class ScratchDirectory {
         return file
     }
 
+    /// A certificate that vouches for itself, under each of these names, and its key: `NAME.pem`, `NAME.key`.
+    func certificate(_ names: String...) {
+        for name in names {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+            process.arguments =
+                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=\(name)"
+                .split(separator: " ").map(String.init) + [
+                    "-keyout", "\(path)/\(name).key", "-out", "\(path)/\(name).pem",
+                ]
+            process.standardError = FileHandle.nullDevice
+            try! process.run()
+            process.waitUntilExit()
+        }
+    }
+
     /// A good key file.
     func key(_ name: String = "key1") -> String { file(name, String(repeating: "0f", count: 32) + "\n") }
 }

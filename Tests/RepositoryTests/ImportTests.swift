@@ -13,10 +13,11 @@ import Testing
         ("Sources/Control/FirstFlight", ["Wire", "Crypto", "CCryptoBoringSSL"]),
         ("Sources/Control/Core", ["CRTP", "FirstFlight", "Wire", "InterCore", "DequeModule", "Logging"]),
         ("Sources/FastPath", ["CDPDKShim", "Wire", "InterCore", "Synchronization", "Glibc"]),
+        ("Sources/Streams", ["CRTP", "Wire", "Synchronization", "Glibc", "NIOCore", "NIOPosix", "NIOTLS", "NIOSSL"]),
         (
             "Sources/Adoption",
             [
-                "CRTP", "Wire", "StrictYAML", "Foundation", "Glibc", "Synchronization", "Logging", "NIOCore",
+                "CRTP", "Wire", "Streams", "StrictYAML", "Foundation", "Glibc", "Synchronization", "Logging", "NIOCore",
                 "NIOPosix",
                 "NIOHTTP1", "NIOConcurrencyHelpers",
             ]
@@ -24,16 +25,17 @@ import Testing
         (
             "Sources/Operator",
             [
-                "Control", "CRTP", "InterCore", "Wire", "StrictYAML", "Foundation", "Glibc", "Synchronization",
-                "Logging",
+                "Control", "CRTP", "InterCore", "Wire", "Streams", "StrictYAML", "Foundation", "Glibc",
+                "Synchronization", "Logging",
                 "NIOCore", "NIOPosix", "NIOHTTP1",
             ]
         ),
         (
             "Sources/batond",
             [
-                "Operator", "Control", "CRTP", "Datagrams", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
-                "ArgumentParser", "DequeModule", "Logging", "Foundation", "Glibc", "Synchronization", "Dispatch",
+                "Operator", "Control", "CRTP", "Datagrams", "Streams", "FastPath", "InterCore", "Wire", "CDPDKShim",
+                "StrictYAML", "ArgumentParser", "DequeModule", "Logging", "Foundation", "Glibc", "Synchronization",
+                "Dispatch",
             ]
         ),
         (

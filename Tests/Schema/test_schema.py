@@ -54,6 +54,11 @@ class Program:
         for key in ("key1", "key2"):
             with open(os.path.join(self.directory.name, key), "w", opener=lambda p, f: os.open(p, f, 0o600)) as file:
                 file.write("0f" * 32)
+        for end in ("ca", "director", "agent"):
+            where = os.path.join(self.directory.name, end)
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                            "-subj", f"/CN={end}", "-keyout", f"{where}.key", "-out", f"{where}.pem"], check=True,
+                           capture_output=True)
 
     def complaints(self, text):
         """Empty when it takes the file."""

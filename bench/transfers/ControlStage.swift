@@ -175,7 +175,7 @@ struct ControlStage: ~Copyable {
                 switch action {
                 case .transmit(let datagram, let peer): stage.outbox.append((datagram, peer))
                 case .command(let command, _): stage.backlog.append(command)
-                case .log: break
+                case .connect, .disconnect, .reconnect, .log: break
                 }
             }
             stage.core.actions.removeAll(keepingCapacity: true)

@@ -135,7 +135,7 @@ struct WholeStage {
                 guard let index = addresses.firstIndex(of: peer) else { continue }
                 datagram.withUnsafeBytes { precondition(toAgents.push(index, payload: $0), "the channel is full") }
             case .command(let command, _): backlog.append(command)
-            case .log: break
+            case .connect, .disconnect, .reconnect, .log: break
             }
         }
         found += core.actions.count

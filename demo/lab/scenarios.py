@@ -456,6 +456,30 @@ def drain(laboratory):
         return under_load(laboratory, change)
     finally:
         services.ctl("proxy", drained, "up")
+def tcp_channel(laboratory):
+    """CRTP over TLS: the agents are restarted, the director connects anew, and the request is transferred."""
+    services = laboratory.services
+
+    def channels(transport):
+        services.transports = dict.fromkeys(PROXIES, transport)
+        answer = services.reload()
+        assert answer["applied"], answer
+        laboratory.wait_for_proxies()
+
+    channels("tls")
+    try:
+        laboratory.restart_agents()
+        for row in services.ctl("proxies"):
+            assert row["transport"] == "tls" and row["connected"] and row["connects"] == 2, row
+        got = curl(laboratory).get([f"http://{CACHED_HOST}/small.bin"], resolve())
+    finally:
+        channels("udp")
+    return Played(got, ["small.bin"], "proxy")
+
+
+tcp_channel.__name__ = "tcp-channel"
+
+
 def quic_sni(laboratory):
     """HTTP/3 for a name that the proxies have; in the middle the client goes on from another port."""
     got, told = datagrams.get(laboratory.services, CACHED_HOST, "/small.bin", rebind_after=64 << 10)
@@ -477,4 +501,4 @@ for scenario in (quic_sni, quic_origin):
 
 #: In the order of the demo.
 ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, retransfer, observe,
-       multicast, rotate, reload, drain, quic_sni, quic_origin]
+       multicast, rotate, reload, drain, tcp_channel, quic_sni, quic_origin]

@@ -7,6 +7,7 @@ import secrets
 import signal
 
 from . import topology as addresses
+from .authority import Authority
 from .shell import CommandFailed, Process, run, wait_until
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -20,6 +21,8 @@ MULTICAST_HOST = "multicast.example.org"
 #: Its objects lie on different proxies, and connections move between them.
 MOVING_HOST = "moving.example.org"
 CRTP_PORT = 7443
+#: Channels over TLS are accepted at the same port, those over bare TCP at the next one.
+TCP_PORT = CRTP_PORT + 1
 #: The agents listen to both; the director asks by the first.
 GROUPS = (f"239.192.0.1:{CRTP_PORT}", f"[ff15::ba70]:{CRTP_PORT}")
 
@@ -107,6 +110,9 @@ class Services:
         self.director_proxies = ()
         #: Of the director that was started last.
         self.workers = 1
+        #: What carries the channels: "udp", "tcp" or "tls" by proxy; UDP where none is said.
+        self.transports = {}
+        self.authority = Authority(directory)
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -205,6 +211,8 @@ interface: eth0
 user: nobody
 crtp:
   listen: ["{addresses.v4(name)}:{CRTP_PORT}"]
+  tcp: ["{addresses.v4(name)}:{TCP_PORT}"]
+  tls: {{ listen: ["{addresses.v4(name)}:{CRTP_PORT}"], certificate: {self.authority.certificate(name)}, key: {self.authority.key(name)}, client-ca: {self.authority.file} }}
   directors: [{addresses.v4('director')}, "{addresses.v6('director')}"]
   groups: {json.dumps(GROUPS)}
   keys: {{ {self.key_table()} }}
@@ -281,6 +289,7 @@ workers: {{ count: {workers}, flows: 65536, idle: adaptive{options} }}
 crtp:
   listen: {self.crtp_listen}
   keys: {{ {self.key_table()} }}
+{self.tls_entry()}
 {crtp}
 {sections}
 proxies:
@@ -291,8 +300,20 @@ control: {{ socket: {self.path('batond.sock')} }}
 """
 
     def _proxy_entry(self, name):
-        options = "".join(f", {key}: {value}" for key, value in self.proxy_options.get(name, {}).items())
-        return f'  - {{ name: {name}, address: "{addresses.v4(name)}:{CRTP_PORT}"{options} }}'
+        transport = self.transports.get(name, "udp")
+        options = {} if transport == "udp" else {"transport": transport}
+        if transport == "tls":
+            options["server-name"] = f"{name}.baton.example"
+        options = "".join(f", {key}: {value}" for key, value in (options | self.proxy_options.get(name, {})).items())
+        port = TCP_PORT if transport == "tcp" else CRTP_PORT
+        return f'  - {{ name: {name}, address: "{addresses.v4(name)}:{port}"{options} }}'
+
+    def tls_entry(self):
+        """What the director trusts and shows, when there is a channel over TLS."""
+        if "tls" not in self.transports.values():
+            return ""
+        own = f"certificate: {self.authority.certificate('director')}, key: {self.authority.key('director')}"
+        return f"  tls: {{ ca: {self.authority.file}, {own} }}"
 
     def start_director(self, workers=1, wait_for=None):
         self.workers = workers
@@ -310,7 +331,7 @@ control: {{ socket: {self.path('batond.sock')} }}
     def is_director_ready(self, wait_for=None):
         """batond answers, and knows of these proxies (or all) and of the flows that they have."""
         try:
-            proxies = {row["name"]: row["state"] for row in self.ctl("proxies")}
+            proxies = {row["name"]: row["state"] for row in self.ctl("proxies") if row["state"] != "leaving"}
         except (CommandFailed, ValueError):
             return False
         return all(proxies.get(name) == "up" for name in wait_for or self.topology.proxies) and not self.ctl("status")["recovering"]

@@ -9,6 +9,7 @@ extension ControlLoop {
     func handOver(_ handover: Handover) {
         defer { handover.isOver.raise() }
         let now = monotonicMicroseconds()
+        closeStreams()
         // A cache's answer would come here.
         for number in asked.keys { _ = ledger.decided(number, .busy, now: now) }
         asked.removeAll()
@@ -22,6 +23,7 @@ extension ControlLoop {
             try succeed(by: handover.channel)
         } catch {
             logger.error("the successor has not taken over, this process goes on", metadata: ["error": "\(error)"])
+            acceptAgain()
             return
         }
         handover.hasSucceeded = true

@@ -1,6 +1,7 @@
 package import CRTP
 import Glibc
 package import Logging
+internal import Streams
 import Synchronization
 internal import Wire
 
@@ -53,10 +54,14 @@ package final class ControlLoop: @unchecked Sendable {
     /// Notices whose consequences `unsettled` does not show yet.
     private let unread = Atomic<Int>(0)
     private let unsettled = Atomic<Int>(0)
-    private let pipe: WakePipe
+    let pipe: WakePipe
     package let sockets: [DatagramSocket]
     /// For what comes to multicast groups.
     private let groups: [DatagramSocket]
+    /// Connections of directors whose channels are streams; set before `run`.
+    var streams: StreamListener?
+    /// Frames in a row that were not the director's.
+    var strangeFrames: [Endpoint: Int] = [:]
     let settings: ControlChannelSettings
     let logger: Logger
     var services: Services
@@ -146,6 +151,7 @@ package final class ControlLoop: @unchecked Sendable {
     /// Runs until `stop`. Uncommitted connections are then forgotten, silently.
     package func run() {
         var buffer = [UInt8](repeating: 0, count: 65_536)
+        defer { streams?.shutDown() }
         while !stops {
             waiting.poll(
                 pipe: pipe.readingEnd, adopter: services.adopter.end, sockets: sockets + groups,
@@ -158,6 +164,7 @@ package final class ControlLoop: @unchecked Sendable {
             ledger.announceMore()
             for socket in sockets { receive(socket, &buffer) }
             for socket in groups { receiveFromGroup(socket, &buffer) }
+            receiveFromStreams()
             let taken = notices.withLock { notices in
                 defer { notices.list.removeAll() }; return notices.list
             }
@@ -264,6 +271,7 @@ package final class ControlLoop: @unchecked Sendable {
     }
 
     func transmit(_ bytes: [UInt8], to destination: Endpoint) {
+        if present?.source != destination, sendByStream(bytes, to: destination) { return }
         let way = present?.source == destination ? present?.socket : homes[destination]
         let socket = way ?? sockets.first { $0.endpoint.address.isV4 == destination.address.isV4 }
         socket?.send(bytes, to: destination)

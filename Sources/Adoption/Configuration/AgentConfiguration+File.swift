@@ -1,5 +1,6 @@
 internal import CRTP
 public import Foundation
+internal import Streams
 public import StrictYAML
 internal import Wire
 
@@ -60,6 +61,9 @@ extension AgentConfiguration {
         let keepalive = section.value("keepalive", .duration(in: 50_000...60_000_000), default: 1_000_000)
         let groups = section.value("groups", .list(of: .group), default: [])
         let groupInterface = section.optional("group-interface", .string)
+        let streams = section.value("tcp", .list(of: .endpoint), default: [])
+        var (secureStreams, tls) = ([Endpoint](), TLSFiles())
+        if section.has("tls") { section.section("tls") { (secureStreams, tls) = readTLS($0) } }
         guard let listen, let directors else { return nil }
         var settings = ControlChannelSettings(
             listen: listen, keys: keys, directors: directors)
@@ -67,7 +71,26 @@ extension AgentConfiguration {
         settings.keepaliveMicroseconds = keepalive
         settings.groups = groups
         settings.groupInterface = groupInterface
+        settings.streams = streams
+        settings.secureStreams = secureStreams
+        settings.tls = tls
         return settings
+    }
+
+    private static func readTLS(_ section: YAMLSection) -> (listen: [Endpoint], files: TLSFiles) {
+        let listen = section.required("listen", .list(of: .endpoint, minimum: 1)) ?? []
+        var files = TLSFiles()
+        files.certificate = section.required("certificate", .string).map(section.resolve)
+        files.key = section.required("key", .string).map(section.resolve)
+        files.authority = section.optional("client-ca", .string).map(section.resolve)
+        if let failure = files.check() {
+            let keys: [TLSFiles.Failure.Part: String] = [
+                .authority: "client-ca", .certificate: "certificate", .key: "key",
+            ]
+            section.report(
+                "\(failure)", remedy: failure.remedy, at: keys[failure.part] ?? "certificate")
+        }
+        return (listen, files)
     }
 }
 

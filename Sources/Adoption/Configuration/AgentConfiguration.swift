@@ -1,4 +1,5 @@
 public import CRTP
+public import Streams
 public import Wire
 
 /// All that an agent is told by its configuration file.
@@ -39,6 +40,10 @@ public struct ControlChannelSettings: Equatable, Sendable {
     /// Multicast groups to listen to, and by which interface; nil: the agent's.
     public var groups: [Endpoint] = []
     public var groupInterface: String?
+    /// Where channels over TCP, and over TLS, are accepted.
+    public var streams: [Endpoint] = []
+    public var secureStreams: [Endpoint] = []
+    public var tls = TLSFiles()
 
     public init(listen: [Endpoint], keys: KeyRing, directors: [AddressPrefix]) {
         self.listen = listen

@@ -18,6 +18,8 @@ public enum ChannelDown: String, Equatable, Sendable, CaseIterable {
     /// The peer has started anew.
     case restarted
     case administrative
+    /// The connection that carries the frames is gone.
+    case disconnected
 }
 
 public enum ChannelState: String, Equatable, Sendable {

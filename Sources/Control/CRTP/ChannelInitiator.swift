@@ -103,6 +103,13 @@ public struct ChannelInitiator: Sendable {
         goDown(.administrative)
     }
 
+    /// The connection that carried the frames is gone: nothing more will come of what was said. `start` opens the
+    /// channel again, over another one.
+    public mutating func disconnect() {
+        handshake = nil
+        goDown(.disconnected)
+    }
+
     /// A new session beside the old one, after which the agent announces its flows again.
     public mutating func reinitiate(now: UInt64) {
         switch state {

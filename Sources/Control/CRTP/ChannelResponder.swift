@@ -79,6 +79,13 @@ public struct ChannelResponder: Sendable {
         entries.removeAll()
     }
 
+    /// The connection that carried a director's frames is gone, and with it whatever was begun there.
+    public mutating func disconnect(_ director: Endpoint) {
+        guard let index = entries.firstIndex(where: { $0.endpoint == director }) else { return }
+        let gone = entries.remove(at: index)
+        if gone.current != nil { actions.append(.down(peer: director, .disconnected)) }
+    }
+
     /// Uses other keys from now on; sessions whose key is gone go on until their director replaces them.
     public mutating func replaceKeys(_ ring: KeyRing, now: UInt64) {
         keys = KeySchedule(ring)

@@ -25,6 +25,8 @@ package struct FrameHeader: Equatable, Sendable {
     package static var version: UInt8 { 1 }
     /// Longest frame, in bytes; the shortest is a header and a tag.
     package static var maximumFrame: Int { 1_472 }
+    /// As many bytes of a frame tell its length.
+    package static var lengthEnd: Int { 6 }
 
     /// `MessageType`, or a number that this version does not know.
     package var type: UInt8
@@ -97,7 +99,7 @@ package struct FrameHeader: Equatable, Sendable {
     /// For transports that are streams (TCP): the length of the frame that begins with `prefix`; nil when more bytes
     /// are needed, 0 when no frame can begin so.
     package static func frameLength(_ prefix: UnsafeRawBufferPointer) -> Int? {
-        guard prefix.count >= 6 else { return nil }
+        guard prefix.count >= lengthEnd else { return nil }
         let length = Int(prefix.load16(at: 4))
         let isPlausible = prefix[0] == version << 4 | 4 && length >= byteCount + tagByteCount && length <= maximumFrame
         return isPlausible ? length : 0

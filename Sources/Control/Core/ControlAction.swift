@@ -3,6 +3,12 @@ public import Wire
 
 public enum ControlAction: Equatable, Sendable {
     case transmit([UInt8], to: Endpoint)
+    /// Keep a connection to a proxy whose channel is a stream.
+    case connect(DirectorConfiguration.Proxy, DirectorConfiguration.TLSSettings)
+    /// End the connection, and make no other.
+    case disconnect(Endpoint)
+    /// End the connection; another one is due after a pause.
+    case reconnect(Endpoint, ConnectionFault)
     case command(WorkerCommand, worker: Int)
     case log(ControlLogEntry)
 }

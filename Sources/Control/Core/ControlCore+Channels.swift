@@ -61,6 +61,9 @@ extension ControlCore {
         proxies[index].announcementDeadline = nil
         log(.warning, "proxy down") { [("proxy", $0.proxies[index].configuration.name), ("reason", reason.rawValue)] }
         abandon(index, reason, now: now)
+        if reason == .silent, proxies[index].connection.isOpen {
+            actions.append(.reconnect(proxies[index].configuration.address, .silent))
+        }
     }
 
     mutating func abandon(_ index: Int, _ reason: ChannelDown, now: UInt64) {

@@ -142,7 +142,7 @@ extension ControlCore {
             moves[number].sourceEnd = event
             return true
         case .ack, .nack, .firstByte, .terminateResponse, .committed, .aborted, .flowEnded, .timer,
-            .channelDown(.silent), .channelDown(.administrative):
+            .channelDown(.silent), .channelDown(.disconnected), .channelDown(.administrative):
             return false
         }
     }

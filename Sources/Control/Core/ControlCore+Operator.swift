@@ -60,7 +60,7 @@ extension ControlCore {
         log(.info, "proxy set") { _ in [("proxy", name), ("to", wish.rawValue)] }
         switch wish {
         case .up, .drain:
-            if proxies[index].channel.state == .idle { proxies[index].channel.start(now: now) }
+            if proxies[index].channel.state == .idle { open(index, now: now) }
         case .down:
             // While the agent can be told: what is pending goes to the origin.
             abandon(index, .administrative, now: now)
@@ -110,6 +110,11 @@ extension ControlCore {
             row.address = "\(proxy.configuration.address)"
             row.state = proxy.stateName
             row.administrative = proxy.wish
+            row.transport = proxy.configuration.transport.rawValue
+            row.connected = proxy.connection.isOpen
+            row.connects = proxy.connection.made
+            row.connectionEnds = proxy.connection.ends
+            row.undelivered = proxy.connection.undelivered
             row.mac = proxy.nextHop.map { "\($0.mac)" } ?? ""
             row.weight = proxy.configuration.weight
             row.connections = proxy.status?.connections ?? 0

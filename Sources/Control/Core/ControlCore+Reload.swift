@@ -38,6 +38,7 @@ extension ControlCore {
         configuration = new
         if ring != keys.ring || new.crtp.keyFiles != keys.files { useKeys(ring, files: new.crtp.keyFiles, now: now) }
         if new.crtp.channel != former.crtp.channel { changeChannels(now: now) }
+        if new.crtp.tls != former.crtp.tls { renewConnections() }
         if new.timeout != former.timeout {
             for index in proxies.indices { proxies[index].estimator.settings = new.timeout }
         }
@@ -143,16 +144,15 @@ extension ControlCore {
 
     private mutating func keep(_ index: Int, as configuration: DirectorConfiguration.Proxy, now: UInt64) {
         let hop = proxies[index].nextHop
+        let former = proxies[index].configuration
         proxies[index].configuration = configuration
         let isBack = proxies[index].phase != .active
         proxies[index].phase = .active
         if proxies[index].isUp, let changed = proxies[index].nextHop, changed != hop || isBack {
             commandAll(.proxy(proxies[index].index, changed))
         }
-        if isBack, proxies[index].channel.state == .idle, proxies[index].wish != .down {
-            proxies[index].channel.start(now: now)
-            drainChannel(index, now: now)
-        }
+        changeConnection(index, from: former, now: now)
+        if isBack, proxies[index].channel.state == .idle, proxies[index].wish != .down { open(index, now: now) }
     }
 
     private mutating func place(_ configuration: DirectorConfiguration.Proxy, now: UInt64) {
@@ -160,8 +160,7 @@ extension ControlCore {
         let index = free ?? proxies.count
         let record = makeProxy(configuration, index: index)
         if free == nil { proxies.append(record) } else { proxies[index] = record }
-        proxies[index].channel.start(now: now)
-        drainChannel(index, now: now)
+        open(index, now: now)
     }
 
     private mutating func dismissProxies(now: UInt64) {
@@ -195,6 +194,9 @@ extension ControlCore {
                 history.forget(proxy: index, name: name)
                 trust(index)
                 moves.forget(proxy: index)
+                if proxies[index].configuration.transport.isStream {
+                    actions.append(.disconnect(proxies[index].configuration.address))
+                }
                 proxies[index].phase = .free
                 findEndpoints()
                 log(.info, "proxy removed") { _ in [("proxy", name)] }

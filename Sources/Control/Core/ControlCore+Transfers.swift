@@ -76,7 +76,8 @@ extension ControlCore {
         let estimator = proxies[proxy].estimator
         var timing = TransferTiming(
             timeoutMicroseconds: min(estimator.timeoutMicroseconds, limitMicroseconds),
-            retransmissionMicroseconds: estimator.retransmissionMicroseconds)
+            retransmissionMicroseconds: proxies[proxy].configuration.transport.isStream
+                ? nil : estimator.retransmissionMicroseconds)
         // Until then it is told again that it may begin.
         if move != nil { timing.firstByteMicroseconds = 120_000_000 }
         var request = request

@@ -163,22 +163,23 @@ public struct ControlCore {
         logBudget = LogBudget(linesPerSecond: configuration.logLinesPerSecond, now: now)
         wheel = TimingWheel(tickMicroseconds: wheel.tickMicroseconds, now: now)
         commandAll(.abortAllHolds)
-        for index in proxies.indices {
-            proxies[index].channel.start(now: now)
-            drainChannel(index, now: now)
-        }
+        for index in proxies.indices { open(index, now: now) }
         if configuration.workers.recoveryMicroseconds == 0 || proxies.isEmpty { endRecovery("nothing to recover") }
     }
 
     /// A datagram came in on the CRTP socket.
     public mutating func receive(_ datagram: [UInt8], from: Endpoint, now: UInt64) {
         // Before any parsing: a peer is known by its configured address alone.
-        guard let index = proxyByEndpoint[from] else {
+        guard let index = proxyByEndpoint[from], !proxies[index].configuration.transport.isStream else {
             counters.add(.unknownPeer)
             return
         }
+        receive(datagram, of: index, now: now)
+    }
+
+    package mutating func receive(_ frame: [UInt8], of index: Int, now: UInt64) {
         counters.add(.received)
-        proxies[index].channel.receive(datagram, now: now)
+        proxies[index].channel.receive(frame, now: now)
         drainChannel(index, now: now)
         if !queue.isEmpty { serveQueue(now: now) }
     }

@@ -103,6 +103,9 @@ extension DirectorConfiguration.CRTPSettings {
             DescribedSetting("crtp.multicast.group", multicast.map { "\($0.group)" } ?? "", needsRestart: true),
             DescribedSetting("crtp.multicast.interface", multicast?.interface ?? "", needsRestart: true),
             DescribedSetting("crtp.multicast.hops", multicast.map { "\($0.hops)" } ?? "", needsRestart: true),
+            DescribedSetting("crtp.tls.ca", tls.authority ?? ""),
+            DescribedSetting("crtp.tls.certificate", tls.certificate ?? ""),
+            DescribedSetting("crtp.tls.key", tls.key ?? ""),
         ]
     }
 
@@ -133,6 +136,7 @@ extension DirectorConfiguration.Proxy {
             settings: [
                 DescribedSetting("address", address), DescribedSetting("weight", weight),
                 DescribedSetting("mac", mac.map { "\($0)" } ?? ""),
+                DescribedSetting("transport", transport.rawValue), DescribedSetting("server-name", serverName ?? ""),
             ])
     }
 }

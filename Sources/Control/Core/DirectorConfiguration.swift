@@ -68,7 +68,25 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var choice = ChoiceSettings()
         public var queue = QueueSettings()
         public var multicast: MulticastSettings?
+        public var tls = TLSSettings()
         public init() {}
+    }
+
+    /// What the director trusts and shows where it opens channels over TLS: paths of PEM files.
+    public struct TLSSettings: Sendable, Equatable {
+        /// nil: the system's.
+        public var authority: String?
+        public var certificate: String?
+        public var key: String?
+        public init() {}
+    }
+
+    /// What carries the frames of a proxy's channel.
+    public enum Transport: String, Sendable, Equatable, CaseIterable {
+        case udp, tcp, tls
+
+        /// A connection that is kept, not datagrams.
+        package var isStream: Bool { self != .udp }
     }
 
     /// A group that all agents of a rule are asked by at once.
@@ -121,6 +139,9 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var weight = 1
         /// Overrides what the agent says of itself in INIT.
         public var mac: MACAddress?
+        public var transport = Transport.udp
+        /// Whom its certificate must name; nil: its address.
+        public var serverName: String?
         public init(name: String, address: Endpoint) {
             self.name = name
             self.address = address

@@ -12,6 +12,7 @@ package struct ProxyRecord: Sendable {
     package var estimator: RoundTripEstimator
     package var phase = Phase.active
     package var isUp = false
+    package var connection = ProxyConnection()
     /// Its agent has said that it listens to the multicast group.
     package var isInGroup = false
     package var announcement = Announcement.awaited
@@ -154,6 +155,7 @@ package struct ProxyRecord: Sendable {
 
     package var stateName: String {
         if isGoing { return "leaving" }
+        if !isUp, configuration.transport.isStream, !connection.isOpen, wish != .down { return "connecting" }
         guard isUp else { return channel.state == .initiating ? "initiating" : "down" }
         if isDraining { return "draining" }
         return isSuspect ? "suspect" : "up"

@@ -119,6 +119,15 @@ public struct ProxyStatus: Codable, Sendable, Equatable {
     public var state = ""
     /// What the operator wants.
     public var administrative = ProxyWish.up
+    /// `udp`, `tcp` or `tls`.
+    public var transport = "udp"
+    /// Of TCP and TLS: there is a connection.
+    public var connected = false
+    /// Connections that were made; connections that ended and attempts that failed, by reason; and frames that found no
+    /// connection, or one that took no more.
+    public var connects: UInt64 = 0
+    public var connectionEnds: [String: UInt64] = [:]
+    public var undelivered: UInt64 = 0
     public var mac = ""
     public var weight = 1
     public var connections: UInt32 = 0

@@ -35,7 +35,7 @@ extension TransferMachine {
         case .channelDown(.restarted):
             linger(now, &actions)
             return .init(.channelDown)
-        case .channelDown(.silent), .channelDown(.administrative):
+        case .channelDown(.silent), .channelDown(.disconnected), .channelDown(.administrative):
             recall(.cancel, now, &actions)
             return .init(.channelDown)
         case .ack, .firstByte, .terminateResponse, .committed, .aborted, .flowEnded:

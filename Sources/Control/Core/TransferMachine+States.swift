@@ -83,7 +83,9 @@ extension TransferMachine {
             if isOfDatagrams { return }
             decide(.init(.committed), &actions)
             close(now, &actions)
-        case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.administrative): break
+        case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.disconnected),
+            .channelDown(.administrative):
+            break
         }
     }
 
@@ -165,7 +167,9 @@ extension TransferMachine {
             // An agent that has started anew has none of its old sockets: it will never say `flowDone`.
             if isOfDatagrams { return }
             close(now, &actions)
-        case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.administrative): break
+        case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.disconnected),
+            .channelDown(.administrative):
+            break
         }
     }
 

@@ -1,5 +1,6 @@
 import CRTP
 import Control
+import Streams
 import StrictYAML
 import Wire
 
@@ -26,6 +27,7 @@ extension ConfigurationReader {
             section.section("multicast") { crtp.settings.multicast = multicast($0, listen: crtp.settings.listen) }
         }
         crtp.settings.channel = channel(section)
+        section.section("tls") { crtp.settings.tls = tls($0) }
         crtp.hasKeys = section.has("keys")
         let (secrets, current) = section.numberedSecrets(current: crtp.settings.currentKey)
         crtp.settings.keyFiles = secrets.mapValues { secret in
@@ -34,6 +36,23 @@ extension ConfigurationReader {
         crtp.settings.currentKey = current
         crtp.keys = KeyRing(keys: secrets.compactMapValues(\.bytes), current: current)
         return crtp
+    }
+
+    private static func tls(_ section: YAMLSection) -> DirectorConfiguration.TLSSettings {
+        var tls = DirectorConfiguration.TLSSettings()
+        tls.authority = section.optional("ca", .string).map(section.resolve)
+        tls.certificate = section.optional("certificate", .string).map(section.resolve)
+        tls.key = section.optional("key", .string).map(section.resolve)
+        if (tls.certificate == nil) != (tls.key == nil) {
+            section.report(
+                "'certificate' and 'key' belong together, and one is missing",
+                remedy: "name both, or none to show no certificate", at: tls.key == nil ? "certificate" : "key")
+        }
+        if let failure = TLSFiles(authority: tls.authority, certificate: tls.certificate, key: tls.key).check() {
+            let keys: [TLSFiles.Failure.Part: String] = [.authority: "ca", .certificate: "certificate", .key: "key"]
+            section.report("\(failure)", remedy: failure.remedy, at: keys[failure.part] ?? "ca")
+        }
+        return tls
     }
 
     private static func channel(_ section: YAMLSection) -> ChannelConfiguration {
@@ -83,6 +102,13 @@ extension ConfigurationReader {
         let address = section.required("address", .endpoint)
         let weight = section.value("weight", .integer(in: 1...1_000), default: 1)
         let mac = section.optional("mac", .mac)
+        let transport = section.value("transport", .transport, default: .udp)
+        let serverName = section.optional("server-name", .serverName)
+        if serverName != nil, transport != .tls {
+            section.report(
+                "'server-name' is the name in a certificate, and 'transport' is not tls",
+                remedy: "add transport: tls, or take 'server-name' away", at: "server-name")
+        }
         if let address, address.port == 0 {
             section.report(
                 "the agent's port is 0", remedy: "write the port that the agent listens on, such as 10.9.0.11:7443",
@@ -92,6 +118,8 @@ extension ConfigurationReader {
         var proxy = DirectorConfiguration.Proxy(name: name, address: address ?? Endpoint(.unspecified, port: 0))
         proxy.weight = weight
         proxy.mac = mac
+        proxy.transport = transport
+        proxy.serverName = serverName
         return (proxy, section.mark)
     }
 }

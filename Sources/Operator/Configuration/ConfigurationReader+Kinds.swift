@@ -1,4 +1,5 @@
 import CRTP
+import Control
 import InterCore
 import StrictYAML
 import Wire
@@ -37,6 +38,18 @@ extension YAMLKind<String> {
             // An IPv6 literal stands in brackets, as in a Host header.
             let isLiteral = text.hasPrefix("[") && text.hasSuffix("]") && IPAddress(text.dropFirst().dropLast()) != nil
             return !name.isEmpty && (isName || isLiteral) ? text.lowercased() : nil
+        }
+    }
+
+    /// A name in a certificate.
+    static var serverName: YAMLKind {
+        .text("a DNS name such as p1.example.org") { text in
+            let labels = text.split(separator: ".", omittingEmptySubsequences: false)
+            let areGood = labels.allSatisfy { label in
+                (1...63).contains(label.utf8.count)
+                    && label.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
+            }
+            return areGood && text.utf8.count <= 253 && IPAddress(text) == nil ? text.lowercased() : nil
         }
     }
 
@@ -88,6 +101,10 @@ extension YAMLKind<SelectionAlgorithm> {
             "two-choices": .twoChoices, "multicast": .multicast,
         ])
     }
+}
+
+extension YAMLKind<DirectorConfiguration.Transport> {
+    static var transport: YAMLKind { .choice(["udp": .udp, "tcp": .tcp, "tls": .tls]) }
 }
 
 extension YAMLKind<Protection> {

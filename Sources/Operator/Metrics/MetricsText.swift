@@ -91,6 +91,23 @@ package struct MetricsText {
         {
             rows("_total") { $0.passedOn }
         }
+        let streams = proxies.filter { $0.transport != "udp" }
+        family("baton_proxy_connected", .gauge, "1 while there is a connection for the channel (TCP, TLS).") {
+            streams.map { ("", [("proxy", $0.name), ("transport", $0.transport)], $0.connected ? "1" : "0") }
+        }
+        family("baton_proxy_connects", .counter, "Connections that were made.") {
+            streams.map { ("_total", [("proxy", $0.name)], "\($0.connects)") }
+        }
+        family("baton_proxy_connection_ends", .counter, "Connections that ended, and attempts that failed.") {
+            streams.flatMap { proxy in
+                proxy.connectionEnds.sorted { $0.key < $1.key }.map {
+                    ("_total", [("proxy", proxy.name), ("reason", Self.snake($0.key))], "\($0.value)")
+                }
+            }
+        }
+        family("baton_proxy_undelivered", .counter, "Frames that found no connection, or one that took no more.") {
+            streams.map { ("_total", [("proxy", $0.name)], "\($0.undelivered)") }
+        }
         family("baton_proxy_set_aside", .gauge, "1 while it is only probed, after timeouts in a row.") {
             rows("") { $0.state == "suspect" ? 1 : 0 }
         }

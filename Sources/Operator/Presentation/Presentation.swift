@@ -36,8 +36,9 @@ package enum Presentation {
             .number("PASSED ON"), .number("SRTT"), .number("TO"),
         ])
         for proxy in proxies {
+            let address = proxy.transport == "udp" ? proxy.address : "\(proxy.address) \(proxy.transport)"
             table.add([
-                proxy.name, proxy.address, proxy.state, proxy.administrative.rawValue, proxy.mac,
+                proxy.name, address, proxy.state, proxy.administrative.rawValue, proxy.mac,
                 "\(proxy.connections)", "\(proxy.committedFlows)",
                 "\(proxy.pendingTransfers)", "\(proxy.acks)", "\(proxy.nacks)", "\(proxy.timeouts)",
                 "\(proxy.lateACKs)", "\(proxy.passedOn)", milliseconds(proxy.srttMicroseconds),
