@@ -1,5 +1,6 @@
 """Packets of a pcap file, as far as a client's view of TCP needs them."""
 
+import re
 import signal
 import struct
 from collections import namedtuple
@@ -7,6 +8,9 @@ from collections import namedtuple
 from .shell import Process, wait_until
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+#: Packets that tcpdump has captured, that it was to, and those that the kernel dropped.
+COUNTS = re.compile(r"(\d+) packets? captured[,\n] ?(\d+) packets? received by filter[,\n] ?(\d+) packets? dropped")
 
 #: `source` and `destination` are (address, port); addresses are bytes.
 Segment = namedtuple(
@@ -180,10 +184,19 @@ class Capture:
 
     def stop(self):
         """Ends the capture when all is written; raises when the kernel dropped packets of it."""
+        # At SIGINT tcpdump leaves unread what it was not scheduled to read.
+        wait_until("tcpdump has read what came", self._has_read_all, 20, self._process)
         self._process.signal(signal.SIGINT)
         self._process.wait(30)
-        summary = self._process.tail()
-        dropped = [line for line in summary.splitlines() if "dropped by kernel" in line]
-        if dropped and not dropped[0].startswith("0 "):
-            raise RuntimeError(f"{self.path}: {dropped[0]}")
+        dropped = COUNTS.findall(self._process.tail(1000))[-1][2]
+        if dropped != "0":
+            raise RuntimeError(f"{self.path}: {dropped} packets dropped by kernel")
         return self.path
+
+    def _has_read_all(self):
+        """By tcpdump's own count, which it tells at SIGUSR1."""
+        told = len(COUNTS.findall(self._process.tail(1000)))
+        self._process.signal(signal.SIGUSR1)
+        wait_until("tcpdump tells its counts", lambda: len(COUNTS.findall(self._process.tail(1000))) > told, 10, self._process)
+        captured, received, dropped = map(int, COUNTS.findall(self._process.tail(1000))[-1])
+        return captured + dropped >= received
