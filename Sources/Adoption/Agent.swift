@@ -134,8 +134,7 @@ public final class Agent: Sendable {
 
     private static func streamSockets(_ channel: ControlChannelSettings) throws(SystemFailure) -> [ListeningSocket] {
         var sockets: [ListeningSocket] = []
-        for endpoint in channel.streams { sockets.append(try ListeningSocket(endpoint, isSecure: false)) }
-        for endpoint in channel.secureStreams { sockets.append(try ListeningSocket(endpoint, isSecure: true)) }
+        for (endpoint, kind) in channel.connected { sockets.append(try ListeningSocket(endpoint, kind)) }
         return sockets
     }
 
@@ -204,6 +203,7 @@ public final class Agent: Sendable {
                 "listen": "\(configuration.channel.listen.map { "\($0)" }.joined(separator: " "))",
                 "tcp": "\(configuration.channel.streams.map { "\($0)" }.joined(separator: " "))",
                 "tls": "\(configuration.channel.secureStreams.map { "\($0)" }.joined(separator: " "))",
+                "http": "\(configuration.channel.exchanges.map { "\($0)" }.joined(separator: " "))",
             ])
         Thread.detach("control") { [loop, loopIsOver] in
             loop.run()

@@ -14,7 +14,7 @@ final class Dial: @unchecked Sendable {
     private var peer: StreamPeer
     private var backOff = BackOff()
     private var random = SystemRandomNumberGenerator()
-    private var connection: FrameConnection?
+    private var connection: (any FrameCarrier)?
     private var isStopped = false
 
     init(_ peer: StreamPeer, on eventLoop: any EventLoop, inbox: StreamInbox, bounds: StreamBounds) {
@@ -42,6 +42,7 @@ final class Dial: @unchecked Sendable {
 
     private func dial() {
         guard !isStopped else { return }
+        if peer.isHTTP { return exchange() }
         let connection = FrameConnection(
             peer.endpoint, on: eventLoop, inbox: inbox, bounds: bounds, isSecure: peer.security != nil,
             opened: { [inbox] in inbox.put(.opened($0.peer), of: $0) },
@@ -59,6 +60,16 @@ final class Dial: @unchecked Sendable {
             .whenFailure { self.ended(connection, .ofConnecting($0)) }
     }
 
+    private func exchange() {
+        let exchange = HTTPExchange(
+            peer.endpoint, on: eventLoop, inbox: inbox, bounds: bounds,
+            opened: { [inbox] in inbox.put(.opened($0.peer), of: $0) },
+            ended: { [weak self] in self?.ended($0, $1) })
+        exchange.owner = self
+        connection = exchange
+        exchange.begin()
+    }
+
     /// The files are read for each connection, so that new ones need no reload.
     private func prepare(_ channel: any Channel, for connection: FrameConnection) throws {
         if let security = peer.security {
@@ -69,7 +80,7 @@ final class Dial: @unchecked Sendable {
         try channel.pipeline.syncOperations.addHandler(connection)
     }
 
-    private func ended(_ connection: FrameConnection, _ end: StreamEnd) {
+    private func ended(_ connection: any FrameCarrier, _ end: StreamEnd) {
         guard self.connection === connection else { return }
         self.connection = nil
         guard !isStopped else { return }
@@ -86,7 +97,7 @@ final class Dial: @unchecked Sendable {
 }
 
 extension StreamEnd {
-    fileprivate static func ofConnecting(_ error: any Error) -> StreamEnd {
+    static func ofConnecting(_ error: any Error) -> StreamEnd {
         switch error {
         case let failure as TLSFiles.Failure: StreamEnd(.refusedTLS, failure.description)
         case let failure as IOError: StreamEnd(.unreachable, String(cString: strerror(failure.errnoCode)))

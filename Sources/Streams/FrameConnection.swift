@@ -7,13 +7,12 @@ internal import Wire
 
 /// One connection: bytes become frames for the inbox, frames become bytes. Runs on its event loop, but for `send`,
 /// `close` and `frameTaken`, which any thread may call.
-final class FrameConnection: ChannelDuplexHandler, @unchecked Sendable {
+final class FrameConnection: ChannelDuplexHandler, FrameCarrier, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     let peer: Endpoint
-    /// Set before the connection is used.
     weak var owner: Dial?
     private let eventLoop: any EventLoop
     private let inbox: StreamInbox
@@ -55,7 +54,6 @@ final class FrameConnection: ChannelDuplexHandler, @unchecked Sendable {
 
     // MARK: from any thread
 
-    /// False when there is no room: the frame is lost.
     func send(_ frame: [UInt8]) -> Bool {
         let (hasRoom, isFirst) = outgoing.withLock { outgoing in
             guard outgoing.bytes + frame.count <= bounds.outgoingBytes else { return (false, false) }
@@ -72,12 +70,10 @@ final class FrameConnection: ChannelDuplexHandler, @unchecked Sendable {
         eventLoop.execute { self.finish(end) }
     }
 
-    /// Something authentic has come.
     func confirm() {
         eventLoop.execute { self.isConfirmed = true }
     }
 
-    /// The inbox's taker has one of its frames.
     func frameTaken() {
         let (_, left) = untaken.subtract(1, ordering: .acquiringAndReleasing)
         if left == bounds.incomingFrames / 2 { eventLoop.execute { self.readOn() } }

@@ -21,7 +21,7 @@ public final class StreamDialler {
     private let bounds: StreamBounds
     private var dials: [Endpoint: Dial] = [:]
     /// As the events that were taken say.
-    private var connections: [Endpoint: FrameConnection] = [:]
+    private var connections: [Endpoint: any FrameCarrier] = [:]
 
     /// - Parameter wake: Makes the control loop look at `take`; called on the event loop's thread.
     public init(bounds: StreamBounds = StreamBounds(), wake: @escaping @Sendable () -> Void) {
@@ -35,7 +35,7 @@ public final class StreamDialler {
     /// ends the connection, another certificate counts from the next connection on.
     public func connect(_ peer: StreamPeer) {
         if let dial = dials[peer.endpoint] {
-            let dialsAnew = (dial.initialPeer.security == nil) != (peer.security == nil)
+            let dialsAnew = dial.initialPeer.kind != peer.kind
             if !dialsAnew { return dial.change(to: peer) }
             disconnect(peer.endpoint)
         }

@@ -6,6 +6,8 @@ public struct StreamEnd: Error, Equatable, Sendable {
         case unreachable
         /// TLS was not agreed upon: a certificate, a name, a version.
         case refusedTLS = "tls"
+        /// HTTP was answered with an error.
+        case refusedHTTP = "http"
         /// The peer has closed, or the network has.
         case closed
         /// What came is no frame.

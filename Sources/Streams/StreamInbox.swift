@@ -3,7 +3,7 @@ import Synchronization
 /// What has come, on its way to the one thread that takes it. It never grows beyond what the connections may have in it
 /// (`StreamBounds.incomingFrames` each, and an end), and neither side waits for the other.
 final class StreamInbox: Sendable {
-    typealias Entry = (event: StreamEvent, connection: FrameConnection?)
+    typealias Entry = (event: StreamEvent, carrier: (any FrameCarrier)?)
 
     private let entries = Mutex<[Entry]>([])
     /// So that a turn of the taking loop costs a load when nothing has come.
@@ -15,9 +15,9 @@ final class StreamInbox: Sendable {
 
     var isEmpty: Bool { !isFilled.load(ordering: .acquiring) }
 
-    func put(_ event: StreamEvent, of connection: FrameConnection? = nil) {
+    func put(_ event: StreamEvent, of carrier: (any FrameCarrier)? = nil) {
         let wasEmpty = entries.withLock { entries in
-            entries.append((event, connection))
+            entries.append((event, carrier))
             return !isFilled.exchange(true, ordering: .acquiringAndReleasing)
         }
         if wasEmpty { wake() }
@@ -31,7 +31,7 @@ final class StreamInbox: Sendable {
             return entries
         }
         for entry in taken {
-            if case .frame = entry.event { entry.connection?.frameTaken() }
+            if case .frame = entry.event { entry.carrier?.frameTaken() }
         }
         return taken
     }

@@ -11,7 +11,7 @@ public final class StreamListener {
     private let inbox: StreamInbox
     private let admission: Admission
     private var listeners: [any Channel] = []
-    private var connections: [Endpoint: FrameConnection] = [:]
+    private var connections: [Endpoint: any FrameCarrier] = [:]
 
     /// Starts a thread, which has the rights that its maker has now.
     /// - Parameters:
@@ -31,11 +31,11 @@ public final class StreamListener {
     public func use(_ identity: ServerIdentity) { admission.use(identity) }
 
     /// Accepts connections that come to a socket, which is bound, listens and is the listener's from now on.
-    public func accept(from descriptor: CInt, isSecure: Bool) throws {
+    public func accept(from descriptor: CInt, as kind: StreamKind) throws {
         let listener = try ServerBootstrap(group: group)
             .streamOptions(bounds)
             .childChannelInitializer { [admission] channel in
-                channel.eventLoop.makeCompletedFuture { try admission.admit(channel, isSecure: isSecure) }
+                channel.eventLoop.makeCompletedFuture { try admission.admit(channel, as: kind) }
             }
             .withBoundSocket(descriptor).wait()
         listeners.append(listener)

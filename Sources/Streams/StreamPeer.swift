@@ -4,6 +4,8 @@ public import Wire
 public struct StreamPeer: Equatable, Sendable {
     public var endpoint: Endpoint
     public var security: Security?
+    /// Frames travel in headers of HTTP requests.
+    public var isHTTP = false
 
     /// TLS, and who the peer must prove to be.
     public struct Security: Equatable, Sendable {
@@ -21,4 +23,6 @@ public struct StreamPeer: Equatable, Sendable {
         self.endpoint = endpoint
         self.security = security
     }
+
+    public var kind: StreamKind { isHTTP ? .http : security == nil ? .bare : .secure }
 }

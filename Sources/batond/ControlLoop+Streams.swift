@@ -34,6 +34,7 @@ extension ControlLoop {
 extension StreamPeer {
     init(_ proxy: DirectorConfiguration.Proxy, _ tls: DirectorConfiguration.TLSSettings) {
         self.init(proxy.address)
+        isHTTP = proxy.transport == .http
         guard proxy.transport == .tls else { return }
         let files = TLSFiles(authority: tls.authority, certificate: tls.certificate, key: tls.key)
         security = Security(files: files, serverName: proxy.serverName)

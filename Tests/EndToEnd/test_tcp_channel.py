@@ -15,6 +15,9 @@ from .second_agent import CLONE_NEWNET
 
 
 class Channel(LaboratoryCase):
+    #: A busy machine is late now and then: what goes to the origin for that proves nothing here.
+    director_options = {"timeout": "{ floor: 50ms, initial: 50ms }"}
+
     def use(self, transports):
         """The director reaches its proxies so from now on."""
         self.services.transports = transports
@@ -64,15 +67,25 @@ class Channel(LaboratoryCase):
 class Transports(Channel):
     def test_transfers_over_tcp(self):
         self.use_and_wait(dict.fromkeys(PROXIES, "tcp"))
+        before = self.row()["undelivered"]
         self.served_by("proxy", "over-tcp")
         row = self.row()
-        self.assertEqual((row["transport"], row["connected"], row["undelivered"]), ("tcp", True, 0))
+        self.assertEqual((row["transport"], row["connected"], row["undelivered"]), ("tcp", True, before))
 
     def test_transfers_over_tls(self):
         self.use_and_wait(dict.fromkeys(PROXIES, "tls"))
+        before = self.row()["undelivered"]
         self.served_by("proxy", "over-tls")
         row = self.row()
-        self.assertEqual((row["transport"], row["connected"], row["undelivered"]), ("tls", True, 0))
+        self.assertEqual((row["transport"], row["connected"], row["undelivered"]), ("tls", True, before))
+
+    def test_transfers_over_http(self):
+        self.use_and_wait(dict.fromkeys(PROXIES, "http"))
+        before = self.row()["undelivered"]
+        for number in range(3):
+            self.served_by("proxy", f"over-http-{number}")
+        row = self.row()
+        self.assertEqual((row["transport"], row["connected"], row["undelivered"]), ("http", True, before))
 
     def test_one_proxy_over_tls_the_other_over_udp(self):
         self.use_and_wait({"p1": "tls"})
@@ -148,6 +161,19 @@ class Losses(Channel):
         self.assertRegex(self.log(), r"proxy connection lost proxy=p1 .*reason=closed .*again_in_ms=\d+")
         self.assertRegex(self.log(), r"proxy connected proxy=p1 transport=tls")
         self.assertGreater(self.row()["connects"], 1)
+
+    def test_an_agent_over_http_is_killed_and_comes_back(self):
+        self.use_and_wait({"p1": "http", "p2": "http"})
+        self.services.ctl("proxy", "p2", "down")
+        try:
+            self.services.kill("p1")
+            wait_until("the director has lost it", lambda: self.row()["state"] == "connecting")
+            self.served_by("origin", "http-killed")
+            self.services.start_agent("p1")
+            wait_until("it is back", lambda: self.row()["state"] == "up", 20)
+            self.served_by("proxy", "http-back")
+        finally:
+            self.services.ctl("proxy", "p2", "up")
 
     def test_an_agent_that_stops_reading_is_left_and_comes_back(self):
         self.use_and_wait({"p1": "tcp", "p2": "tcp"})

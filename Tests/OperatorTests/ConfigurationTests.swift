@@ -70,7 +70,7 @@ import Wire
         #expect(check(crtp: "", proxy: ", transport: tcp") == [])
         #expect(
             check(crtp: "", proxy: ", transport: tpc") == [
-                "demo.yaml:6:55: 'transport' expects one of udp, tcp, tls, but 'tpc' stands here: did you mean 'tcp'?"
+                "demo.yaml:6:55: 'transport' expects one of udp, tcp, tls, http, but 'tpc' stands here: did you mean 'tcp'?"
             ])
         #expect(
             check(crtp: "", proxy: ", transport: tcp, server-name: p1.example.org").map { $0.suffix(102) }

@@ -13,7 +13,10 @@ import Testing
         ("Sources/Control/FirstFlight", ["Wire", "Crypto", "CCryptoBoringSSL"]),
         ("Sources/Control/Core", ["CRTP", "FirstFlight", "Wire", "InterCore", "DequeModule", "Logging"]),
         ("Sources/FastPath", ["CDPDKShim", "Wire", "InterCore", "Synchronization", "Glibc"]),
-        ("Sources/Streams", ["CRTP", "Wire", "Synchronization", "Glibc", "NIOCore", "NIOPosix", "NIOTLS", "NIOSSL"]),
+        (
+            "Sources/Streams",
+            ["CRTP", "Wire", "Synchronization", "Glibc", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOTLS", "NIOSSL"]
+        ),
         (
             "Sources/Adoption",
             [

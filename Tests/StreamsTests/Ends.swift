@@ -38,15 +38,16 @@ final class Ends {
     private var toListener: [StreamEvent] = []
 
     init(
-        _ bounds: StreamBounds = StreamBounds(), identity: ServerIdentity? = nil,
+        _ bounds: StreamBounds = StreamBounds(), identity: ServerIdentity? = nil, isHTTP: Bool = false,
         admits: @escaping @Sendable (IPAddress) -> Bool = { _ in true }
     ) throws {
-        let socket = try ListeningSocket(Endpoint(IPAddress("127.0.0.1")!, port: 0), isSecure: identity != nil)
+        let kind: StreamKind = isHTTP ? .http : identity == nil ? .bare : .secure
+        let socket = try ListeningSocket(Endpoint(IPAddress("127.0.0.1")!, port: 0), kind)
         endpoint = boundEndpoint(of: socket.descriptor)!
         listener = StreamListener(bounds: bounds, admits: admits) { [listenersBell] in listenersBell.ring() }
         dialler = StreamDialler(bounds: bounds) { [diallersBell] in diallersBell.ring() }
         if let identity { listener.use(identity) }
-        try listener.accept(from: socket.descriptor, isSecure: identity != nil)
+        try listener.accept(from: socket.descriptor, as: kind)
     }
 
     func awaitDialler(_ isWanted: (StreamEvent) -> Bool) -> StreamEvent? {
@@ -93,6 +94,13 @@ final class RawClient {
     deinit { close(descriptor) }
 
     func write(_ bytes: [UInt8]) { _ = send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
+
+    /// What comes first, as text.
+    func read() -> String {
+        var bytes = [UInt8](repeating: 0, count: 4_096)
+        let count = recv(descriptor, &bytes, bytes.count, 0)
+        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+    }
 
     func isClosedByPeer() -> Bool {
         var byte: UInt8 = 0

@@ -68,7 +68,7 @@ import Wire
 
     /// A peer that never reads costs a bounded number of bytes; frames beyond are lost, and sending never waits.
     @Test func aPeerThatNeverReadsCostsFramesAndNoMemory() throws {
-        let deaf = try ListeningSocket(Endpoint(IPAddress("127.0.0.1")!, port: 0), isSecure: false)
+        let deaf = try ListeningSocket(Endpoint(IPAddress("127.0.0.1")!, port: 0), .bare)
         let endpoint = try #require(boundEndpoint(of: deaf.descriptor))
         let bell = Bell()
         let dialler = StreamDialler { bell.ring() }
@@ -118,7 +118,7 @@ import Wire
     }
 
     @Test func nobodyThereIsToldWithTheTimeOfTheNextAttempt() throws {
-        let gone = try ListeningSocket(Endpoint(IPAddress("127.0.0.1")!, port: 0), isSecure: false)
+        let gone = try ListeningSocket(Endpoint(IPAddress("127.0.0.1")!, port: 0), .bare)
         let endpoint = try #require(boundEndpoint(of: gone.descriptor))
         close(gone.descriptor)
         let bell = Bell()

@@ -21,8 +21,9 @@ MULTICAST_HOST = "multicast.example.org"
 #: Its objects lie on different proxies, and connections move between them.
 MOVING_HOST = "moving.example.org"
 CRTP_PORT = 7443
-#: Channels over TLS are accepted at the same port, those over bare TCP at the next one.
+#: Channels over TLS are accepted at the same port, those over bare TCP and over HTTP at the next ones.
 TCP_PORT = CRTP_PORT + 1
+HTTP_PORT = CRTP_PORT + 2
 #: The agents listen to both; the director asks by the first.
 GROUPS = (f"239.192.0.1:{CRTP_PORT}", f"[ff15::ba70]:{CRTP_PORT}")
 
@@ -110,7 +111,7 @@ class Services:
         self.director_proxies = ()
         #: Of the director that was started last.
         self.workers = 1
-        #: What carries the channels: "udp", "tcp" or "tls" by proxy; UDP where none is said.
+        #: What carries the channels: "udp", "tcp", "tls" or "http" by proxy; UDP where none is said.
         self.transports = {}
         self.authority = Authority(directory)
 
@@ -212,6 +213,7 @@ user: nobody
 crtp:
   listen: ["{addresses.v4(name)}:{CRTP_PORT}"]
   tcp: ["{addresses.v4(name)}:{TCP_PORT}"]
+  http: ["{addresses.v4(name)}:{HTTP_PORT}"]
   tls: {{ listen: ["{addresses.v4(name)}:{CRTP_PORT}"], certificate: {self.authority.certificate(name)}, key: {self.authority.key(name)}, client-ca: {self.authority.file} }}
   directors: [{addresses.v4('director')}, "{addresses.v6('director')}"]
   groups: {json.dumps(GROUPS)}
@@ -305,7 +307,7 @@ control: {{ socket: {self.path('batond.sock')} }}
         if transport == "tls":
             options["server-name"] = f"{name}.baton.example"
         options = "".join(f", {key}: {value}" for key, value in (options | self.proxy_options.get(name, {})).items())
-        port = TCP_PORT if transport == "tcp" else CRTP_PORT
+        port = {"tcp": TCP_PORT, "http": HTTP_PORT}.get(transport, CRTP_PORT)
         return f'  - {{ name: {name}, address: "{addresses.v4(name)}:{port}"{options} }}'
 
     def tls_entry(self):

@@ -15,7 +15,7 @@ extension ControlLoop {
         let listener = StreamListener(
             admits: { address in prefixes.contains { $0.contains(address) } }, wake: { [pipe] in pipe.wake() })
         if let identity { listener.use(identity) }
-        for socket in sockets { try listener.accept(from: socket.descriptor, isSecure: socket.isSecure) }
+        for socket in sockets { try listener.accept(from: socket.descriptor, as: socket.kind) }
         streams = listener
     }
 
@@ -82,11 +82,9 @@ extension ControlLoop {
     func acceptAgain() {
         guard let streams else { return }
         do {
-            for (endpoints, isSecure) in [(settings.streams, false), (settings.secureStreams, true)] {
-                for endpoint in endpoints {
-                    let socket = try ListeningSocket(endpoint, isSecure: isSecure)
-                    try streams.accept(from: socket.descriptor, isSecure: isSecure)
-                }
+            for (endpoint, kind) in settings.connected {
+                let socket = try ListeningSocket(endpoint, kind)
+                try streams.accept(from: socket.descriptor, as: kind)
             }
         } catch {
             logger.error("no channel over TCP can be accepted any more", metadata: ["error": "\(error)"])

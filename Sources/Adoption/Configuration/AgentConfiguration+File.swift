@@ -62,6 +62,7 @@ extension AgentConfiguration {
         let groups = section.value("groups", .list(of: .group), default: [])
         let groupInterface = section.optional("group-interface", .string)
         let streams = section.value("tcp", .list(of: .endpoint), default: [])
+        let exchanges = section.value("http", .list(of: .endpoint), default: [])
         var (secureStreams, tls) = ([Endpoint](), TLSFiles())
         if section.has("tls") { section.section("tls") { (secureStreams, tls) = readTLS($0) } }
         guard let listen, let directors else { return nil }
@@ -73,6 +74,7 @@ extension AgentConfiguration {
         settings.groupInterface = groupInterface
         settings.streams = streams
         settings.secureStreams = secureStreams
+        settings.exchanges = exchanges
         settings.tls = tls
         return settings
     }

@@ -40,15 +40,23 @@ public struct ControlChannelSettings: Equatable, Sendable {
     /// Multicast groups to listen to, and by which interface; nil: the agent's.
     public var groups: [Endpoint] = []
     public var groupInterface: String?
-    /// Where channels over TCP, and over TLS, are accepted.
+    /// Where channels over TCP, over TLS and over HTTP are accepted.
     public var streams: [Endpoint] = []
     public var secureStreams: [Endpoint] = []
+    public var exchanges: [Endpoint] = []
     public var tls = TLSFiles()
 
     public init(listen: [Endpoint], keys: KeyRing, directors: [AddressPrefix]) {
         self.listen = listen
         self.keys = keys
         self.directors = directors
+    }
+}
+
+extension ControlChannelSettings {
+    /// All places where connections of directors come.
+    var connected: [(endpoint: Endpoint, kind: StreamKind)] {
+        streams.map { ($0, .bare) } + secureStreams.map { ($0, .secure) } + exchanges.map { ($0, .http) }
     }
 }
 

@@ -1,17 +1,18 @@
 import Glibc
+package import Streams
 package import Wire
 
 /// A TCP socket that is bound and listens, before any thread is there: its port may need rights that are given up then.
 /// An agent that succeeds another listens where that one does (SO_REUSEPORT).
 package struct ListeningSocket: Sendable {
     package let descriptor: CInt
-    /// Connections begin with TLS.
-    package let isSecure: Bool
+    /// How frames follow one another there.
+    package let kind: StreamKind
 
-    package init(_ endpoint: Endpoint, isSecure: Bool) throws(SystemFailure) {
+    package init(_ endpoint: Endpoint, _ kind: StreamKind) throws(SystemFailure) {
         let family = endpoint.address.isV4 ? AF_INET : AF_INET6
         descriptor = socket(family, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        self.isSecure = isSecure
+        self.kind = kind
         guard descriptor >= 0 else { throw SystemFailure("socket") }
         do {
             if !endpoint.address.isV4 { try setOption(descriptor, CInt(IPPROTO_IPV6), IPV6_V6ONLY, 1, "IPV6_V6ONLY") }

@@ -84,8 +84,10 @@ public struct DirectorConfiguration: Sendable, Equatable {
     /// What carries the frames of a proxy's channel.
     public enum Transport: String, Sendable, Equatable, CaseIterable {
         case udp, tcp, tls
+        /// In headers of HTTP requests and their answers.
+        case http
 
-        /// A connection that is kept, not datagrams.
+        /// Connections that are kept, not datagrams.
         package var isStream: Bool { self != .udp }
     }
 

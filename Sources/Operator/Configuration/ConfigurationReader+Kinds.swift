@@ -104,7 +104,7 @@ extension YAMLKind<SelectionAlgorithm> {
 }
 
 extension YAMLKind<DirectorConfiguration.Transport> {
-    static var transport: YAMLKind { .choice(["udp": .udp, "tcp": .tcp, "tls": .tls]) }
+    static var transport: YAMLKind { .choice(["udp": .udp, "tcp": .tcp, "tls": .tls, "http": .http]) }
 }
 
 extension YAMLKind<Protection> {
