@@ -168,6 +168,7 @@ let package = Package(
             name: "CRTPTests", dependencies: ["CRTP", "Wire", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
         .testTarget(name: "FirstFlightTests", dependencies: ["FirstFlight", "Wire"], swiftSettings: strict),
+        .testTarget(name: "DatagramsTests", dependencies: ["Datagrams", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "ControlTests", dependencies: ["Control", "CRTP", "InterCore", "Wire"], swiftSettings: strict),
         .testTarget(

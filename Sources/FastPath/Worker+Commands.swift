@@ -49,6 +49,7 @@ extension Worker {
         case .findFlow(let key, let ticket): tell(of: key, ticket: ticket, now: now)
         case .countFlows(let query): walk.begin(query, isCount: true, now: now)
         case .capture: takeCaptureOrder()
+        case .transmitOwn: transmitOwn()
         }
     }
 

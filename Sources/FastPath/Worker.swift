@@ -195,7 +195,7 @@ public struct Worker: ~Copyable {
         let packet = burst.packets[index].unsafelyUnwrapped
         let bytes = UnsafeRawPointer(shim_mbuf_data(packet))
         var layout = PacketLayout(of: bytes, length: Int(shim_mbuf_length(packet)))
-        if layout.kind == .udp, !datagrams.areWatched { layout.kind = .other }
+        if layout.kind == .udp, !datagrams.areWatched || isOwn(packet) { layout.kind = .other }
         burst.layouts[index] = layout
         flows.lookup.keys[index] =
             layout.belongsToFlow
@@ -276,6 +276,7 @@ public struct Worker: ~Copyable {
             counters.add(.passedFragment)
             pass(packet)
         case .other:
+            if let own = links.own, takeOwn(packet, own) { return }
             counters.add(.passedNotTCP)
             pass(packet)
         }

@@ -36,6 +36,8 @@ public struct WorkerLinks: @unchecked Sendable {
     public let events: Ring<WorkerEvent>
     public let commands: Ring<WorkerCommand>
     public let capture: CaptureLink
+    /// Nil when the control channel goes by the kernel.
+    public let own: OwnAddressLink?
     public let counters: CounterBlock
     public let heartbeat: Heartbeat
     public let controlHeartbeat: Heartbeat
@@ -59,7 +61,8 @@ public struct WorkerLinks: @unchecked Sendable {
     ///   - clientWaitable, serverWaitable: descriptors of this worker's receive queue on either side.
     public init(
         index: Int, clientQueue: PortQueue, serverQueue: PortQueue, pool: PacketPool, events: Ring<WorkerEvent>,
-        commands: Ring<WorkerCommand>, capture: CaptureLink = CaptureLink(capacity: 64), counters: CounterBlock,
+        commands: Ring<WorkerCommand>, capture: CaptureLink = CaptureLink(capacity: 64), own: OwnAddressLink? = nil,
+        counters: CounterBlock,
         heartbeat: Heartbeat, controlHeartbeat: Heartbeat,
         controlDoorbell: Doorbell, doorbells: [Doorbell], handOver: [[Ring<HandedOver>]],
         clientWaitable: [Int32], serverWaitable: [Int32], socket: Int = -1
@@ -71,6 +74,7 @@ public struct WorkerLinks: @unchecked Sendable {
         self.events = events
         self.commands = commands
         self.capture = capture
+        self.own = own
         self.counters = counters
         self.heartbeat = heartbeat
         self.controlHeartbeat = controlHeartbeat

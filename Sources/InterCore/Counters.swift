@@ -13,6 +13,8 @@ public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     // dropped, by reason
     case droppedTransmitFull, droppedOriginAfterCommit, droppedOriginWhileHeld, droppedHeldDuplicate
     case droppedClientReset, droppedRecovery, droppedHandOverFull, droppedForeignProxy, droppedTombstone
+    /// Frames for the director itself: given to the control core, or lost since it has not taken those before.
+    case ownReceived, droppedOwnFull
 
     // what happened; not verdicts
     case passedNotTCP, passedFragment, passedNotCandidate, passedBadChecksum, passedTableFull
@@ -61,6 +63,7 @@ public struct CounterBlock: @unchecked Sendable {
             .transmittedToClients, .transmittedToServers, .taken, .handedOver,
             .droppedTransmitFull, .droppedOriginAfterCommit, .droppedOriginWhileHeld, .droppedHeldDuplicate,
             .droppedClientReset, .droppedRecovery, .droppedHandOverFull, .droppedForeignProxy, .droppedTombstone,
+            .ownReceived, .droppedOwnFull,
         ]
         let difference = into.reduce(0) { $0 &+ self[$1] } &- out.reduce(0) { $0 &+ self[$1] } &- self[.waitingPackets]
         return Int64(bitPattern: difference)

@@ -39,6 +39,8 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case countFlows(FlowQuery)
     /// An order waits in the `CaptureLink`.
     case capture
+    /// Frames wait in the `OwnAddressLink`.
+    case transmitOwn
 }
 
 /// Who gets the held request.

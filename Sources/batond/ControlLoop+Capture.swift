@@ -75,7 +75,7 @@ extension ControlLoop {
 
     /// The unspecified address is shown in the peer's family.
     private func localEndpoint(for peer: Endpoint) -> Endpoint {
-        guard var local = socket.localEndpoint else { return Endpoint(.unspecified, port: 0) }
+        guard var local = endpoint.local else { return Endpoint(.unspecified, port: 0) }
         if peer.address.isV4, !local.address.isV4 { local.address = IPAddress(v4: 0) }
         return local
     }

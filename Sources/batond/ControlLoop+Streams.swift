@@ -1,5 +1,4 @@
 import Control
-import Datagrams
 import Streams
 import Wire
 
@@ -22,9 +21,9 @@ extension ControlLoop {
         return events.count
     }
 
-    mutating func send(_ frame: [UInt8], to peer: Endpoint) {
+    mutating func send(_ frame: [UInt8], to peer: Endpoint, now: UInt64) {
         switch streams.send(frame, to: peer) {
-        case .notMine: socket.send(frame, to: peer)
+        case .notMine: endpoint.send(frame, to: peer, now: now)
         case .sent: break
         case .full, .notConnected: core.undelivered(to: peer)
         }

@@ -1,6 +1,5 @@
 import CDPDKShim
 import Control
-import Datagrams
 import FastPath
 import Glibc
 import InterCore
@@ -14,6 +13,7 @@ struct WorkerLink {
     let events: Ring<WorkerEvent>
     let commands: Ring<WorkerCommand>
     let capture: CaptureLink
+    let own: OwnAddressLink?
     let doorbell: Doorbell
     let counters: CounterBlock
     let heartbeat: Heartbeat
@@ -25,7 +25,7 @@ struct WorkerLink {
 /// Runs on the main lcore until `stop` is true.
 struct ControlLoop: ~Copyable {
     var core: ControlCore
-    var socket: DatagramSocket
+    var endpoint: ControlEndpoint
     /// Connections to the proxies whose channels are streams.
     let streams: StreamDialler
     var workers: [WorkerLink]
@@ -53,12 +53,12 @@ struct ControlLoop: ~Copyable {
     var nextLookAtLinks: UInt64 = 0
 
     init(
-        core: ControlCore, socket: consuming DatagramSocket, streams: StreamDialler, workers: [WorkerLink],
+        core: ControlCore, endpoint: consuming ControlEndpoint, streams: StreamDialler, workers: [WorkerLink],
         mailbox: OperatorMailbox, doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger,
         sink: LogSink, version: String, pools: [PacketPool], sides: (client: String, server: String)
     ) {
         self.core = core
-        self.socket = socket
+        self.endpoint = endpoint
         self.streams = streams
         self.workers = workers
         self.mailbox = mailbox
@@ -87,13 +87,14 @@ struct ControlLoop: ~Copyable {
                 takeEvents(now: now) + takeDatagrams(now: now) + takeStreamEvents(now: now)
                 + takeOperatorRequests(now: now)
             core.advance(to: now)
-            perform()
+            perform(now: now)
             if capture != nil { settleCapture(now: now) }
             mirrorLinks(now: now)
             if handled == 0 { sleep(now: now) }
         }
-        core.leave(now: monotonicMicroseconds())
-        perform()
+        let now = monotonicMicroseconds()
+        core.leave(now: now)
+        perform(now: now)
     }
 
     private mutating func takeEvents(now: UInt64) -> Int {
@@ -112,26 +113,20 @@ struct ControlLoop: ~Copyable {
     }
 
     private mutating func takeDatagrams(now: UInt64) -> Int {
-        var count = 0
-        while count < Self.batch {
-            let received = socket.receive()
-            for index in 0..<received {
-                let (datagram, sender) = socket[index]
-                core.receive(datagram, from: sender, now: now)
-                if capture != nil { noteDatagram(datagram, sender, isOwn: false) }
-            }
-            count += received
-            if received < DatagramSocket.batch { break }
+        let count = endpoint.receive(from: workers, atMost: Self.batch, now: now)
+        for (datagram, sender) in endpoint.received {
+            core.receive(datagram, from: sender, now: now)
+            if capture != nil { noteDatagram(datagram, sender, isOwn: false) }
         }
         return count
     }
 
     /// Carries out what the core decided.
-    private mutating func perform() {
+    private mutating func perform(now: UInt64) {
         for action in core.actions {
             switch action {
             case .transmit(let datagram, let peer):
-                send(datagram, to: peer)
+                send(datagram, to: peer, now: now)
                 if capture != nil { noteDatagram(datagram, peer, isOwn: true) }
             case .connect(let proxy, let tls): streams.connect(StreamPeer(proxy, tls))
             case .disconnect(let peer): streams.disconnect(peer)
@@ -141,7 +136,7 @@ struct ControlLoop: ~Copyable {
             }
         }
         core.actions.removeAll(keepingCapacity: true)
-        socket.flush()
+        if endpoint.flush(by: workers) { workers[0].backlog.append(.transmitOwn) }
         for index in workers.indices where !workers[index].backlog.isEmpty { drain(index) }
     }
 
@@ -160,11 +155,12 @@ struct ControlLoop: ~Copyable {
         guard workers.allSatisfy({ $0.backlog.isEmpty }) else { return }
         doorbell.prepareToSleep()
         defer { doorbell.awake() }
-        guard workers.allSatisfy({ !$0.events.hasMessage }), !streams.hasEvents else { return }
+        guard workers.allSatisfy({ !$0.events.hasMessage && $0.own?.received.hasMessage != true }), !streams.hasEvents
+        else { return }
         let nap = min(core.nextDeadline.map { $0 > now ? $0 - now : 0 } ?? UInt64.max, Self.longestNapMicroseconds)
         guard nap > 0 else { return }
         // The bell comes last: `shim_wait` empties that one.
-        let descriptors = [socket.descriptor, mailbox.descriptor, doorbell.descriptor]
+        let descriptors = endpoint.descriptors + [mailbox.descriptor, doorbell.descriptor]
         shim_wait(descriptors, Int32(descriptors.count), nap)
     }
 }

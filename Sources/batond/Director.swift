@@ -55,14 +55,12 @@ struct Director {
         let bell = Doorbell(descriptor: try eventDescriptor())
         let heartbeat = Heartbeat()
         heartbeat.beat(now: Environment.timestamp)
+        let ownAddress = configuration.crtp.via == .serverPort ? configuration.crtp.listen.address : nil
         let workers = try WorkerSet(
             count: count, lcores: lcores, core: core, pools: pools, clientQueues: clientQueues,
-            serverQueues: serverQueues,
+            serverQueues: serverQueues, own: ownAddress.map { ($0, sides.server[0].mac) },
             controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
-        let socket = try DatagramSocket(bindTo: configuration.crtp.listen)
-        if let multicast = configuration.crtp.multicast {
-            try socket.sendGroups(by: multicast.interface, hops: multicast.hops)
-        }
+        let endpoint = try ControlEndpoint(configuration.crtp, mac: sides.server[0].mac)
         let mailbox = OperatorMailbox()
         let controlSocket = try ControlSocket.open(
             configuration.control, mailbox: mailbox, source: source, logger: logger)
@@ -81,7 +79,7 @@ struct Director {
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
         let streams = StreamDialler { shim_signal(bell.descriptor) }
         var loop = ControlLoop(
-            core: core, socket: socket, streams: streams, workers: workers.links, mailbox: mailbox, doorbell: bell,
+            core: core, endpoint: endpoint, streams: streams, workers: workers.links, mailbox: mailbox, doorbell: bell,
             heartbeat: heartbeat,
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),

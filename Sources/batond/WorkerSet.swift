@@ -2,6 +2,7 @@ import CDPDKShim
 import Control
 import FastPath
 import InterCore
+import Wire
 
 /// All workers with the rings between them and the control core.
 struct WorkerSet {
@@ -12,7 +13,8 @@ struct WorkerSet {
 
     init(
         count: Int, lcores: [Int], core: ControlCore, pools: [PacketPool], clientQueues: [Port.Queue],
-        serverQueues: [Port.Queue], controlDoorbell: Doorbell, controlHeartbeat: Heartbeat, idle: IdlePolicy
+        serverQueues: [Port.Queue], own: (address: IPAddress, mac: MACAddress)?, controlDoorbell: Doorbell,
+        controlHeartbeat: Heartbeat, idle: IdlePolicy
     ) throws {
         let doorbells = try (0..<count).map { _ in Doorbell(descriptor: try eventDescriptor()) }
         let handOver = (0..<count).map { _ in (0..<count).map { _ in Ring<HandedOver>(capacity: count > 1 ? 4_096 : 2) }
@@ -27,22 +29,23 @@ struct WorkerSet {
                 capacity: 2 * configuration.heldFlowLimit + 4_096, payloadCapacity: WorkerEvent.maximumPayload)
             let commands = Ring<WorkerCommand>(capacity: 4_096)
             let capture = CaptureLink()
+            let own = own.map { OwnAddressLink($0.address, at: $0.mac) }
             let counters = CounterBlock()
             let heartbeat = Heartbeat()
             heartbeat.beat(now: Environment.timestamp)
             let worker = WorkerLinks(
                 index: index, clientQueue: clientQueues[index].queue, serverQueue: serverQueues[index].queue,
                 pool: pools[index],
-                events: events, commands: commands, capture: capture, counters: counters, heartbeat: heartbeat,
+                events: events, commands: commands, capture: capture, own: own, counters: counters,
+                heartbeat: heartbeat,
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
                 handOver: count > 1 ? handOver : [],
                 clientWaitable: clientQueues[index].waitable, serverWaitable: serverQueues[index].waitable,
                 socket: Environment.socket(ofLcore: lcores[index]))
             links.append(
                 WorkerLink(
-                    events: events, commands: commands, capture: capture, doorbell: doorbells[index],
-                    counters: counters,
-                    heartbeat: heartbeat, lcore: lcores[index]))
+                    events: events, commands: commands, capture: capture, own: own, doorbell: doorbells[index],
+                    counters: counters, heartbeat: heartbeat, lcore: lcores[index]))
             let context = UnsafeMutablePointer<WorkerContext>.allocate(capacity: 1)
             context.initialize(
                 to: WorkerContext(

@@ -77,7 +77,7 @@ struct FakeWorker {
             let held = flows.filter { $0.value.phase == .held }.keys.sorted()
             return (isOn ? held.map { abort(handle($0), .bypassed) } : [], nil, nil)
         case .recoveryEnded: recoveryEndedCount += 1
-        case .abortAllHolds, .capture, .learnIdentifier: break
+        case .abortAllHolds, .capture, .learnIdentifier, .transmitOwn: break
         case .listFlows(let query):
             let (wanted, next) = look(query, limit: Int(query.limit))
             let rows = wanted.map { index in

@@ -100,5 +100,5 @@ def conservation_gap(counters):
     came = sum(counters[name] for name in (
         "receivedFromClients", "receivedFromServers", "receivedHandedOver", "released", "generated"))
     went = sum(value for name, value in counters.items() if name.startswith("dropped")) + sum(
-        counters[name] for name in ("transmittedToClients", "transmittedToServers", "handedOver", "taken"))
+        counters[name] for name in ("transmittedToClients", "transmittedToServers", "handedOver", "taken", "ownReceived"))
     return came - went

@@ -123,7 +123,7 @@ class Capture(LaboratoryCase):
         self.assertConserved()
 
     def test_a_reload_does_not_disturb_it(self):
-        process, path, _ = self.begin("reload.pcapng", "--client", topology.v4("client"), "--port", "80")
+        process, path, _ = self.begin("reload.pcapng", "--client", topology.v4("client"), "--port", "80", "--rate", "50000")
         self.download()
         rules = list(self.services.rules)
         try:

@@ -215,7 +215,7 @@ crtp:
   tcp: ["{addresses.v4(name)}:{TCP_PORT}"]
   http: ["{addresses.v4(name)}:{HTTP_PORT}"]
   tls: {{ listen: ["{addresses.v4(name)}:{CRTP_PORT}"], certificate: {self.authority.certificate(name)}, key: {self.authority.key(name)}, client-ca: {self.authority.file} }}
-  directors: [{addresses.v4('director')}, "{addresses.v6('director')}"]
+  directors: [{addresses.v4('director')}, {addresses.OWN_ADDRESS}, "{addresses.v6('director')}"]
   groups: {json.dumps(GROUPS)}
   keys: {{ {self.key_table()} }}
 {crtp}

@@ -25,6 +25,8 @@ WIRES = ("far", "client", "server", "crtp")
 
 #: Last byte of each host's addresses, 10.0.0.N and fd00:ba::N.
 NUMBERS = {"director": 2, "p1": 11, "p2": 12, "p3": 13, "origin": 80, "client": 100, "return": 101}
+#: Of the director where its channel goes by the servers' port: no kernel has it.
+OWN_ADDRESS = "10.0.0.3"
 ASYMMETRIC_CLIENT = "10.1.0.100"
 FAR_CLIENT = "10.2.0.100"
 

@@ -35,7 +35,7 @@ public struct CommandBacklog: Sendable {
 
     private static func hasBackstop(_ command: WorkerCommand) -> Bool {
         switch command {
-        case .verdict, .listFlows, .countFlows, .findFlow, .learnIdentifier: true
+        case .verdict, .listFlows, .countFlows, .findFlow, .learnIdentifier, .transmitOwn: true
         case .proxy, .proxyDown, .retireProxy, .useRules, .installFlow, .flowDone, .resetOrigin, .move, .bypass,
             .recoveryEnded, .abortAllHolds, .capture:
             false

@@ -88,6 +88,8 @@ extension DirectorConfiguration.CRTPSettings {
     fileprivate var settings: [DescribedSetting] {
         [
             DescribedSetting("crtp.listen", listen, needsRestart: true),
+            DescribedSetting("crtp.via", via.rawValue, needsRestart: true),
+            DescribedSetting("crtp.vlan", vlan.isTagged ? "\(vlan.value)" : "", needsRestart: true),
             DescribedSetting("crtp.keys", list(keyFiles.sorted { $0.key < $1.key }.map(text))),
             DescribedSetting("crtp.current-key", currentKey), DescribedSetting("crtp.protection", channel.protection),
             DescribedSetting("crtp.algorithm", algorithm.name),

@@ -60,6 +60,9 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public struct CRTPSettings: Sendable, Equatable {
         /// Local address and port of the channel's socket; port 0 for any.
         public var listen = Endpoint(.unspecified, port: 0)
+        public var via = Way.kernel
+        /// With `Way.serverPort`: the tag of the channel's frames.
+        public var vlan = VLAN.untagged
         /// Where pre-shared keys live, by key id. Each file holds the key in hexadecimal, one line.
         public var keyFiles: [UInt8: KeyFile] = [:]
         public var currentKey: UInt8 = 1
@@ -89,6 +92,14 @@ public struct DirectorConfiguration: Sendable, Equatable {
 
         /// Connections that are kept, not datagrams.
         package var isStream: Bool { self != .udp }
+    }
+
+    /// How the channel's datagrams travel.
+    public enum Way: String, Sendable {
+        /// By a socket of the kernel.
+        case kernel
+        /// By the ports on the servers' side, where `listen` is an address of the director's own.
+        case serverPort = "server-port"
     }
 
     /// A group that all agents of a rule are asked by at once.

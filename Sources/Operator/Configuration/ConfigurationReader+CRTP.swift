@@ -17,6 +17,7 @@ extension ConfigurationReader {
         var crtp = CRTPSection()
         crtp.isListenGiven = section.has("listen")
         crtp.settings.listen = section.value("listen", .endpoint, default: crtp.settings.listen)
+        way(section, &crtp.settings)
         crtp.settings.algorithm = section.value("algorithm", .algorithm, default: crtp.settings.algorithm)
         crtp.settings.choice = choice(section)
         crtp.settings.queue.requests = section.value(
@@ -53,6 +54,20 @@ extension ConfigurationReader {
             section.report("\(failure)", remedy: failure.remedy, at: keys[failure.part] ?? "ca")
         }
         return tls
+    }
+
+    /// Without a kernel nobody else says which address is the director's, and by which interface frames leave.
+    private static func way(_ section: YAMLSection, _ settings: inout DirectorConfiguration.CRTPSettings) {
+        settings.via = section.value("via", .way, default: settings.via)
+        let vlan = section.optional("vlan", .integer(in: 1...4_094))
+        guard settings.via == .serverPort else { return }
+        settings.vlan = vlan.map { VLAN(UInt16($0)) } ?? .untagged
+        if settings.listen.address == .unspecified || settings.listen.port == 0 {
+            section.report(
+                "'via: server-port' needs an address and a port of the director's own",
+                remedy: "write listen: \"10.0.0.2:7443\", with an address on the agents' wire that no host has",
+                at: section.has("listen") ? "listen" : "via")
+        }
     }
 
     private static func channel(_ section: YAMLSection) -> ChannelConfiguration {

@@ -111,6 +111,10 @@ extension YAMLKind<Protection> {
     static var protection: YAMLKind { .choice(["sealed": .sealed, "authenticated": .authenticated]) }
 }
 
+extension YAMLKind<DirectorConfiguration.Way> {
+    static var way: YAMLKind { .choice(["kernel": .kernel, "server-port": .serverPort]) }
+}
+
 extension YAMLKind<Application> {
     static var application: YAMLKind {
         .choice([

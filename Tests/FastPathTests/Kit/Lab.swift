@@ -71,7 +71,10 @@ final class Lab {
     var inboundWorker = 0
     let freeAtStart: Int
 
-    init(workers: Int = 1, eventCapacity: Int = 256, _ configure: (inout WorkerConfiguration) -> Void = { _ in }) {
+    init(
+        workers: Int = 1, eventCapacity: Int = 256, own: OwnAddressLink? = nil,
+        _ configure: (inout WorkerConfiguration) -> Void = { _ in }
+    ) {
         let pool = Bench.pool
         let ports = Bench.ports
         var configuration = WorkerConfiguration()
@@ -97,7 +100,8 @@ final class Lab {
             let links = WorkerLinks(
                 index: index, clientQueue: PortQueue(port: ports[index * 2].number, queue: 0),
                 serverQueue: PortQueue(port: ports[index * 2 + 1].number, queue: 0), pool: pool, events: events[index],
-                commands: commands[index], capture: captures[index], counters: counters[index], heartbeat: Heartbeat(),
+                commands: commands[index], capture: captures[index], own: own, counters: counters[index],
+                heartbeat: Heartbeat(),
                 controlHeartbeat: controlHeartbeat, controlDoorbell: Doorbell(descriptor: -1), doorbells: bells,
                 handOver: workers == 1 ? [[handOver[0][0]]] : handOver, clientWaitable: [], serverWaitable: [])
             boxes.append(WorkerBox(Worker(configuration: configuration, links: links, now: now, hertz: 1_000_000)))
