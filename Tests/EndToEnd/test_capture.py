@@ -135,8 +135,8 @@ class Capture(LaboratoryCase):
             self.services.reload()
         self.download()
         self.assertIn("none lost; ended on demand", self.end(process))
-        requests = self.read(path, "frame.comment", display="http.request and frame.interface_name == client")
-        self.assertEqual([comment.startswith("held; ") for comment, in requests], [True, False, True], requests)
+        requests = self.read(path, "frame.comment", display='frame.comment contains "released to"')
+        self.assertEqual([comment.startswith("released to proxy p") for comment, in requests], [True, False, True], requests)
 
     def test_only_one_at_a_time_and_an_unread_one_ends(self):
         process, _, _ = self.begin("first.pcapng", "--client", "192.0.2.1")
