@@ -12,6 +12,23 @@ struct FakeAgent {
         var isCommitted = false
         var adoptedAt: UInt64
         var doneRepeatAt: UInt64?
+        var connection: ConnectionState?
+        var mayComeBack = false
+        /// The request came with TRANSFER: the director's FIRST_BYTE is the commit.
+        var hasRequest = false
+        /// Handed back by this offer: mute until it is known whose it is.
+        var offer: UInt32?
+
+        /// Whoever serves it answers its client.
+        var speaks: Bool { isCommitted && offer == nil && doneRepeatAt == nil }
+    }
+
+    struct Offer {
+        let transfer: UInt32
+        var frame: Frame
+        let begun: UInt64
+        var next: UInt64
+        var delay: UInt64 = 20_000
     }
 
     let endpoint: Endpoint
@@ -31,6 +48,14 @@ struct FakeAgent {
     var failures: [String] = []
     var committedCount = 0
     var announcesOnUp = true
+    var offers: [UInt32: Offer] = [:]
+    /// Adoptions that the director has committed by saying so, for the caller to take.
+    var begun: [UInt32] = []
+    /// Those that have just begun to answer their clients, for the caller to take.
+    var spoke: [UInt32] = []
+    var movedAway = 0
+    var kept = 0
+    var lost = 0
 
     init(endpoint: Endpoint, director: Endpoint, keys: KeyRing, seed: UInt64, isForgetful: Bool, credits: UInt32) {
         self.credits = credits
@@ -45,7 +70,9 @@ struct FakeAgent {
     static func makeResponder(
         _ endpoint: Endpoint, _ keys: KeyRing, epoch: UInt64, _ credits: UInt32
     ) -> ChannelResponder {
-        let capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .http, .datagrams]
+        let capabilities: Capabilities = [
+            .ipv4, .ipv6, .timestamps, .sack, .windowScale, .http, .datagrams, .handedBack,
+        ]
         let description = AgentDescription(
             name: "agent", mac: MACAddress(0x0200_0000_0000 + UInt64(endpoint.port)), epoch: epoch, credits: credits,
             capabilities: capabilities)
@@ -62,6 +89,8 @@ struct FakeAgent {
         adoptions = [:]
         answers = [:]
         terminated = []
+        offers = [:]
+        lastTransaction = 0
     }
 
     /// What the channel wants done; transfers come back to be decided by the caller.
@@ -76,7 +105,8 @@ struct FakeAgent {
                 case .transmit(let datagram, _): datagrams.append(datagram)
                 case .received(let frame, _): datagrams += received(frame, &transfers, now: now)
                 case .up: datagrams += announce()
-                case .down, .status: break
+                case .down: datagrams += offers.keys.sorted().flatMap { resolve($0, \.lost, now: now) }
+                case .status: break
                 }
             }
         }
@@ -114,6 +144,16 @@ struct FakeAgent {
                 terminated.insert(terminate.transfer)
             }
             return [send(.terminateResponse, frame.transaction, frame.attempt)].compactMap { $0 }
+        case .transferACK where offers[frame.transaction] != nil:
+            return resolve(frame.transaction, \.movedAway, now: now)
+        case .transferNACK where offers[frame.transaction] != nil:
+            return resolve(frame.transaction, \.kept, now: now)
+        case .terminateResponse where offers[frame.transaction] != nil:
+            return resolve(frame.transaction, \.kept, now: now)
+        case .firstByte:
+            guard adoptions[frame.transaction]?.hasRequest == true else { return [] }
+            if adoptions[frame.transaction]?.isCommitted == false { commit(frame.transaction) }
+            return [send(.firstByte, frame.transaction)].compactMap { $0 }
         case .terminateResponse:
             for (transfer, adoption) in adoptions where adoption.doneRepeatAt != nil && transfer == frame.transaction {
                 adoptions[transfer] = nil
@@ -130,13 +170,17 @@ struct FakeAgent {
         let answer: Message
         if terminated.contains(frame.transaction) {
             answer = .transferNACK(.expired, retryAfterMilliseconds: 0)
+        } else if adoptions.values.contains(where: { $0.key == transfer.connection.key }) {
+            answer = .transferNACK(.tupleInUse, retryAfterMilliseconds: 0)
         } else if !accepts {
             answer = .transferNACK(.notFound, retryAfterMilliseconds: 0)
         } else {
             answer = .transferACK
             if transfer.isHeld {
                 adoptions[frame.transaction] = Adoption(
-                    psn: transfer.connection.psn, key: transfer.connection.key, adoptedAt: now)
+                    psn: transfer.connection.psn, key: transfer.connection.key, adoptedAt: now,
+                    connection: transfer.connection, mayComeBack: transfer.mayComeBack,
+                    hasRequest: transfer.isAcknowledged)
             }
         }
         answers[frame.transaction] = answer
@@ -146,9 +190,84 @@ struct FakeAgent {
     /// The held request itself arrives: the commit. Returns the transfer.
     mutating func requestArrived(_ key: FlowKey) -> UInt32? {
         guard let (transfer, _) = adoptions.first(where: { $0.value.key == key }) else { return nil }
-        if adoptions[transfer]?.isCommitted == false { committedCount += 1 }
+        if adoptions[transfer]?.isCommitted == false {
+            committedCount += 1
+            spoke.append(transfer)
+        }
         adoptions[transfer]?.isCommitted = true
         return transfer
+    }
+
+    private mutating func commit(_ transfer: UInt32) {
+        committedCount += 1
+        adoptions[transfer]?.isCommitted = true
+        begun.append(transfer)
+        spoke.append(transfer)
+    }
+
+    func speaks(to key: FlowKey) -> Bool { adoptions.values.contains { $0.key == key && $0.speaks } }
+
+    // MARK: Connections that go elsewhere
+
+    /// Between two requests: the next one is for what is not here.
+    mutating func handBack(_ transfer: UInt32, path: String = "/next", now: UInt64) -> [UInt8]? {
+        guard let adoption = adoptions[transfer], adoption.speaks, adoption.mayComeBack,
+            var connection = adoption.connection
+        else { return nil }
+        connection.psn = connection.psn + 100
+        var message = Transfer(
+            connection: connection, request: Array("GET \(path) HTTP/1.1\r\nHost: www.example.org\r\n\r\n".utf8),
+            application: .httpGet)
+        message.isAcknowledged = true
+        message.handsBack = transfer
+        let offer = nextTransaction()
+        offers[offer] = Offer(
+            transfer: transfer, frame: Frame(.transfer(message), transaction: offer), begun: now, next: now + 20_000)
+        adoptions[transfer]?.offer = offer
+        return send(offers[offer]!.frame.message, offer)
+    }
+
+    /// TRANSFER for 150 ms, then CANCEL, and after 10 s nobody can say any more.
+    mutating func repeatOffers(now: UInt64) -> [[UInt8]] {
+        var datagrams: [[UInt8]] = []
+        for (number, offer) in offers.sorted(by: { $0.key < $1.key }) where offer.next <= now {
+            guard now - offer.begun < 10_000_000 else {
+                datagrams += resolve(number, \.lost, now: now)
+                continue
+            }
+            offers[number]?.next = now + offer.delay
+            offers[number]?.delay = min(offer.delay * 2, 1_000_000)
+            offers[number]?.frame.attempt &+= 1
+            let attempt = offers[number]!.frame.attempt
+            if now - offer.begun < 150_000 {
+                datagrams += [send(offer.frame.message, number, attempt)].compactMap { $0 }
+            } else {
+                datagrams += [cancel(number)].compactMap { $0 }
+            }
+        }
+        return datagrams
+    }
+
+    mutating func cancel(_ number: UInt32) -> [UInt8]? {
+        guard let offer = offers[number], case .transfer(let transfer) = offer.frame.message else { return nil }
+        return send(.terminate(Terminate(cause: .cancel, transfer: number, psn: transfer.connection.psn)), number)
+    }
+
+    mutating func die(_ transfer: UInt32, now: UInt64) -> [UInt8]? {
+        offers = offers.filter { $0.value.transfer != transfer }
+        adoptions[transfer]?.offer = nil
+        return finish(transfer, now: now)
+    }
+
+    private mutating func resolve(
+        _ number: UInt32, _ outcome: WritableKeyPath<FakeAgent, Int>, now: UInt64
+    ) -> [[UInt8]] {
+        guard let offer = offers.removeValue(forKey: number) else { return [] }
+        self[keyPath: outcome] += 1
+        adoptions[offer.transfer]?.offer = nil
+        if outcome == \.movedAway { adoptions[offer.transfer] = nil }
+        if outcome == \.kept { spoke.append(offer.transfer) }
+        return outcome == \.lost ? [finish(offer.transfer, now: now)].compactMap { $0 } : []
     }
 
     /// FLOW_DONE, the first or another time.

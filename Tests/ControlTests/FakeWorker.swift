@@ -20,6 +20,9 @@ struct FakeWorker {
     var failures: [String] = []
     var recoveryEndedCount = 0
     var isBypassed = false
+    /// The other proxy cannot have a flow: its way is too narrow.
+    var refusesMoves = false
+    var movedCount = 0
     /// Generations of the rules that it was given, in order, and the number of rules of each.
     var rules: [UInt32: Int] = [:]
     private var retiring: [UInt8: UInt32] = [:]
@@ -69,8 +72,11 @@ struct FakeWorker {
         case .flowDone(let handle): return (end(handle, .flowDone), nil, nil)
         case .resetOrigin(let handle): flows[handle.index]?.isOriginReset = true
         case .move(let handle, let from, let to):
-            guard flows[handle.index]?.phase == .committed(from) else { return ([.moveRefused(handle)], nil, nil) }
+            guard !refusesMoves, let flow = flows[handle.index], self.handle(handle.index) == handle,
+                flow.phase == .committed(from)
+            else { return ([.moveRefused(handle)], nil, nil) }
             flows[handle.index]?.phase = .committed(to)
+            movedCount += 1
             return ([.moved(handle)], nil, nil)
         case .bypass(let isOn):
             isBypassed = isOn

@@ -23,6 +23,13 @@ struct Simulation {
         /// Agents that lack everything.
         var poorAgents: Set<Int> = []
         var credits: UInt32 = 1_000
+        var agentCount = 2
+        var laterRequests = DirectorConfiguration.LaterRequests.relay
+        /// Of committed connections: how many are handed back, again and again.
+        var handBackPercent = 0
+        /// Connections end when a test says so.
+        var isEndless = false
+        var ringMicroseconds: ClosedRange<UInt64> = 1...300
     }
 
     enum Step {
@@ -31,6 +38,10 @@ struct Simulation {
         case toMember(Int, [UInt8])
         case agentDecides(Int, Frame, epoch: UInt64)
         case agentFinishes(Int, UInt32)
+        case handBack(Int, UInt32)
+        case cancelOffer(Int, UInt32)
+        /// The connection is over at an agent, whatever is on offer.
+        case dies(Int, UInt32)
         case requestToAgent(ProxyIndex, FlowKey)
         case command(WorkerCommand, worker: Int)
         case event(WorkerEvent, payload: [UInt8], worker: Int)
@@ -73,10 +84,13 @@ struct Simulation {
         self.conditions = conditions
         random = SeededGenerator(seed: seed)
         var configuration = DirectorConfiguration()
-        let endpoints = (0..<2).map { Endpoint(IPAddress("192.0.2.1\($0)")!, port: 6_000 + UInt16($0)) }
+        let endpoints = (0..<conditions.agentCount).map {
+            Endpoint(IPAddress("192.0.2.1\($0)")!, port: 6_000 + UInt16($0))
+        }
         configuration.proxies = endpoints.enumerated().map { .init(name: "p\($0)", address: $1) }
         var rule = DirectorConfiguration.Rule(name: "all")
         rule.resetBy = conditions.resetBy
+        rule.laterRequests = conditions.laterRequests
         configuration.rules = [rule]
         configuration.logLevel = "warning"
         // All requests are for one object, and each is a question of its own.
@@ -107,6 +121,7 @@ struct Simulation {
         let candidates =
             [times.nextDeadline, core.nextDeadline] + agents.map(\.responder.nextDeadline)
             + agents.flatMap { agent in agent.adoptions.values.map(\.doneRepeatAt) }
+            + agents.flatMap { agent in agent.offers.values.map(\.next) }
         guard let next = candidates.compactMap({ $0 }).min(), next <= end else { return nil }
         return max(next, now)
     }
@@ -123,6 +138,7 @@ struct Simulation {
                 carryOut()
             }
             for index in agents.indices { tick(agent: index) }
+            if conditions.laterRequests == .move { checkSpeakers() }
         }
         now = max(now, end)
     }
@@ -154,7 +170,12 @@ struct Simulation {
             let accepts = wants && !conditions.poorAgents.contains(index)
             fromAgent(index, agents[index].decide(frame, accepts: accepts, now: now))
         case .agentFinishes(let index, let transfer):
+            if agents[index].adoptions[transfer]?.offer != nil { return at(now + 50_000, step) }
             fromAgent(index, agents[index].finish(transfer, now: now))
+        case .handBack(let index, let transfer):
+            fromAgent(index, agents[index].handBack(transfer, now: now))
+        case .cancelOffer(let index, let offer): fromAgent(index, agents[index].cancel(offer))
+        case .dies(let index, let transfer): fromAgent(index, agents[index].die(transfer, now: now))
         case .requestToAgent(let proxy, let key): requestArrived(Int(proxy.value), key)
         case .command(let command, let worker): apply(command, worker)
         case .event(let event, let payload, let worker):
@@ -196,14 +217,42 @@ struct Simulation {
     }
 
     private mutating func requestArrived(_ index: Int, _ key: FlowKey) {
+        let before = agents[index].committedCount
         guard let transfer = agents[index].requestArrived(key) else {
-            if restarts == 0 { agents[index].failures.append("request for a connection that was not adopted: \(key)") }
+            // Segments after a move may come to one that has gone on to another since.
+            if restarts == 0, conditions.laterRequests == .relay {
+                agents[index].failures.append("request for a connection that was not adopted: \(key)")
+            }
             return
         }
-        if conditions.resetBy == .proxy {
+        if agents[index].committedCount == before, conditions.laterRequests == .move { return }
+        if conditions.resetBy == .proxy || agents[index].adoptions[transfer]?.hasRequest == true {
             fromAgent(index, agents[index].responder.send(Frame(.firstByte, transaction: transfer), to: Self.director))
         }
+        serve(index, transfer)
+    }
+
+    private mutating func serve(_ index: Int, _ transfer: UInt32) {
+        if conditions.isEndless { return }
         at(now + UInt64.random(in: 10...3_000_000, using: &random), .agentFinishes(index, transfer))
+        if conditions.handBackPercent > 0, Int.random(in: 0..<100, using: &random) < conditions.handBackPercent {
+            at(now + UInt64.random(in: 10...200_000, using: &random), .handBack(index, transfer))
+        }
+    }
+
+    /// Who answers a client is who the worker sends its packets to, and nobody else: looked at whenever one begins.
+    private mutating func checkSpeakers() {
+        for index in agents.indices {
+            for transfer in agents[index].spoke {
+                guard let adoption = agents[index].adoptions[transfer], adoption.speaks else { continue }
+                let others = agents.indices.filter { $0 != index && agents[$0].speaks(to: adoption.key) }
+                let phases = workers.flatMap { $0.flows.values.filter { $0.key == adoption.key }.map(\.phase) }
+                let isRight = phases.allSatisfy { $0 == .committed(ProxyIndex(UInt8(index))) || $0 == .ended }
+                if others.isEmpty, isRight { continue }
+                agents[index].failures.append("transfer \(transfer) speaks beside \(others), worker says \(phases)")
+            }
+            agents[index].spoke = []
+        }
     }
 
     private mutating func abort(_ handle: FlowHandle, _ reason: AbortReason) {
@@ -218,6 +267,14 @@ struct Simulation {
         if let proxy, let key {
             at(now + UInt64.random(in: conditions.delayMicroseconds, using: &random), .requestToAgent(proxy, key))
         }
+        guard case .move(let handle, let from, let to) = command, case .moved? = events.first,
+            let key = workers[worker].flows[handle.index]?.key
+        else { return }
+        if agents[Int(from.value)].speaks(to: key) { agents[Int(from.value)].failures.append("speaks and is moved") }
+        // A segment of the client's may be there before anything is said.
+        if Bool.random(using: &random) {
+            at(now + UInt64.random(in: conditions.delayMicroseconds, using: &random), .requestToAgent(to, key))
+        }
     }
 
     private mutating func tick(agent index: Int) {
@@ -228,6 +285,7 @@ struct Simulation {
         for (transfer, adoption) in agents[index].adoptions where (adoption.doneRepeatAt ?? .max) <= now {
             fromAgent(index, agents[index].finish(transfer, now: now))
         }
+        for datagram in agents[index].repeatOffers(now: now) { fromAgent(index, datagram) }
         agents[index].reap(now: now)
     }
 
@@ -274,6 +332,8 @@ struct Simulation {
     private mutating func drain(agent index: Int) {
         let (datagrams, transfers) = agents[index].drain(now: now)
         for datagram in datagrams { network(.toDirector(datagram, from: agents[index].endpoint)) }
+        for transfer in agents[index].begun { serve(index, transfer) }
+        agents[index].begun = []
         for frame in transfers {
             let delay = UInt64.random(in: conditions.slowAgents[index] ?? conditions.agentMicroseconds, using: &random)
             at(now + delay, .agentDecides(index, frame, epoch: agents[index].epoch))
@@ -289,7 +349,7 @@ struct Simulation {
     }
 
     private mutating func ringTime(_ ring: Int) -> UInt64 {
-        let time = max(now + UInt64.random(in: 1...300, using: &random), ringTimes[ring] ?? 0)
+        let time = max(now + UInt64.random(in: conditions.ringMicroseconds, using: &random), ringTimes[ring] ?? 0)
         ringTimes[ring] = time
         return time
     }

@@ -132,6 +132,45 @@ import Wire
         #expect(simulation.core.counters[.passedOn] > 0 && simulation.core.proxies[0].probes > 0, "seed \(seed)")
     }
 
+    /// Connections go to and fro between three proxies, while messages are lost, come twice and late, agents refuse and
+    /// are late, and connections end in between: at every instant the one that answers is the one that the worker
+    /// sends to.
+    @Test(arguments: 41...56 as ClosedRange<UInt64>) func connectionsThatMoveHaveOneServer(seed: UInt64) {
+        var conditions = Simulation.Conditions()
+        conditions.agentCount = 3
+        conditions.laterRequests = .move
+        conditions.handBackPercent = 70
+        conditions.acceptPercent = 80
+        conditions.lossPercent = Int(seed * 3 % 25)
+        conditions.duplicationPercent = 20
+        conditions.delayMicroseconds = 50...(seed % 2 == 0 ? 4_000 : 12_000)
+        conditions.stragglerMicroseconds = 200_000
+        conditions.agentMicroseconds = 50...(seed % 3 == 0 ? 60_000 : 8_000)
+        conditions.ringMicroseconds = 1...(seed % 5 == 0 ? 30_000 : 300)
+        conditions.clientResetPercent = 5
+        conditions.agentRestarts = seed % 8 == 0
+        let simulation = run(seed: seed, conditions)
+        for agent in simulation.agents {
+            #expect(agent.failures.isEmpty, "seed \(seed): \(agent.failures.prefix(3))")
+            #expect(agent.adoptions.isEmpty && agent.offers.isEmpty, "seed \(seed)")
+        }
+        let core = simulation.core
+        for flow in simulation.workers.flatMap(\.flows.values) {
+            switch flow.phase {
+            case .held, .committed: Issue.record("seed \(seed): \(flow)")
+            case .aborted: #expect(flow.commits == 0, "seed \(seed)")
+            case .ended: #expect(flow.commits <= 1 && flow.isOriginReset, "seed \(seed)")
+            }
+        }
+        #expect(core.transfers.count == 0 && core.pendingCount == 0 && core.recallCount == 0, "seed \(seed)")
+        #expect(core.wheel.count == 0 && core.moves.isEmpty, "seed \(seed)")
+        #expect(core.proxies.allSatisfy { $0.pending == 0 && $0.committed == 0 && $0.transfers == 0 }, "seed \(seed)")
+        #expect(core.counters[.unconfirmed] == 0 && core.counters[.misjudged] == 0, "seed \(seed)")
+        let moved = simulation.workers.map(\.movedCount).reduce(0, +)
+        #expect(moved > 30 && core.counters[.moveRefused] > 0, "seed \(seed)")
+        #expect(simulation.agents.map(\.movedAway).reduce(0, +) <= moved, "seed \(seed)")
+    }
+
     @Test(arguments: 21...26 as ClosedRange<UInt64>) func agentsThatRestartLeaveNothingBehind(seed: UInt64) {
         var conditions = Simulation.Conditions()
         conditions.lossPercent = 5

@@ -18,19 +18,25 @@ CLONE_NEWNET = 0x40000000
 
 
 def endpoint_at(laboratory_topology, host, address):
-    """A UDP socket on a host, for this process: a namespace is a thread's, and a socket stays in the one it was made in."""
+    """A UDP socket on a host, for this process."""
+    return made_at(laboratory_topology, host, lambda: bound(address))
+
+
+def made_at(laboratory_topology, host, make):
+    """What `make` makes on a host, for this process: a namespace is a thread's, and a socket stays in the one it was
+    made in."""
     made = []
 
-    def make():
+    def enter():
         with open(f"/run/netns/{laboratory_topology.host(host)}") as namespace:
             if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET) == 0:
-                made.append(bound(address))
+                made.append(make())
 
-    thread = threading.Thread(target=make)
+    thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
     if not made:
-        raise OSError(ctypes.get_errno(), f"no socket on {host} at {address}")
+        raise OSError(ctypes.get_errno(), f"no socket on {host}")
     return made[0]
 
 

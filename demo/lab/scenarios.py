@@ -72,12 +72,15 @@ class Laboratory:
         for name in self.topology.proxies:
             if name in self.services.processes:
                 self.services.processes.pop(name).stop()
-            log = self.services.path(f"{name}.log")
-            before = os.path.getsize(log)
-            agent = self.services.start_agent(name)
-            # The director may still take the dead agent for alive: the new one says when they have met.
-            wait_until(f"the director has met the new {name}", lambda: "channel up" in text_from(log, before), 20, agent)
+            self.start_agent_anew(name)
         self.wait_for_proxies()
+
+    def start_agent_anew(self, name):
+        log = self.services.path(f"{name}.log")
+        before = os.path.getsize(log)
+        agent = self.services.start_agent(name)
+        # The director may still take the dead agent for alive: the new one says when they have met.
+        wait_until(f"the director has met the new {name}", lambda: "channel up" in text_from(log, before), 20, agent)
 
     def wait_for_proxies(self, names=None):
         wait_until("the proxies are up again", lambda: self.services.is_director_ready(names), 20,

@@ -62,7 +62,6 @@ package struct TransferLedger {
         var mayComeBack = false
         /// The request, where the client knows it to have arrived.
         var received: [UInt8] = []
-        var application = Application.httpGet
         var connectionID: UInt64 = 0
     }
 
@@ -172,7 +171,6 @@ package struct TransferLedger {
             attempt: frame.attempt, isToBeAdopted: transfer.isHeld && !transfer.application.isOverUDP,
             requirements: transfer.requirements)
         adoptions[number]?.mayComeBack = transfer.mayComeBack
-        adoptions[number]?.application = transfer.application
         adoptions[number]?.connectionID = transfer.connectionID
         if transfer.isAcknowledged { adoptions[number]?.received = transfer.request }
         numbers[key] = number
@@ -295,7 +293,7 @@ package struct TransferLedger {
     package func received(of number: UInt64) -> [UInt8] { adoptions[number]?.received ?? [] }
 
     /// The TRANSFER that hands a connection back, and to whom; its numbers are not this ledger's to know.
-    func offer(of number: UInt64, request: [UInt8]) -> (Endpoint, Transfer)? {
+    package func offer(of number: UInt64, request: [UInt8]) -> (Endpoint, Transfer)? {
         guard let adoption = adoptions[number], adoption.phase == .committed, adoption.mayComeBack else { return nil }
         var transfer = Transfer(connection: adoption.connection, request: request, application: .httpGet)
         transfer.isAcknowledged = true
@@ -305,7 +303,7 @@ package struct TransferLedger {
     }
 
     /// Another proxy has it. No end is told: to the director it goes on.
-    mutating func movedAway(_ number: UInt64, now: UInt64) {
+    package mutating func movedAway(_ number: UInt64, now: UInt64) {
         guard let adoption = adoptions[number] else { return }
         drop(number)
         remember(

@@ -12,7 +12,10 @@ extension ControlCore {
             moves[number].attempt = frame.attempt
             return tell(number)
         }
-        guard !moves.isVoid(proxy: proxy, offer: frame.transaction) else { return refuse(frame, proxy, .expired) }
+        // The refusal was lost, or the agent has taken the offer back.
+        guard !moves.isVoid(proxy: proxy, offer: frame.transaction) else {
+            return tell(.expired, of: frame.transaction, attempt: frame.attempt, proxy)
+        }
         guard let source = transfers.slot(proxy: proxy, transaction: transfer.handsBack),
             transfers[source].machine.state == .committed, transfers[source].key == transfer.connection.key,
             moves.number(source: source) == nil
@@ -197,6 +200,10 @@ extension ControlCore {
         log(.info, "connection stays where it was") {
             [("proxy", $0.proxies[proxy].configuration.name), ("offer", "\(offer)"), ("reason", "\(reason)")]
         }
+        tell(reason, of: offer, attempt: attempt, proxy)
+    }
+
+    private mutating func tell(_ reason: NACKReason, of offer: UInt32, attempt: UInt8, _ proxy: Int) {
         let message = Message.transferNACK(reason, retryAfterMilliseconds: 0)
         _ = send(Frame(message, transaction: offer, attempt: attempt), to: proxy)
     }

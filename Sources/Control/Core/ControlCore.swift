@@ -142,11 +142,15 @@ public struct ControlCore {
     }
 
     package func makeSelections() -> [Selection] {
-        configuration.rules.map { rule in
+        // Those that are about to be dismissed are active still.
+        let configured = Set(configuration.proxies.map(\.address))
+        return configuration.rules.map { rule in
             // In the rule's order, which `enforced` heeds.
             let candidates =
                 rule.proxies.isEmpty
-                ? proxies.indices.filter { proxies[$0].phase == .active }
+                ? proxies.indices.filter {
+                    proxies[$0].phase == .active && configured.contains(proxies[$0].configuration.address)
+                }
                 : rule.proxies.compactMap(position(ofProxy:))
             return Selection(rule.algorithm ?? configuration.crtp.algorithm, among: candidates, of: proxies)
         }
