@@ -8,6 +8,14 @@ extension YAMLSection {
         return directory.isEmpty ? path : "\(directory)/\(path)"
     }
 
+    /// Reports a file that has a secret in whatever form and that others may read. One that is not there is not this
+    /// function's matter.
+    public func requirePrivate(_ path: String, at key: String) {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & 0o007 != 0 else { return }
+        report("key file \(path) can be read or written by everyone", remedy: "chmod 0600 \(path)", at: key)
+    }
+
     /// Reads a secret: a file with one line of hexadecimal digits that others may not read. `path` is resolved first.
     /// nil, with a report at the path's place, when the file cannot serve.
     public func secret(at path: Marked<String>, minimumBytes: Int = 16) -> [UInt8]? {

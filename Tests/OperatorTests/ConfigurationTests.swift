@@ -90,6 +90,10 @@ import Wire
             let told = check(crtp: ", tls: { \(files) }", proxy: "")
             #expect(told.count == 1 && told[0].hasPrefix("demo.yaml:4:") && told[0].contains(message), "\(told)")
         }
+        chmod("\(directory)/one.key", 0o644)
+        let told = check(crtp: good, proxy: "")
+        #expect(
+            told.count == 1 && told[0].contains("one.key can be read or written by everyone: chmod 0600"), "\(told)")
     }
 
     @Test func anUnknownProxy() {

@@ -85,6 +85,7 @@ extension AgentConfiguration {
         files.certificate = section.required("certificate", .string).map(section.resolve)
         files.key = section.required("key", .string).map(section.resolve)
         files.authority = section.optional("client-ca", .string).map(section.resolve)
+        if let key = files.key { section.requirePrivate(key, at: "key") }
         if let failure = files.check() {
             let keys: [TLSFiles.Failure.Part: String] = [
                 .authority: "client-ca", .certificate: "certificate", .key: "key",

@@ -44,6 +44,7 @@ extension ConfigurationReader {
         tls.authority = section.optional("ca", .string).map(section.resolve)
         tls.certificate = section.optional("certificate", .string).map(section.resolve)
         tls.key = section.optional("key", .string).map(section.resolve)
+        if let key = tls.key { section.requirePrivate(key, at: "key") }
         if (tls.certificate == nil) != (tls.key == nil) {
             section.report(
                 "'certificate' and 'key' belong together, and one is missing",
