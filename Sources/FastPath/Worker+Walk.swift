@@ -3,7 +3,8 @@ import InterCore
 import Wire
 
 /// Answers what the control core asks of the flows, a piece of the table at a time. A piece is so small that no packet
-/// waits for it: while packets come, 8 places every 32 µs, whose memory was asked for by the piece before.
+/// waits for it: while packets come, 8 places every 32 µs, whose memory was asked for by the piece before. The places of
+/// UDP's table follow those of TCP's.
 extension Worker {
     /// Goes on with the walk when it is time. Returns 1 when there was something to do.
     @inline(never)
@@ -29,7 +30,7 @@ extension Worker {
             left &-= 1
             if let flow, isWanted(flow, query, now: now) { walk.count(flow.pointee.state, flow.pointee.proxy) }
         }
-        if left > 0 { walk.untold = 0 } else { flows.prefetch(from: walk.cursor, count: FlowWalk.busyPiece) }
+        if left > 0 { walk.untold = 0 } else { prefetchPlaces() }
     }
 
     private mutating func listPlaces(_ places: Int, now: UInt64) {
@@ -42,10 +43,11 @@ extension Worker {
             guard let flow, isWanted(flow, query, now: now) else { continue }
             walk.rowsLeft &-= 1
             eventsLeft &-= 1
-            _ = push(.flow(summary(of: flow, now: now), ticket: walk.query.ticket))
+            let row = summary(of: flow, isOfDatagrams: isOfDatagrams, now: now)
+            _ = push(.flow(row, ticket: walk.query.ticket))
         }
         guard walk.rowsLeft == 0 || isAtEnd else {
-            return flows.prefetch(from: walk.cursor, count: FlowWalk.busyPiece)
+            return prefetchPlaces()
         }
         endWalk()
     }
@@ -54,14 +56,38 @@ extension Worker {
     @inline(__always)
     private mutating func nextPlace() -> Flow?? {
         guard walk.cursor < walk.end else { return .none }
-        let position = flows.firstUsed(from: walk.cursor)
-        guard position < flows.positions else { return .none }
+        let position = firstUsed(from: walk.cursor)
+        guard position < positions else { return .none }
         walk.cursor = position &+ 1
-        return .some(flows.flow(atPosition: position))
+        return .some(
+            position < flows.positions
+                ? flows.flow(atPosition: position) : datagrams.table.flow(atPosition: position &- flows.positions))
+    }
+
+    /// All places of both tables.
+    private var positions: Int { mutating get { flows.positions &+ datagrams.table.positions } }
+
+    /// Of the place that was looked at last.
+    private var isOfDatagrams: Bool { mutating get { walk.cursor > flows.positions } }
+
+    @inline(__always)
+    private mutating func firstUsed(from position: Int) -> Int {
+        let first = position < flows.positions ? flows.firstUsed(from: position) : position
+        guard first >= flows.positions else { return first }
+        return flows.positions &+ datagrams.table.firstUsed(from: first &- flows.positions)
+    }
+
+    @inline(__always)
+    private mutating func prefetchPlaces() {
+        if walk.cursor < flows.positions {
+            flows.prefetch(from: walk.cursor, count: FlowWalk.busyPiece)
+        } else {
+            datagrams.table.prefetch(from: walk.cursor &- flows.positions, count: FlowWalk.busyPiece)
+        }
     }
 
     private var isAtEnd: Bool {
-        mutating get { walk.cursor >= walk.end || flows.firstUsed(from: walk.cursor) >= flows.positions }
+        mutating get { walk.cursor >= walk.end || firstUsed(from: walk.cursor) >= positions }
     }
 
     @inline(__always)
@@ -73,7 +99,7 @@ extension Worker {
             let idle = idleMilliseconds(flow, now: now)
             guard idle >= query.leastIdle, idle <= query.mostIdle else { return false }
         }
-        return !query.namesEndpoints || query.accepts(flows.key(of: flow).key)
+        return !query.namesEndpoints || query.accepts(key(of: flow, isOfDatagrams: isOfDatagrams))
     }
 
     private mutating func idleMilliseconds(_ flow: Flow, now: UInt64) -> UInt32 {
@@ -81,19 +107,30 @@ extension Worker {
         return UInt32(truncatingIfNeeded: min(idle, 0xFFFF_FFFF))
     }
 
-    private mutating func summary(of flow: Flow, now: UInt64) -> FlowSummary {
+    @inline(__always)
+    private mutating func key(of flow: Flow, isOfDatagrams: Bool) -> FlowKey {
+        isOfDatagrams ? datagrams.table.key(of: flow).key : flows.key(of: flow).key
+    }
+
+    private mutating func summary(of flow: Flow, isOfDatagrams: Bool, now: UInt64) -> FlowSummary {
         FlowSummary(
-            handle: handle(flow), key: flows.key(of: flow).key, state: flow.pointee.state, proxy: flow.pointee.proxy,
+            handle: isOfDatagrams ? datagramHandle(flow) : handle(flow),
+            key: key(of: flow, isOfDatagrams: isOfDatagrams), state: flow.pointee.state, proxy: flow.pointee.proxy,
             idleMilliseconds: idleMilliseconds(flow, now: now))
     }
 
-    /// One flow, by its key. Without room for the answer there is none: the control core does not wait for ever.
+    /// The flows of one key, TCP's and UDP's. Without room for the answer there is none: the control core does not wait for
+    /// ever.
     @inline(never)
     mutating func tell(of key: FlowKey, ticket: UInt8, now: UInt64) {
-        guard hasRoomForEvents(2) else { return counters.add(.eventRingFull) }
+        guard hasRoomForEvents(3) else { return counters.add(.eventRingFull) }
         let packed = PackedFlowKey(key)
-        if let flow = flows.find(packed, hash: flowHash(of: packed, seed: configuration.hashSeed)) {
-            _ = push(.flow(summary(of: flow, now: now), ticket: ticket))
+        let hash = flowHash(of: packed, seed: configuration.hashSeed)
+        if let flow = flows.find(packed, hash: hash) {
+            _ = push(.flow(summary(of: flow, isOfDatagrams: false, now: now), ticket: ticket))
+        }
+        if let flow = datagrams.table.find(packed, hash: hash) {
+            _ = push(.flow(summary(of: flow, isOfDatagrams: true, now: now), ticket: ticket))
         }
         _ = push(.endOfFlows(nextCursor: nil, ticket: ticket))
     }
@@ -119,7 +156,7 @@ extension Worker {
 
     private mutating func endWalk() {
         guard hasRoomForEvents(1) else { return }
-        let isComplete = flows.firstUsed(from: walk.cursor) >= flows.positions
+        let isComplete = firstUsed(from: walk.cursor) >= positions
         _ = push(
             .endOfFlows(
                 nextCursor: isComplete ? nil : UInt32(truncatingIfNeeded: walk.cursor), ticket: walk.query.ticket))

@@ -38,6 +38,44 @@ extension WorkerTests {
             lab.finish()
         }
 
+        @Test func flowsOfDatagramsAreListedCountedAndFound() throws {
+            let lab = Lab(Lab.watching)
+            open(lab, ports: 1..<4)
+            let flow = DatagramFlow(lab)
+            let handle = try #require(flow.commit())
+            var query = FlowQuery()
+            query.limit = 3
+            lab.tell(.listFlows(query))
+            for _ in 0..<4 { lab.turn() }
+            let first = lab.takeEvents()
+            #expect(rows(first).count == 3)
+            query.cursor = try #require(end(first)?.next)
+            lab.tell(.listFlows(query))
+            for _ in 0..<4 { lab.turn() }
+            let second = lab.takeEvents()
+            #expect(rows(second).map(\.handle) == [handle] && end(second)?.next == nil)
+            let row = try #require(rows(second).first)
+            #expect(row.state == .committed && row.proxy == ProxyIndex(0) && row.key.serverPort == 443)
+            // By what both tables know of it.
+            query = FlowQuery()
+            query.serverPort = 443
+            query.client = AddressPrefix(row.key.client, length: 128)
+            lab.tell(.listFlows(query))
+            for _ in 0..<4 { lab.turn() }
+            #expect(rows(lab.takeEvents()).map(\.handle) == [handle])
+            lab.tell(.countFlows(FlowQuery()))
+            for _ in 0..<8 { lab.turn() }
+            let counts = lab.takeEvents().compactMap { event in
+                if case .flowCount(let state, _, let count, _) = event { (state, count) } else { nil }
+            }
+            #expect(counts.reduce(0) { $0 + $1.1 } == 4)
+            #expect(counts.contains { $0.0 == .committed && $0.1 == 1 })
+            lab.tell(.findFlow(row.key, ticket: 5))
+            lab.turn()
+            #expect(rows(lab.takeEvents()).map(\.handle) == [handle])
+            lab.finish()
+        }
+
         @Test func pagesFollowOneAnotherOverBothFamilies() throws {
             let lab = Lab()
             open(lab, ports: 1..<31)

@@ -10,8 +10,8 @@ import Testing
         #expect(flows.status == 0)
         #expect(
             flows.output == """
-                FLOW                          WORKER  STATE      PROXY  IDLE
-                10.0.0.1:1024 > 10.0.0.80:80       0  committed  -      0.0s
+                FLOW                          PROTOCOL  WORKER  STATE      PROXY  IDLE
+                10.0.0.1:1024 > 10.0.0.80:80  tcp            0  committed  -      0.0s
 
                 """)
         let json = try Batonctl.run(["bypass", "on", "--json", "--socket", director.path])

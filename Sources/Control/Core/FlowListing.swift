@@ -140,6 +140,7 @@ public struct FlowAnswer: Equatable, Sendable {
         page.flows = rows.map { summary in
             var row = FlowStatus()
             row.flow = "\(summary.key)"
+            row.protocol = summary.handle.isOfDatagrams ? "udp" : "tcp"
             row.worker = Int(summary.handle.worker)
             row.state = "\(summary.state)"
             row.proxy = name(summary.proxy)

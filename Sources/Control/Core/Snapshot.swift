@@ -207,6 +207,8 @@ public struct FlowCount: Codable, Sendable, Equatable {
 /// A row of `batonctl flows`.
 public struct FlowStatus: Codable, Sendable, Equatable {
     public var flow = ""
+    /// `tcp` or `udp`.
+    public var `protocol` = ""
     public var worker = 0
     public var state = ""
     public var proxy = ""

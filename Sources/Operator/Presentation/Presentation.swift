@@ -51,12 +51,13 @@ package enum Presentation {
     /// A page of flows; `widths` as in `Table.lines`.
     package static func flows(_ flows: [FlowStatus], _ style: PrintStyle, widths: inout [Int]) -> [String] {
         var table = Table([
-            .text("FLOW", mayShrink: true), .number("WORKER"), .text("STATE"), .text("PROXY", mayShrink: true),
-            .number("IDLE"),
+            .text("FLOW", mayShrink: true), .text("PROTOCOL"), .number("WORKER"), .text("STATE"),
+            .text("PROXY", mayShrink: true), .number("IDLE"),
         ])
         for flow in flows {
             table.add([
-                flow.flow, "\(flow.worker)", flow.state, flow.proxy, duration(Double(flow.idleMilliseconds) / 1_000),
+                flow.flow, flow.protocol, "\(flow.worker)", flow.state, flow.proxy,
+                duration(Double(flow.idleMilliseconds) / 1_000),
             ])
         }
         return table.lines(style, widths: &widths)
