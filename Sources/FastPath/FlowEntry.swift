@@ -108,9 +108,11 @@ package struct Prelude: BitwiseCopyable {
 
     // MARK: handshake
 
-    /// PSN: the client's ISN + 1.
+    /// The client's ISN + 1.
+    package var firstPSN = SequenceNumber(0)
+    /// PSN: the first byte of the request that is awaited or held; of the first one, `firstPSN`.
     package var psn = SequenceNumber(0)
-    /// PAN: the server's ISS + 1.
+    /// PAN: the next byte to the client; before the first answer, the server's ISS + 1.
     package var pan = SequenceNumber(0)
     package var options = NegotiatedOptions(clientMSS: 536, serverMSS: 0)
     package var timeToLive: UInt8 = 64
@@ -130,6 +132,21 @@ package struct Prelude: BitwiseCopyable {
     /// Neighbours in the queue of holds; of a free prelude, `holdNext` is the next free one.
     package var holdNext: UInt32 = noFlow
     package var holdPrevious: UInt32 = noFlow
+
+    // MARK: later requests (`Worker+Following.swift`)
+
+    /// Where the origin's answer is.
+    package enum Following: UInt8, BitwiseCopyable {
+        case none
+        case answer
+        /// Over: `pan` is its end.
+        case answered
+    }
+
+    package var answer = ResponseFollower()
+    /// Of the request that is held, if its answer can be followed.
+    package var requestLength: UInt16 = 0
+    package var following = Following.none
 
     // MARK: the origin's reset
 

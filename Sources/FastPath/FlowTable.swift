@@ -9,7 +9,7 @@ import Wire
 /// names a flow of either family: the highest bit says which.
 ///
 /// At the capacity stated an IPv4 flow costs 32 bytes of key and entry, 16 of links, 10 of buckets (64 bytes for 6.4
-/// flows) and 4.8 for its share of the preludes (120 bytes for 25 flows): 62.8; an IPv6 flow costs 94.8.
+/// flows) and 5.4 for its share of the preludes (136 bytes for 25 flows): 63.4; an IPv6 flow costs 95.4.
 package struct FlowTable: ~Copyable {
     var v4: FlowStore<IPv4Layout>
     var v6: FlowStore<IPv6Layout>
@@ -20,6 +20,8 @@ package struct FlowTable: ~Copyable {
     private(set) var changes: UInt64 = 0
     private let preludes: UnsafeMutablePointer<Prelude>
     private var firstFreePrelude: UInt32 = 0
+    private let preludeCount: UInt32
+    private var preludesInUse: UInt32 = 0
     let hashSeed: UInt64
     package let size: Size
 
@@ -54,6 +56,7 @@ package struct FlowTable: ~Copyable {
         v6 = FlowStore(capacity: size.ipv6, memory: memory)
         lookup = BurstLookup(v4: v4.finder, v6: v6.finder, hashSeed: hashSeed)
         let count = size.preludes
+        preludeCount = UInt32(count)
         preludes = memory.take(count * MemoryLayout<Prelude>.stride).bindMemory(to: Prelude.self, capacity: count)
         for index in 0..<count {
             preludes[index].holdNext = index + 1 < count ? UInt32(index + 1) : noFlow
@@ -192,10 +195,14 @@ package struct FlowTable: ~Copyable {
 
     package var hasFreePrelude: Bool { firstFreePrelude != noFlow }
 
+    /// Half of them are for new connections alone.
+    package var hasSparePreludes: Bool { preludesInUse < preludeCount / 2 }
+
     /// Gives a new flow a prelude; `hasFreePrelude` must be true.
     package mutating func givePrelude(_ flow: Flow) {
         let index = firstFreePrelude
         firstFreePrelude = preludes[Int(index)].holdNext
+        preludesInUse &+= 1
         preludes[Int(index)] = Prelude()
         links(of: flow).pointee.prelude = index
         flow.pointee.marks.insert(.hasPrelude)
@@ -207,6 +214,7 @@ package struct FlowTable: ~Copyable {
         guard flow.pointee.marks.contains(.hasPrelude) else { return }
         flow.pointee.marks.remove(.hasPrelude)
         let index = links(of: flow).pointee.prelude
+        preludesInUse &-= 1
         preludes[Int(index)].holdNext = firstFreePrelude
         firstFreePrelude = index
     }

@@ -114,6 +114,7 @@ extension Worker {
         let tcp = packet.tcp
         let prelude = flows.prelude(flow)
         prelude.pointee.psn = tcp.sequence + 1
+        prelude.pointee.firstPSN = tcp.sequence + 1
         flow.pointee.clientNext = tcp.sequence + 1
         prelude.pointee.clientWindow = UInt32(tcp.window)
         prelude.pointee.clientMAC = packet.sourceMAC
@@ -140,16 +141,16 @@ extension Worker {
         case .committed:
             // The proxy's challenge ACK frees a client that has started anew.
             toProxy(packet, flow)
-        case .opening where packet.tcp.sequence + 1 == flows.prelude(flow).pointee.psn:
+        case .opening where packet.tcp.sequence + 1 == flows.prelude(flow).pointee.firstPSN:
             // The same SYN again.
-            guard packet.hasValidChecksum else { return pass(packet) }
+            guard packet.hasValidChecksum, flows.prelude(flow).pointee.following == .none else { return pass(packet) }
             if packet.layout.payloadLength > 0 {
                 becomeOrigins(flow, packet.now)
             } else {
                 rewriteSYN(packet, muted: flow.pointee.marks.contains(.asymmetric))
             }
             pass(packet)
-        case .held where packet.tcp.sequence + 1 == flows.prelude(flow).pointee.psn,
+        case .held where packet.tcp.sequence + 1 == flows.prelude(flow).pointee.firstPSN,
             .origin where packet.tcp.sequence + 1 == flow.pointee.clientNext:
             // An old duplicate: nothing begins anew.
             pass(packet)
@@ -188,6 +189,7 @@ extension Worker {
 
     /// Handshake under way, or done with no payload yet.
     mutating func clientOpening(_ packet: Packet, _ flow: Flow) {
+        if flows.prelude(flow).pointee.following != .none { return clientFollowed(packet, flow) }
         let tcp = packet.tcp
         let flags = tcp.flags
         if flags.contains(.rst) || flags.contains(.fin) && packet.layout.payloadLength == 0 {

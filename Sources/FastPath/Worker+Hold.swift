@@ -109,6 +109,7 @@ extension Worker {
     /// A bound is reached: everything goes to the origin, this packet last.
     mutating func outgrown(_ packet: Packet, _ flow: Flow, _ bound: Counter) {
         counters.add(bound)
+        flows.prelude(flow).pointee.requestLength = 0
         abort(flow, .bound, now: packet.now)
         pass(packet)
     }
@@ -131,6 +132,7 @@ extension Worker {
             releaseToOrigin(flow, now: now)
         case .request(let request):
             counters.add(.requestsRecognised)
+            noteFollowable(flow, request, bytes)
             ask(flow, request, bytes, now: now)
         }
     }
@@ -260,15 +262,16 @@ extension Worker {
         }
     }
 
-    /// Empties a hold towards the origin; the flow is the origin's from now on.
+    /// Empties a hold towards the origin; the flow is the origin's from now on, or until the next request.
     mutating func releaseToOrigin(_ flow: Flow, now: UInt64) {
         leaveQueues(flow)
+        let isFollowable = isFollowable(flow)
         while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
             released()
             if capture.isOn { captureReleased(packet, flow, to: .none, now: now) }
             sendToServers(packet)
         }
-        becomeOrigins(flow, now)
+        if isFollowable { follow(flow, now: now) } else { becomeOrigins(flow, now) }
     }
 
     /// The client reset its connection: nobody wants the held packets any more.
@@ -307,7 +310,7 @@ extension Worker {
         setState(flow, .origin)
         touch(flow)
         if flow.pointee.marks.contains(.hasPrelude) {
-            flow.pointee.clientNext = flows.prelude(flow).pointee.psn
+            flow.pointee.clientNext = flows.prelude(flow).pointee.firstPSN
             flows.dropPrelude(flow)
         }
         if closing {

@@ -30,6 +30,7 @@ extension Worker {
     }
 
     mutating func serverOpening(_ packet: Packet, _ flow: Flow) {
+        if flows.prelude(flow).pointee.following != .none { return serverFollowed(packet, flow) }
         let tcp = packet.tcp
         let flags = tcp.flags
         touch(flow)
@@ -131,7 +132,10 @@ extension Worker {
     /// The origin speaks while its request is held: time-outs, mostly. The transfer is off.
     mutating func serverHeld(_ packet: Packet, _ flow: Flow) {
         if speaks(packet) {
-            if isExact(packet, flow), packet.hasValidChecksum { abort(flow, .originClosed, now: packet.now) }
+            if isExact(packet, flow), packet.hasValidChecksum {
+                flows.prelude(flow).pointee.requestLength = 0
+                abort(flow, .originClosed, now: packet.now)
+            }
         } else {
             noteServer(packet, flow)
         }

@@ -21,6 +21,7 @@ public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     case passedProxyDown
     case flowsCreated, flowsExpired, flowsClosed, flowsEvicted, flowsMoved
     case requestsRecognised, requestsUnsuitable, requestsObserved, requestsIncomplete, requestsTooLong
+    case answersFollowed, answersUnclear
     case holdsStarted, holdsCommitted, holdsAborted, holdsRefusedBound, holdsRefusedControlDead
     case originResetsSent, tombstoneResetsSent, optionsMuted, segmentsClamped
     case icmpToProxy, retransmissionsAbsorbed, recoveryWithheld, bypassed

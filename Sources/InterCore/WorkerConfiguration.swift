@@ -69,6 +69,8 @@ public struct CandidateRule: Sendable, Equatable, BitwiseCopyable {
     public var mode: RuleMode = .on
     /// The director does not see the SYN/ACK: options are muted on the SYN (rule 12).
     public var isAsymmetric: Bool = false
+    /// Later requests of connections that are the origin's qualify as well, where its answers can be followed.
+    public var followsOrigin: Bool = false
 
     public init() {}
 }

@@ -159,6 +159,7 @@ extension DirectorConfiguration.Rule {
                 DescribedSetting("public", match.isPublic), DescribedSetting("mode", match.mode.text),
                 DescribedSetting("asymmetric", match.isAsymmetric), DescribedSetting("proxies", list(proxies)),
                 DescribedSetting("later-requests", laterRequests.rawValue),
+                DescribedSetting("follow-origin", match.followsOrigin),
                 DescribedSetting("reset-by", resetBy.rawValue),
                 DescribedSetting("algorithm", algorithm?.name ?? ""),
                 DescribedSetting("alpn", alpn.text), DescribedSetting("priority", priority),

@@ -60,6 +60,8 @@ extension ConfigurationReader {
         }
         rule.laterRequests = section.value(
             "later-requests", YAMLKind<DirectorConfiguration.LaterRequests>.choice, default: rule.laterRequests)
+        rule.match.followsOrigin = section.value("follow-origin", .bool, default: false)
+        checkFollowing(rule, section)
         rule.resetBy = section.value("reset-by", YAMLKind<DirectorConfiguration.ResetBy>.choice, default: rule.resetBy)
         let alpn: ALPN = rule.match.applications.contains(.quic) ? .http3 : rule.alpn
         rule.alpn = section.value("alpn", .list(of: .alpn, minimum: 1), default: [alpn]).reduce([]) {
@@ -85,6 +87,20 @@ extension ConfigurationReader {
             bandwidth: section.value("bandwidth", .bitRate, default: 0),
             delay: UInt32(section.value("delay", .duration(in: 0...60_000_000), default: 0)),
             trafficClass: section.optional("class", .integer(in: 0...63)))
+    }
+
+    /// Answers that do not pass here cannot be followed.
+    private func checkFollowing(_ rule: DirectorConfiguration.Rule, _ section: YAMLSection) {
+        guard rule.match.followsOrigin else { return }
+        if rule.match.isAsymmetric {
+            section.report(
+                "'follow-origin' needs the origin's answers, and with 'asymmetric' they go another way",
+                remedy: "remove one of the two", at: "follow-origin")
+        } else if !rule.match.applications.contains(.httpGet) {
+            section.report(
+                "'follow-origin' is about HTTP, and this rule is not",
+                remedy: "remove it, or add http-get to 'application'", at: "follow-origin")
+        }
     }
 
     /// A group cannot be asked in part.
