@@ -13,6 +13,11 @@ public struct EthernetEndpoint: Sendable {
     /// Datagrams that could not be sent: too long for the wire, of another family, or to more peers than there is room for.
     public private(set) var unsendable: UInt64 = 0
 
+    /// Answers to questions since the last `takeFrames`.
+    private var answers = 0
+    /// Whoever asks more often in one turn is not answered: what has to be sent comes first.
+    private static var mostAnswers: Int { 16 }
+
     /// Bytes of an IP packet that the wire takes.
     public static var mtu: Int { 1_500 }
 
@@ -27,6 +32,7 @@ public struct EthernetEndpoint: Sendable {
     /// The frames that are to be transmitted since the last call, in order.
     public mutating func takeFrames() -> [[UInt8]] {
         defer { outgoing.removeAll(keepingCapacity: true) }
+        answers = 0
         return outgoing
     }
 
@@ -85,6 +91,8 @@ public struct EthernetEndpoint: Sendable {
     }
 
     private mutating func answer(_ question: NeighborMessage) {
+        guard answers < Self.mostAnswers else { return }
+        answers += 1
         let answer = NeighborMessage(.answer, subject: address.address, sender: address.address, senderMAC: mac)
         outgoing.append(answer.frame(to: (question.sender, question.senderMAC), vlan: vlan))
     }

@@ -31,7 +31,9 @@ extension Worker {
     func isOwn(_ packet: OpaquePointer, _ own: OwnAddressLink) -> Bool {
         let frame = UnsafeRawPointer(shim_mbuf_data(packet))
         let length = Int(shim_mbuf_length(packet))
-        guard length >= 14 else { return false }
+        guard length >= 18 else { return false }
+        let isTagged = frame.wire16(12) == 0x8100
+        guard (isTagged ? VLAN(frame.wire16(14) & 0x0FFF) : .untagged) == own.vlan else { return false }
         let destination = frame.wireMAC(0)
         if destination == own.mac { return true }
         guard destination.isGroup, let message = NeighborMessage(of: frame, length: length) else { return false }
@@ -42,7 +44,7 @@ extension Worker {
     @inline(never)
     mutating func transmitOwn() {
         guard let own = links.own else { return }
-        var left = 2 * Burst.size
+        var left = OwnAddressLink.framesOfOneCommand
         while left > 0, own.waiting.hasMessage {
             left &-= 1
             let packet = own.waiting.pop { [pool = links.pool] _, frame -> OpaquePointer? in

@@ -83,6 +83,8 @@ final class FrameConnection: ChannelDuplexHandler, FrameCarrier, @unchecked Send
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        // Given up while it was being made.
+        if end != nil { return context.close(promise: nil) }
         if isSecure { judgeLater { $0.isOpen ? nil : StreamEnd(.refusedTLS, "the handshake took too long") } }
     }
 

@@ -57,11 +57,21 @@ public final class StreamListener {
     public func take() -> [StreamEvent] {
         inbox.take().compactMap { event, connection in
             switch event {
-            case .opened(let peer): connections[peer] = connection
+            case .opened(let peer):
+                // An exchange over HTTP has its first connection's port for life, which another may get.
+                guard connections[peer] == nil else {
+                    connection?.close(StreamEnd(.stopped))
+                    return nil
+                }
+                connections[peer] = connection
             case .frame(_, let peer): if connections[peer] !== connection { return nil }
-            case .closed(let peer, _, _):
+            case .closed(let peer, let end, let retry):
                 admission.isOver()
-                if connections[peer] === connection { connections[peer] = nil }
+                // It was never open, or was refused: its end is nobody's channel's.
+                guard connections[peer] === connection else {
+                    return .failed(peer, end, retryMicroseconds: retry)
+                }
+                connections[peer] = nil
             case .failed: break
             }
             return event
@@ -74,7 +84,10 @@ public final class StreamListener {
     /// False when the frame is lost: the connection is gone, or its peer does not read.
     public func send(_ frame: [UInt8], to peer: Endpoint) -> Bool { connections[peer]?.send(frame) ?? false }
 
-    /// Something authentic has come: the connection may stay.
+    /// Ends a connection that is not a director's: nothing is sent by it any more, and its end is not told.
+    public func refuse(_ peer: Endpoint) { connections.removeValue(forKey: peer)?.close(StreamEnd(.unauthenticated)) }
+
+    /// A channel is up by it: the connection may stay.
     public func confirm(_ peer: Endpoint) { connections[peer]?.confirm() }
 
     public func close(_ peer: Endpoint, because end: StreamEnd) { connections[peer]?.close(end) }

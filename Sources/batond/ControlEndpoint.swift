@@ -14,6 +14,9 @@ struct ControlEndpoint: ~Copyable {
     let local: Endpoint?
     /// What the last `receive` took.
     private(set) var received: [(datagram: [UInt8], from: Endpoint)] = []
+    private var lost: UInt64 = 0
+    private var saidLost: UInt64 = 0
+    private var nextWord: UInt64 = 0
 
     /// - Parameter mac: of the port whose address the director has on the servers' side.
     init(_ settings: DirectorConfiguration.CRTPSettings, mac: MACAddress) throws {
@@ -56,13 +59,25 @@ struct ControlEndpoint: ~Copyable {
         ethernet?.send(datagram, to: peer, now: now)
     }
 
-    /// Sends what waits. True when the first worker has something to transmit; what it has no room for is lost, and CRTP
+    /// Sends what waits. How often the first worker is to be told to transmit; what it has no room for is lost, and CRTP
     /// heals that.
-    mutating func flush(by workers: [WorkerLink]) -> Bool {
+    mutating func flush(by workers: [WorkerLink]) -> Int {
         socket?.flush()
-        guard let frames = ethernet?.takeFrames(), let own = workers.first?.own else { return false }
-        for frame in frames { _ = frame.withUnsafeBytes { own.waiting.push(OwnFrame(), payload: $0) } }
-        return !frames.isEmpty
+        guard let frames = ethernet?.takeFrames(), !frames.isEmpty, let own = workers.first?.own else { return 0 }
+        var count = 0
+        for frame in frames {
+            if frame.withUnsafeBytes({ own.waiting.push(OwnFrame(), payload: $0) }) { count += 1 } else { lost += 1 }
+        }
+        return (count + OwnAddressLink.framesOfOneCommand - 1) / OwnAddressLink.framesOfOneCommand
+    }
+
+    /// Frames that were lost on their way to a worker, or could not be made, since it was said last: once a second.
+    mutating func takeLost(now: UInt64) -> UInt64 {
+        let all = lost + (ethernet?.unsendable ?? 0)
+        guard all > saidLost, now >= nextWord else { return 0 }
+        defer { saidLost = all }
+        nextWord = now + 1_000_000
+        return all - saidLost
     }
 }
 

@@ -136,7 +136,9 @@ struct ControlLoop: ~Copyable {
             }
         }
         core.actions.removeAll(keepingCapacity: true)
-        if endpoint.flush(by: workers) { workers[0].backlog.append(.transmitOwn) }
+        for _ in 0..<endpoint.flush(by: workers) { workers[0].backlog.append(.transmitOwn) }
+        let lost = endpoint.takeLost(now: now)
+        if lost > 0 { logger.warning("frames of the channel lost", metadata: ["count": "\(lost)"]) }
         for index in workers.indices where !workers[index].backlog.isEmpty { drain(index) }
     }
 

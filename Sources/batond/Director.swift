@@ -58,7 +58,7 @@ struct Director {
         let ownAddress = configuration.crtp.via == .serverPort ? configuration.crtp.listen.address : nil
         let workers = try WorkerSet(
             count: count, lcores: lcores, core: core, pools: pools, clientQueues: clientQueues,
-            serverQueues: serverQueues, own: ownAddress.map { ($0, sides.server[0].mac) },
+            serverQueues: serverQueues, own: ownAddress.map { ($0, sides.server[0].mac, configuration.crtp.vlan) },
             controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
         let endpoint = try ControlEndpoint(configuration.crtp, mac: sides.server[0].mac)
         let mailbox = OperatorMailbox()

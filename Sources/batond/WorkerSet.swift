@@ -13,7 +13,7 @@ struct WorkerSet {
 
     init(
         count: Int, lcores: [Int], core: ControlCore, pools: [PacketPool], clientQueues: [Port.Queue],
-        serverQueues: [Port.Queue], own: (address: IPAddress, mac: MACAddress)?, controlDoorbell: Doorbell,
+        serverQueues: [Port.Queue], own: (address: IPAddress, mac: MACAddress, vlan: VLAN)?, controlDoorbell: Doorbell,
         controlHeartbeat: Heartbeat, idle: IdlePolicy
     ) throws {
         let doorbells = try (0..<count).map { _ in Doorbell(descriptor: try eventDescriptor()) }
@@ -29,7 +29,7 @@ struct WorkerSet {
                 capacity: 2 * configuration.heldFlowLimit + 4_096, payloadCapacity: WorkerEvent.maximumPayload)
             let commands = Ring<WorkerCommand>(capacity: 4_096)
             let capture = CaptureLink()
-            let own = own.map { OwnAddressLink($0.address, at: $0.mac) }
+            let own = own.map { OwnAddressLink($0.address, at: $0.mac, vlan: $0.vlan) }
             let counters = CounterBlock()
             let heartbeat = Heartbeat()
             heartbeat.beat(now: Environment.timestamp)

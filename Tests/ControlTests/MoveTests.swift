@@ -319,6 +319,15 @@ import Wire
         #expect(table.isVoid(proxy: 2, offer: .max))
     }
 
+    /// A slot that a forgotten move would name is another transfer's next.
+    @Test func aMoveThatIsOverHasNoTarget() {
+        var table = MoveTable()
+        let number = table.open(proxy: 1, offer: 5, psn: SequenceNumber(9), attempt: 0, source: 3)
+        table.remove(number)
+        table.ask(number, target: 4)
+        #expect(table.number(target: 4) == nil && table.isEmpty)
+    }
+
     @Test func aNewAgentsNumbersAreItsOwn() {
         var table = MoveTable()
         let number = table.open(proxy: 1, offer: 5, psn: SequenceNumber(9), attempt: 0, source: 3)

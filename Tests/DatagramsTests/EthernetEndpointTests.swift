@@ -122,6 +122,17 @@ import Wire
         #expect(one.takeFrames().count == 1)
     }
 
+    /// Questions prove nothing: a flood of them must not take the place of what has to be sent.
+    @Test func questionsAreAnsweredUpToABound() {
+        var (one, other) = (endpoint(Self.families[0], 1), endpoint(Self.families[0], 2))
+        other.send([1], to: one.address, now: 0)
+        let question = other.takeFrames()
+        for _ in 0..<100 { _ = deliver(question, to: &one) }
+        #expect(one.takeFrames().count == 16)
+        _ = deliver(question, to: &one)
+        #expect(one.takeFrames().count == 1)
+    }
+
     @Test func whatCannotBeSentIsCounted() {
         var one = endpoint(Self.families[0], 1)
         one.send([1], to: endpoint(Self.families[1], 2).address, now: 0)

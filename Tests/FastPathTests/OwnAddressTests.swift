@@ -43,6 +43,13 @@ extension WorkerTests {
         lab.put(question(for: "10.0.0.2"), fromClient: true)
         lab.turn()
         #expect(taken(own).isEmpty && lab.toClients.count == 2 && lab.toServers.count == 2)
+        // The same addresses in another VLAN are others.
+        let other = NeighborMessage(
+            .question, subject: Self.address, sender: IPAddress("10.0.0.9")!, senderMAC: MACAddress(Lab.proxyMAC)
+        ).frame(vlan: VLAN(7))
+        lab.put(other, fromClient: false)
+        lab.turn()
+        #expect(taken(own).isEmpty && lab.toClients.last == other)
         // A flood is lost, and counted.
         for _ in 0..<9 { lab.put(datagram(), fromClient: false) }
         lab.turn()

@@ -26,6 +26,14 @@ import Wire
         return LoadedConfiguration.parse(text + more, name: "demo.yaml").problems.map(\.description)
     }
 
+    @Test func whatFollowsAConnectionMustSeeBothItsDirections() {
+        for key in ["later-requests: move", "follow-origin: true"] {
+            #expect(check("rules: [{ name: r, ports: [80], \(key) }]") == [])
+            let problems = check("rules: [{ name: r, ports: [80], asymmetric: true, \(key) }]")
+            #expect(problems.count == 1 && problems[0].contains("with 'asymmetric' they go another way"), "\(problems)")
+        }
+    }
+
     @Test func theGoodPartIsGood() {
         #expect(check("") == [])
     }

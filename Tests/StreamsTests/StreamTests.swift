@@ -117,6 +117,26 @@ import Wire
         }
     }
 
+    /// Somebody else's connection: nothing is sent by it, and its end is not the director's.
+    @Test func whatIsRefusedIsGoneAtOnce() throws {
+        let ends = try Ends()
+        defer { ends.shutDown() }
+        ends.dialler.connect(StreamPeer(ends.endpoint))
+        guard case .opened(let peer)? = ends.awaitListener({ if case .opened = $0 { true } else { false } }) else {
+            Issue.record("no connection")
+            return
+        }
+        ends.listener.refuse(peer)
+        #expect(!ends.listener.hasConnection(from: peer) && !ends.listener.send(frame(48), to: peer))
+        // The next thing to be told is the next connection.
+        let next = ends.awaitListener { if case .failed = $0 { false } else { true } }
+        if case .opened(let other)? = next {
+            #expect(other != peer)
+        } else {
+            Issue.record("\(String(describing: next))")
+        }
+    }
+
     @Test func nobodyThereIsToldWithTheTimeOfTheNextAttempt() throws {
         let gone = try ListeningSocket(Endpoint(IPAddress("127.0.0.1")!, port: 0), .bare)
         let endpoint = try #require(boundEndpoint(of: gone.descriptor))

@@ -66,8 +66,8 @@ import Wire
             let event = ends.awaitListener { event in
                 switch event {
                 case .opened: isGood
-                case .closed(_, let end, _): end.reason == .refusedTLS && !isGood
-                case .frame, .failed: false
+                case .failed(_, let end, _): end.reason == .refusedTLS && !isGood
+                case .frame, .closed: false
                 }
             }
             #expect(event != nil)

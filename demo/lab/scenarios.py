@@ -162,6 +162,10 @@ class Laboratory:
     def _served_in_turn(self, packets, before, played):
         """Who served each object of one connection: by the access log that has its name, and what each source MAC sent.
         What the origin has passes through the proxy that the connection was with."""
+        def proxies_lines():
+            return sum(self._log_lines(proxy) - before[proxy] for proxy in PROXIES)
+
+        wait_until("the proxies' access logs have the requests", lambda: proxies_lines() >= len(played.files), 10)
         new = {server: self.services.access_log(server)[before[server]:] for server in SERVERS}
         served, owed, last = [], {}, None
         for file in played.files:

@@ -27,17 +27,26 @@ extension ControlLoop {
         for event in streams.take() {
             let now = monotonicMicroseconds()
             switch event {
-            case .opened(let peer): logger.debug("connected", metadata: ["director": "\(peer)"])
+            case .opened(let peer):
+                logger.debug("connected", metadata: ["director": "\(peer)"])
+                // Whoever has a channel of datagrams needs no connection from there.
+                if responder.directors.contains(peer) { streams.refuse(peer) }
             case .frame(let frame, let peer): receive(frame, from: peer, streams, now)
             case .closed(let peer, let end, _):
                 strangeFrames[peer] = nil
+                // Anybody may connect, as often as he likes.
+                let level: Logger.Level = responder.directors.contains(peer) ? .notice : .debug
                 responder.disconnect(peer)
-                logger.notice(
-                    "connection closed",
+                logger.log(
+                    level: level, "connection closed",
                     metadata: [
                         "director": "\(peer)", "reason": "\(end.reason.rawValue)", "detail": "\(end.detail)",
                     ])
-            case .failed: break
+            case .failed(let peer, let end, _):
+                strangeFrames[peer] = nil
+                logger.debug(
+                    "connection refused",
+                    metadata: ["from": "\(peer)", "reason": "\(end.reason.rawValue)", "detail": "\(end.detail)"])
             }
             flush(now)
         }
@@ -52,7 +61,7 @@ extension ControlLoop {
         responder.receive(frame, from: peer, now: now)
         if responder.counters.accepted > accepted {
             strangeFrames[peer] = 0
-            return streams.confirm(peer)
+            return
         }
         strangeFrames[peer, default: 0] += 1
         if strangeFrames[peer] == Self.strangeFrameLimit {

@@ -248,6 +248,8 @@ package final class ControlLoop: @unchecked Sendable {
         case .transmit(let bytes, let destination): transmit(bytes, to: destination)
         case .up(let peer, _):
             logger.info("channel up", metadata: ["director": "\(peer)"])
+            // A connection from the same address and port is somebody else's when the channel is one of datagrams.
+            if present?.source == peer { streams?.refuse(peer) } else { streams?.confirm(peer) }
             settle(peer)
             ledger.up(peer)
         case .down(let peer, let reason):
@@ -255,6 +257,7 @@ package final class ControlLoop: @unchecked Sendable {
             giveUpOffers(to: peer)
             // One that has started anew is up again at once.
             guard reason != .restarted else { return }
+            streams?.close(peer, because: StreamEnd(.silent, "its channel has ended"))
             homes[peer] = nil
             ledger.down(peer)
         case .received(let frame, let source):

@@ -26,7 +26,10 @@ extension Adopter: Adopting {
     /// By the descriptor itself.
     package func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
         let own = dup(descriptor)
-        return (UInt32(bitPattern: own), try mute(own))
+        do { return (UInt32(bitPattern: own), try mute(own)) } catch {
+            close(own)
+            throw error
+        }
     }
     package func resume(_ handle: UInt32) throws(AdoptionFailure) {
         let descriptor = CInt(bitPattern: handle)

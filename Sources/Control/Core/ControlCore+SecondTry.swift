@@ -36,10 +36,12 @@ extension ControlCore {
         for action in wanted { _ = perform(action, slot, now: now) }
         let transaction = takeTransaction(for: next)
         passedOn(slot, outcome, to: transaction, next, now: now)
-        if transfers.contains(slot: slot) { dropRecallBeyondBound(slot, before: before, now: now) }
+        let stays = transfers.contains(slot: slot)
         begin(
             request, transaction: transaction, proxy: next, handle: handle, isHeld: true, startedAt: startedAt,
             limitMicroseconds: left, move: move, now: now)
+        // Not before the move has its next target: it would end with this one.
+        if stays { dropRecallBeyondBound(slot, before: before, now: now) }
         return true
     }
 

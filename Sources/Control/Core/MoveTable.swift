@@ -104,7 +104,8 @@ package struct MoveTable {
 
     /// The proxy whose transfer lies in this slot is asked, instead of whoever was asked before.
     package mutating func ask(_ number: UInt64, target: Int) {
-        if let former = moves[number]?.target { byTarget[former] = nil }
+        guard let move = moves[number] else { return }
+        if let former = move.target { byTarget[former] = nil }
         moves[number]?.phase = .asking(target: target)
         byTarget[target] = number
     }

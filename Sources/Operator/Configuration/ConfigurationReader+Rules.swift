@@ -89,8 +89,13 @@ extension ConfigurationReader {
             trafficClass: section.optional("class", .integer(in: 0...63)))
     }
 
-    /// Answers that do not pass here cannot be followed.
+    /// Answers that do not pass here cannot be followed, nor can a proxy be kept from resetting what is another's.
     private func checkFollowing(_ rule: DirectorConfiguration.Rule, _ section: YAMLSection) {
+        if rule.laterRequests == .move, rule.match.isAsymmetric {
+            section.report(
+                "'later-requests: move' needs the proxies' answers, and with 'asymmetric' they go another way",
+                remedy: "remove one of the two", at: "later-requests")
+        }
         guard rule.match.followsOrigin else { return }
         if rule.match.isAsymmetric {
             section.report(

@@ -22,11 +22,13 @@ final class HTTPExchange: FrameCarrier, @unchecked Sendable {
     let name: String
     private var links: [HTTPLink] = []
     private var isConnecting = false
+    private var isPausing = false
     private var end: StreamEnd?
     private(set) var openedAt: NIODeadline?
 
     private static var fewestLinks: Int { 2 }
     private static var mostLinks: Int { 4 }
+    private static var pause: TimeAmount { .milliseconds(200) }
 
     init(
         _ peer: Endpoint, on eventLoop: any EventLoop, inbox: StreamInbox, bounds: StreamBounds,
@@ -85,6 +87,7 @@ final class HTTPExchange: FrameCarrier, @unchecked Sendable {
                 self.isConnecting = false
                 switch result {
                 case .success: self.connected(link)
+                case .failure where !self.links.isEmpty: self.fillLater()
                 case .failure(let error): self.finish(.ofConnecting(error))
                 }
             }
@@ -105,8 +108,22 @@ final class HTTPExchange: FrameCarrier, @unchecked Sendable {
         guard end == nil, openedAt != nil else { return }
         while !outbox.isEmpty, let free = takeFree() { free.ask(outbox.take(HTTPFrames.most)) }
         if !links.contains(where: \.isAsking), let free = takeFree() { free.ask([]) }
+        if !isPausing { fill() }
+    }
+
+    private func fill() {
         let isShort = links.count < (outbox.isEmpty ? Self.fewestLinks : Self.mostLinks)
         if isShort, !isConnecting { connect() }
+    }
+
+    /// After a loss, so that a peer that closes what it accepts is not connected to without end.
+    private func fillLater() {
+        guard !isPausing, end == nil else { return }
+        isPausing = true
+        _ = eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { [weak self] in
+            self?.isPausing = false
+            self?.ask()
+        }
     }
 
     /// In turns, so that none is idle for long.
@@ -129,7 +146,9 @@ final class HTTPExchange: FrameCarrier, @unchecked Sendable {
     /// A link is gone. One that had nothing to wait for is no loss.
     func lost(_ link: HTTPLink, _ reason: StreamEnd?) {
         links.removeAll { $0 === link }
-        if let reason { finish(reason) } else { ask() }
+        if let reason { return finish(reason) }
+        fillLater()
+        ask()
     }
 
     private func finish(_ reason: StreamEnd) {

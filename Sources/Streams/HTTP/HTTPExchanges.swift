@@ -19,7 +19,8 @@ final class HTTPExchanges: @unchecked Sendable {
 
     /// The exchange of that name, a new one if there is none; nil when there are too many.
     func guest(_ name: String, of peer: Endpoint, on eventLoop: any EventLoop) -> HTTPGuest? {
-        if let known = guests[name] { return known.peer.address == peer.address ? known : nil }
+        // Whatever the address: an intermediary may have several, and nobody can guess a name.
+        if let known = guests[name] { return known }
         guard served.count.load(ordering: .relaxed) < bounds.connections else { return nil }
         served.count.add(1, ordering: .relaxed)
         let guest = HTTPGuest(name, peer, on: eventLoop, self)

@@ -90,10 +90,11 @@ final class HTTPGuest: FrameCarrier, @unchecked Sendable {
 
     /// Without requests, or without anything authentic, an exchange does not stay.
     private func watch() {
-        _ = eventLoop.assumeIsolated().scheduleTask(in: patience) { [weak self] in
+        // At the beginning nothing has been heard of later than the beginning.
+        _ = eventLoop.assumeIsolated().scheduleTask(deadline: lastHeard + patience) { [weak self] in
             guard let self, self.end == nil else { return }
             if !self.isConfirmed { return self.finish(StreamEnd(.unauthenticated, "nothing authentic has come")) }
-            if .now() - self.lastHeard > self.patience {
+            if .now() - self.lastHeard >= self.patience {
                 return self.finish(StreamEnd(.silent, "no request has come"))
             }
             self.watch()
