@@ -6,7 +6,7 @@ import os
 import socket
 import unittest
 
-from .laboratory_case import CACHED_HOST, PROXIES, LaboratoryCase, scenarios, topology
+from .laboratory_case import CACHED_HOST, PROXIES, LaboratoryCase, curl, resolve, scenarios, topology
 from .second_agent import made_at
 
 RULE = "{ name: web, ports: [80], application: [http-get], %s }"
@@ -56,6 +56,27 @@ class FollowOrigin(LaboratoryCase):
             digest = hashlib.sha256(stream.read(int(fields["Content-Length"]))).hexdigest()
             self.assertEqual(digest, scenarios.sha256_of(f"{self.laboratory.content.origin}/uncached.bin"))
         self.assertEqual(self.get(connection, "small.bin"), ["origin"])
+
+
+class Impaired(LaboratoryCase):
+    relayed = ("far", "client")
+    rules = [RULE % "follow-origin: true"]
+
+    def test_whatever_the_clients_leg_loses_repeats_and_reorders(self):
+        """To and fro between what the proxies have and what they lack, byte for byte."""
+        names = ["uncached.bin", "small.bin", "uncached.bin", "small.bin"]
+        expected = [scenarios.sha256_of(f"{self.laboratory.content.origin}/{name}") for name in names]
+        self.topology.impair("client", "--loss", "0.05", "--duplicate", "0.1", "--reorder", "0.05", "--seed", "3")
+        try:
+            for _ in range(8):
+                got = curl(self.laboratory).get([f"http://{CACHED_HOST}/{name}" for name in names], resolve(), seconds=60)
+                self.assertTrue(got.ok, got.error)
+                self.assertEqual(got.sha256, expected)
+        finally:
+            self.topology.impair("client")
+        self.assertGreater(self.services.counters()["answersFollowed"], 0, "no answer was followed")
+        self.assertNothingHeld()
+        self.assertConserved()
 
 
 class NotAsked(FollowOrigin):
