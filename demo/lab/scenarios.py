@@ -162,11 +162,14 @@ class Laboratory:
     def _served_in_turn(self, packets, before, played):
         """Who served each object of one connection: by the access log that has its name, and what each source MAC sent.
         What the origin has passes through the proxy that the connection was with."""
-        def proxies_lines():
-            return sum(self._log_lines(proxy) - before[proxy] for proxy in PROXIES)
+        def newest(server):
+            # `before` counts the lines of all logs of a server.
+            count = self._log_lines(server) - before[server]
+            return self.services.access_log(server)[-count:] if count else []
 
-        wait_until("the proxies' access logs have the requests", lambda: proxies_lines() >= len(played.files), 10)
-        new = {server: self.services.access_log(server)[before[server]:] for server in SERVERS}
+        wait_until("the proxies' access logs have the requests", lambda: sum(
+            len(newest(proxy)) for proxy in PROXIES) >= len(played.files), 10)
+        new = {server: newest(server) for server in SERVERS}
         served, owed, last = [], {}, None
         for file in played.files:
             by = [proxy for proxy in PROXIES for line in new[proxy] if f"/{file} " in line and "by=document" in line]
