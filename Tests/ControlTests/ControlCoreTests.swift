@@ -6,16 +6,10 @@ import Wire
 
 /// The control core's own behaviour, through the simulation's channels, agents and workers.
 @Suite struct ControlCoreTests {
-    /// Both channels up, recovery over.
     private func ready(
         _ conditions: Simulation.Conditions = .init(), adjust: (inout DirectorConfiguration) -> Void = { _ in }
     ) -> Simulation {
-        var conditions = conditions
-        conditions.acceptPercent = 100
-        conditions.agentMicroseconds = 200...300
-        var simulation = Simulation(seed: 99, conditions, adjust: adjust)
-        simulation.run(until: 2_000_000)
-        return simulation
+        .ready(seed: 99, conditions, adjust: adjust)
     }
 
     private func endings(_ simulation: Simulation, _ ending: TransferOutcome.Ending) -> UInt64 {

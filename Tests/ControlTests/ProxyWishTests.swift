@@ -6,14 +6,7 @@ import Wire
 
 /// Up, drain and down, while connections live.
 @Suite struct ProxyWishTests {
-    private func ready() -> Simulation {
-        var conditions = Simulation.Conditions()
-        conditions.acceptPercent = 100
-        conditions.agentMicroseconds = 200...300
-        var simulation = Simulation(seed: 11, conditions)
-        simulation.run(until: 2_000_000)
-        return simulation
-    }
+    private func ready() -> Simulation { .ready(seed: 11) }
 
     private func arrive(_ simulation: inout Simulation, _ first: UInt16, at time: UInt64) {
         for number in 0..<20 { simulation.at(time + UInt64(number) * 100, .arrival(first + UInt16(number))) }

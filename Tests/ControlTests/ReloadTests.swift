@@ -6,14 +6,7 @@ import Wire
 
 /// The configuration, changed while channels are up and flows live.
 @Suite struct ReloadTests {
-    private func ready() -> Simulation {
-        var conditions = Simulation.Conditions()
-        conditions.acceptPercent = 100
-        conditions.agentMicroseconds = 200...300
-        var simulation = Simulation(seed: 5, conditions)
-        simulation.run(until: 2_000_000)
-        return simulation
-    }
+    private func ready() -> Simulation { .ready(seed: 5) }
 
     /// The refusal, if there is one.
     @discardableResult private func reload(

@@ -9,15 +9,10 @@ import Wire
     private func ready(
         _ conditions: Simulation.Conditions, adjust: (inout DirectorConfiguration) -> Void = { _ in }
     ) -> Simulation {
-        var conditions = conditions
-        conditions.acceptPercent = 100
-        conditions.agentMicroseconds = 200...300
-        var simulation = Simulation(seed: 7, conditions) {
+        .ready(seed: 7, conditions) {
             $0.logLevel = "info"
             adjust(&$0)
         }
-        simulation.run(until: 2_000_000)
-        return simulation
     }
 
     /// Requests one after the other, each for the same object.

@@ -80,6 +80,18 @@ struct Simulation {
     static let director = Endpoint(IPAddress("192.0.2.1")!, port: 5_000)
     static let keys = KeyRing(keys: [1: [UInt8](repeating: 7, count: 32)], current: 1)
 
+    /// All channels up, recovery over; agents accept everything, soon.
+    static func ready(
+        seed: UInt64, _ conditions: Conditions = .init(), adjust: (inout DirectorConfiguration) -> Void = { _ in }
+    ) -> Simulation {
+        var conditions = conditions
+        conditions.acceptPercent = 100
+        conditions.agentMicroseconds = 200...300
+        var simulation = Simulation(seed: seed, conditions, adjust: adjust)
+        simulation.run(until: 2_000_000)
+        return simulation
+    }
+
     init(seed: UInt64, _ conditions: Conditions, adjust: (inout DirectorConfiguration) -> Void = { _ in }) {
         self.conditions = conditions
         random = SeededGenerator(seed: seed)

@@ -161,7 +161,7 @@ extension WorkerTests {
             lab.finish()
         }
 
-        /// While every turn has packets, the table is looked at by 8 places in 16 µs, and no faster.
+        /// While every turn has packets, the table is looked at by 8 places in 32 µs, and no faster.
         @Test func aBusyWorkerLooksAtLittle() {
             let lab = Lab { $0.flowCapacity = 2_048 }
             open(lab, ports: 1..<1_001)
