@@ -134,6 +134,17 @@ import Wire
         #expect(simulation.agents[0].committedCount > 0 && simulation.core.counters[.committed] == 40)
     }
 
+    @Test func whatWasUnderWayTogetherIsOneTimeout() {
+        var simulation = ready(slow()) { $0.crtp.choice.setAsideAfter = 2 }
+        ask(&simulation, 20, everyMicroseconds: 10)
+        simulation.run(until: simulation.now + 200_000)
+        #expect(simulation.core.proxies[0].timeouts == 10 && simulation.core.proxies[0].consecutiveTimeouts == 1)
+        #expect(!simulation.core.proxies[0].isSuspect)
+        ask(&simulation, 2, everyMicroseconds: 10)
+        simulation.run(until: simulation.now + 200_000)
+        #expect(simulation.core.proxies[0].isSuspect)
+    }
+
     @Test func nobodySetAsideMeansTheOriginAndAProbe() {
         var conditions = slow()
         conditions.slowAgents[1] = 300_000...300_000

@@ -29,6 +29,8 @@ class LaboratoryCase(unittest.TestCase):
     agent_options = {}
     proxy_options = {}
     director_options = {}
+    #: Merged into `Services.timeout_options`.
+    timeout_options = {}
     crtp_options = {}
     sites = ()
     #: Servers over UDP as well.
@@ -51,6 +53,7 @@ class LaboratoryCase(unittest.TestCase):
         cls.services.agent_options = cls.agent_options
         cls.services.proxy_options = cls.proxy_options
         cls.services.director_options = dict(cls.director_options)
+        cls.services.timeout_options |= cls.timeout_options
         cls.services.crtp_options |= cls.crtp_options
         cls.services.sites = list(cls.sites)
         try:

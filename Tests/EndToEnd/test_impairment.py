@@ -20,7 +20,7 @@ class Impairment(LaboratoryCase):
         faults = ["--loss", share, "--duplicate", share, "--reorder", share, "--seed", str(percent * 100 + LEGS.index(leg))]
         if leg == "crtp":
             # Twice the longest time that a request is held: half of these answers come when the origin has it.
-            faults += ["--reorder-by", "0.1"]
+            faults += ["--reorder-by", "0.16"]
         self.topology.impair(leg, *faults)
         try:
             for number in range(6):

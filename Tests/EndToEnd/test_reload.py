@@ -5,6 +5,7 @@ import signal
 
 from .laboratory_case import CACHED_HOST, PROXIES, LaboratoryCase, curl, resolve, scenarios, wait_until
 from lab.scenarios import text_from
+from lab.services import PATIENT
 from lab.shell import CommandFailed
 
 
@@ -36,12 +37,12 @@ class Reload(LaboratoryCase):
 
     def test_a_dry_run_shows_and_changes_nothing(self):
         before = self.services.ctl("proxies"), self.services.ctl("algorithm")
-        self.services.director_options = {"timeout": "{ ceiling: 40ms }"}
+        self.services.timeout_options |= {"ceiling": "60ms"}
         self.services.director_proxies = PROXIES[:1]
         try:
             answer = self.services.reload("--dry-run")
         finally:
-            self.services.director_options, self.services.director_proxies = {}, ()
+            self.services.timeout_options["ceiling"], self.services.director_proxies = PATIENT["ceiling"], ()
         self.assertFalse(answer["applied"])
         self.assertEqual([(change["kind"], change["key"]) for change in answer["changes"]],
                          [("changed", "timeout.ceiling"), ("removed", f"proxies.{PROXIES[1]}")])
@@ -109,7 +110,7 @@ class Reload(LaboratoryCase):
     def test_sighup_reloads_and_says_so_in_the_log(self):
         log = self.services.path("director.log")
         place = os.path.getsize(log)
-        self.services.director_options = {"timeout": "{ ceiling: 45ms }"}
+        self.services.timeout_options |= {"ceiling": "65ms"}
         try:
             self.services.write("batond.yaml", self.services.director_configuration())
             self.services.processes["director"].signal(signal.SIGHUP)
@@ -119,5 +120,5 @@ class Reload(LaboratoryCase):
             wait_until("it says what is wrong", lambda: "unknown key 'nonsense'" in text_from(log, place), 10)
             wait_until("it stays", lambda: "the configuration stays as it is" in text_from(log, place), 10)
         finally:
-            self.services.director_options = {}
+            self.services.timeout_options["ceiling"] = PATIENT["ceiling"]
             self.services.reload()

@@ -15,7 +15,7 @@ class SecondTry(LaboratoryCase):
     crtp_options = {"detect-multiplier": 100, "refusal-lifetime": "0s"}
 
     #: Whoever is slow here is stopped.
-    director_options = {"timeout": "{ floor: 25ms, initial: 25ms, ceiling: 40ms }"}
+    timeout_options = {"floor": "25ms", "initial": "25ms", "ceiling": "40ms"}
 
     def proxy(self, name):
         return next(row for row in self.services.ctl("proxies") if row["name"] == name)

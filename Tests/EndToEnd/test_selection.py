@@ -17,8 +17,8 @@ class ThreeProxies(LaboratoryCase):
     files = {name: (2_000, True) for name in OBJECTS}
     proxies = ("p1", "p2", "p3")
     proxy_options = {"p1": {"weight": 3}, "p2": {"weight": 2}}
-    #: A busy machine must not send a request to the origin: this is about choices, not about time.
-    director_options = {"timeout": "{ floor: 50ms, initial: 50ms }"}
+    #: A busy machine must not make a second choice: the first one has all the time.
+    timeout_options = {"floor": "79ms", "initial": "79ms"}
 
     def served(self, names):
         """Downloads each by a connection of its own, one after the other; which proxy served it, by their logs."""

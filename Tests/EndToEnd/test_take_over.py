@@ -19,8 +19,6 @@ SLOWLY = ["--limit-rate", "50M"]
 
 class TakeOver(LaboratoryCase):
     files = {"object.bin": (24 << 10, True), "long.bin": (256 << 20, True)}
-    #: A thousand connections at once make a busy machine late: what goes to the origin for that proves nothing here.
-    director_options = {"timeout": "{ floor: 50ms, initial: 50ms }"}
 
     def start_crowd(self, requests_per_connection):
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "crowd.py")

@@ -15,9 +15,6 @@ from .second_agent import CLONE_NEWNET
 
 
 class Channel(LaboratoryCase):
-    #: A busy machine is late now and then: what goes to the origin for that proves nothing here.
-    director_options = {"timeout": "{ floor: 50ms, initial: 50ms }"}
-
     def use(self, transports):
         """The director reaches its proxies so from now on."""
         self.services.transports = transports

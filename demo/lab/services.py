@@ -27,6 +27,8 @@ HTTP_PORT = CRTP_PORT + 2
 #: The agents listen to both; the director asks by the first.
 GROUPS = (f"239.192.0.1:{CRTP_PORT}", f"[ff15::ba70]:{CRTP_PORT}")
 
+#: One machine is all hosts here, and late now and then: two proxies can be asked, in all the time that there is.
+PATIENT = {"floor": "40ms", "initial": "40ms", "ceiling": "79ms"}
 
 RULES = (
     f"{{ name: asymmetric, clients: [{addresses.ASYMMETRIC_CLIENT}/32], ports: [80], application: [http-get], "
@@ -104,6 +106,8 @@ class Services:
         self.crtp_listen = f"{addresses.v4('director')}:0"
         self.agent_crtp_options = {}
         self.director_options = {}
+        #: The director's `timeout` section.
+        self.timeout_options = dict(PATIENT)
         #: More arguments of the director's EAL.
         self.eal_options = ["--no-telemetry"]
         self.add_key(1)
@@ -279,6 +283,7 @@ catalogue:
             servers = [f"net_af_packet1,iface=ds,qpairs={workers}"]
         crtp = "\n".join(f"  {key}: {value}" for key, value in ({"current-key": 1} | self.crtp_options).items())
         sections = "\n".join(f"{key}: {value}" for key, value in self.director_options.items())
+        timeout = "".join(f"  {key}: {value}\n" for key, value in self.timeout_options.items())
         proxies = "\n".join(self._proxy_entry(name) for name in self.director_proxies or self.topology.proxies)
         return f"""
 name: director
@@ -293,7 +298,8 @@ crtp:
   keys: {{ {self.key_table()} }}
 {self.tls_entry()}
 {crtp}
-{sections}
+timeout:
+{timeout}{sections}
 proxies:
 {proxies}
 rules: [{", ".join(self.rules)}]

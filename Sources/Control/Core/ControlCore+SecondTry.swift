@@ -94,8 +94,12 @@ extension ControlCore {
 
     // MARK: Suspicion
 
-    /// A TRANSFER to the proxy was not answered in time.
-    package mutating func suspect(_ index: Int, now: UInt64) {
+    /// A TRANSFER that was sent to the proxy at `sentAt` was not answered in time. What was under way already when the
+    /// one before timed out met the same pause of the proxy, and does not count again: with a hundred requests in flight
+    /// three milliseconds would look like a hundred failures.
+    package mutating func suspect(_ index: Int, sentAt: UInt64, now: UInt64) {
+        if proxies[index].consecutiveTimeouts > 0, sentAt < proxies[index].timeoutCountedAt { return }
+        proxies[index].timeoutCountedAt = now
         proxies[index].consecutiveTimeouts += 1
         let limit = configuration.crtp.choice.setAsideAfter
         guard limit > 0, proxies[index].consecutiveTimeouts >= limit, !proxies[index].isSuspect else { return }

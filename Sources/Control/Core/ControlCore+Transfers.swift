@@ -210,7 +210,7 @@ extension ControlCore {
         case .countTimeout(let sentAt):
             proxies[proxy].estimator.timedOut(sentAt: sentAt, now: now)
             proxies[proxy].timeouts += 1
-            suspect(proxy, now: now)
+            suspect(proxy, sentAt: sentAt, now: now)
         case .countLateACK:
             // Not late, but not the first.
             if transfers[slot].isDismissed { return true }

@@ -28,8 +28,9 @@ package struct ProxyRecord: Sendable {
     package var wish = ProxyWish.up
     /// Not asked before this: a NACK said when to come again.
     package var restsUntil: UInt64 = 0
-    /// TRANSFERs in a row that timed out.
+    /// TRANSFERs in a row that timed out, each of them sent after the one before had.
     package var consecutiveTimeouts = 0
+    package var timeoutCountedAt: UInt64 = 0
     /// Set aside because of them: no client's request waits for it until it has answered a probe.
     package var isSuspect = false
     /// The next probe is not before this.
