@@ -129,8 +129,9 @@ class ControlPackets:
             else:
                 continue
             self.segments += 1
-            self._step(flows.setdefault(key, {"syn": set(), "synack": set(), "top": None, "fin": None}), key, segment,
-                       to_client)
+            flow = flows.setdefault(key, {
+                "syn": set(), "synack": set(), "top": None, "fin": None, "client fin": None, "is over": False})
+            self._step(flow, key, segment, to_client)
         for key, flow in flows.items():
             if flow["fin"] is not None and flow["top"] is not None and _after(flow["top"], flow["fin"]) > 0:
                 self._note(key, "FIN before the last byte")
@@ -142,7 +143,8 @@ class ControlPackets:
 
     def _step(self, flow, key, segment, to_client):
         if segment.flags & RST:
-            self._note(key, f"RST {'to' if to_client else 'from'} the client", segment)
+            over = ", which had ended" if flow["is over"] and not to_client else ""
+            self._note(key, f"RST {'to' if to_client else 'from'} the client{over}", segment)
             return
         if segment.flags & SYN:
             seen = flow["synack" if to_client else "syn"]
@@ -153,7 +155,12 @@ class ControlPackets:
                 flow["top"] = (segment.sequence + 1) & 0xFFFFFFFF
             return
         if not to_client:
+            if segment.flags & FIN:
+                flow["client fin"] = (segment.sequence + segment.length) & 0xFFFFFFFF
             return
+        # It closes last: with this its kernel forgets the connection, and resets whatever copy comes later.
+        if None not in (flow["fin"], flow["client fin"]) and _after(segment.acknowledgement, flow["client fin"]) > 0:
+            flow["is over"] = True
         if flow["top"] is None:
             flow["top"] = segment.sequence
         if segment.length > 0:

@@ -5,7 +5,7 @@ come. As a program (in a host's namespace) it takes commands by lines of its inp
 
     load.py ADDRESS HOST PATH SHA256 IN-FLIGHT SECONDS
         count   how many are in flight now, and how many have ended
-        mark    the same, and remembers which ones are in flight
+        mark N  the same, as soon as N are in flight or have not been for a minute, and remembers which ones are
         end     begins no more, waits for the rest, and says how all of them ended
 """
 
@@ -32,21 +32,15 @@ class Load:
         self._process = subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def mark(self):
-        """How many are in flight at this moment; the summary says what became of them."""
-        return self._ask("mark")
+    def mark(self, at_least=0):
+        """Waits until so many are in flight. How many are at that moment; the summary says what became of them."""
+        there = self._ask(f"mark {at_least}")
+        if there["inFlight"] < at_least:
+            raise RuntimeError(f"not within {PATIENCE} s: {at_least} requests in flight; {there}")
+        return there
 
     def count(self):
         return self._ask("count")
-
-    def until_in_flight(self, count, seconds=60):
-        """Waits until so many are in flight, and says what there is then."""
-        deadline = time.monotonic() + seconds
-        while (there := self.count())["inFlight"] < count:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"not within {seconds} s: {count} requests in flight; {there}")
-            time.sleep(0.05)
-        return there
 
     def until_ended(self, count, seconds=60):
         """Waits until so many have ended since it began."""
@@ -102,7 +96,10 @@ class Clients:
                 self.failures.append({"port": request.port, "began": request.began, "ended": time.time(), "what": problem})
                 await asyncio.sleep(0.1)
 
-    def mark(self):
+    async def mark(self, at_least):
+        deadline = time.monotonic() + PATIENCE
+        while len(self.active) < at_least and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
         self.marks.append(list(self.active))
         return self.count()
 
@@ -156,10 +153,12 @@ async def main(address, host, path, sha256, in_flight, seconds):
     tasks = [asyncio.create_task(clients.client(number)) for number in range(clients.in_flight)]
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    while command := (await commands.readline()).strip():
-        if command in (b"mark", b"count"):
-            print(json.dumps(clients.mark() if command == b"mark" else clients.count()), flush=True)
-        elif command == b"end":
+    while words := (await commands.readline()).split():
+        if words[0] == b"count":
+            print(json.dumps(clients.count()), flush=True)
+        elif words[0] == b"mark":
+            print(json.dumps(await clients.mark(int(words[1]))), flush=True)
+        elif words[0] == b"end":
             clients.is_over = True
             await asyncio.gather(*tasks)
             print(json.dumps(clients.summary()), flush=True)

@@ -117,8 +117,9 @@ class Laboratory:
             near.payload_by_mac = datagram_bytes(paths[:2], ports)
         own = ControlPackets().read(paths[2], ports) if far else near
         if played.load:
-            # Whoever serves a slow client probes its window, and a SYN that a busy machine lost comes again.
-            usual = ("below the highest sent", "SYN again", "SYN/ACK again")
+            # Whoever serves a slow client probes its window, and on a busy machine a SYN comes again, or a FIN, which
+            # is then acknowledged twice.
+            usual = ("below the highest sent", "SYN again", "SYN/ACK again", "which had ended")
             own.findings = [finding for finding in own.findings if not any(what in finding for what in usual)]
         row["clientControlPackets"] = own.count
         expected = [sha256_of(os.path.join(self.content.origin, file)) for file in played.files]
@@ -388,7 +389,6 @@ def under_load(laboratory, change, in_flight=1100):
     sha256 = sha256_of(os.path.join(laboratory.content.origin, "slow.bin"))
     load = Load(laboratory, addresses.v4("origin"), CACHED_HOST, "slow.bin", sha256, in_flight)
     try:
-        load.until_in_flight(1000)
         change(load)
         summary = load.finish()
     except BaseException:
@@ -396,8 +396,6 @@ def under_load(laboratory, change, in_flight=1100):
         raise
     failed = "; ".join(failure["what"] for failure in summary["failures"][:3])
     error = f"{summary['failed']} of {summary['requests']} requests failed: {failed}" if summary["failed"] else ""
-    if any(mark["inFlight"] < 1000 for mark in summary["marks"]):
-        error = f"fewer than 1000 requests in flight: {summary['marks']}"
     return Played(Download(not error, "200", [sha256], 0, error), ["slow.bin"], "proxy", summary)
 
 
@@ -405,7 +403,7 @@ def rotate(laboratory):
     """The channels' keys are changed three times with 1,000 requests in flight."""
     def change(load):
         for number in range(max(laboratory.services.keys) + 1, max(laboratory.services.keys) + 4):
-            before = load.mark()
+            before = load.mark(1000)
             answer = laboratory.services.rotate_keys(number)
             assert [channel["key"] for channel in answer["channels"]] == [number] * len(PROXIES), answer
             load.until_ended(before["ended"] + 300)
@@ -427,7 +425,7 @@ def reload(laboratory):
     def change(load):
         for proxies, more in ((PROXIES[:1], ()), (PROXIES, ("{ name: more, ports: [8081], hosts: [more.example.org] }",)),
                               (PROXIES[1:], ()), (PROXIES, ())):
-            before = load.mark()
+            before = load.mark(1000)
             services.director_proxies = proxies
             services.rules = list(more) + rules
             answer = services.reload()
@@ -450,7 +448,7 @@ def drain(laboratory):
 
     def change(load):
         for wish in ("drain", "down"):
-            load.mark()
+            load.mark(1000)
             services.ctl("proxy", drained, wish)
             wait_until("nothing is asked of it any more", lambda: row()["pendingTransfers"] == 0, 10)
             answered = row()["acks"]
@@ -458,7 +456,7 @@ def drain(laboratory):
             assert row()["acks"] == answered, f"{drained} was asked although it is set {wish}"
             if wish == "drain":
                 wait_until("its connections have ended", lambda: row()["committedFlows"] == 0, 30)
-            load.mark()
+            load.mark(1000)
             services.ctl("proxy", drained, "up")
             wait_until("it is asked again", lambda: row()["acks"] > answered + 200, 30)
 
