@@ -70,6 +70,7 @@ class SecondAgentCase(LaboratoryCase):
     #: More than the tests take: what goes down earlier has not gone down by silence. And p1 is asked each time.
     crtp_options = {"detect-multiplier": 100, "refusal-lifetime": "0s", "set-aside-after": 0}
     #: As long as can be configured: nothing here is to be late but what is meant to be.
+    worker_options = {"incomplete-head": "20ms"}
     timeout_options = {"floor": "79ms", "initial": "79ms", "ceiling": "79ms"}
 
     @classmethod

@@ -132,6 +132,8 @@ class Top(LaboratoryCase):
         self.assertNotIn("\x1b", once.stdout)
         self.assertIn("PROXY", once.stdout)
         with subprocess.Popen([*self.command, "--json", "--interval", "200ms"], stdout=subprocess.PIPE, text=True) as top:
+            # From here on it misses nothing.
+            json.loads(top.stdout.readline())
             for _ in range(3):
                 self.assertTrue(curl(self.laboratory).get([f"http://{CACHED_HOST}/cached.bin"], resolve()).ok)
             committed, deadline = 0.0, time.monotonic() + 10

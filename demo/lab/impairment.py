@@ -88,7 +88,7 @@ class Faults:
                 return []
             middle = self.collected.pop(len(self.collected) // 2)
             frames, self.collected, self.swap = [middle] + self.collected, [], 0
-            return [(0.0, held) for held in frames]
+            return [(self.options.delay, held) for held in frames]
         if self.options.drop_crtp and crtp_type(frame) in self.options.drop_crtp:
             return []
         if self.random.random() < self.options.loss:
