@@ -8,6 +8,10 @@ import ports
 from wakeup import WakeUp, WakeUpFailed
 
 
+#: A hundred pairs of turns for each question, in which a count of a million flows ends.
+LISTING_SECONDS = 60
+
+
 class BatonFailed(Exception):
     pass
 
@@ -60,17 +64,18 @@ class Baton:
         return report
 
     def listing(self, traffic, flows):
-        """A worker that is asked about its flows, and not, in turns of a second: (each question's rate, the rates beside)."""
-        rounds = 10 if self._seconds >= 2 else 2
+        """A worker that is asked about its flows, and not, in turns of a tenth of a second: (each question's rate, the rates
+        beside)."""
         report = self._run(
             traffic.environment, "listing", "--capture", traffic.capture, "--packets", traffic.packets, "--seconds",
-            6 * rounds, "--warm-up", self._warm_up, "--flows", flows,
+            LISTING_SECONDS, "--warm-up", self._warm_up, "--flows", flows,
         )
         questions = {name: report[name] for name in ("count", "listing", "scrape")}
         answered = all(asked["answers"] > 0 and asked["mpps"] > 0 for asked in questions.values())
         if report["imbalance"] != 0 or report["flowsCounted"] != flows or not answered:
             raise BatonFailed(f"listing: not everything was answered or forwarded: {report}")
         answers = {f"{name}Answers": asked["answers"] for name, asked in questions.items()}
+        answers |= {f"{name}Uncertainty": asked["uncertainty"] for name, asked in questions.items()}
         return ({name: asked["mpps"] for name, asked in questions.items()} | answers,
                 {name: asked["mpps"] / asked["ratio"] for name, asked in questions.items()})
 

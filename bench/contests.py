@@ -185,7 +185,7 @@ class Programme:
             {peer: lambda: dict(quiet)},
             {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name},
             traffic.hugepage_bytes + flows * 80,
-            notes=("countAnswers", "listingAnswers", "scrapeAnswers"),
+            notes=tuple(f"{key}{what}" for key in ("count", "listing", "scrape") for what in ("Answers", "Uncertainty")),
         )
 
     def _table(self, name):

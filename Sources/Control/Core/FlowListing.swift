@@ -18,6 +18,8 @@ package struct FlowListing: Sendable {
     private var cursor = FlowCursor(places: [])
     private var answer = FlowAnswer()
     private var placesLeft = 0
+    /// Places of the tables that one answer looks at, at most; of one worker no more than `FlowQuery.mostPlaces`.
+    package var mostPlaces = Int(FlowQuery.mostPlaces)
     /// What workers have said so far that owe more, by worker. It counts when it is complete: the cursor stands before it
     /// until then.
     private var pages: [Int: FlowAnswer] = [:]
@@ -42,7 +44,7 @@ package struct FlowListing: Sendable {
         self.query.ticket = ticket
         self.cursor = cursor
         answer = FlowAnswer()
-        placesLeft = Int(FlowQuery.mostPlaces)
+        placesLeft = mostPlaces
         pages = [:]
         deadline = now + Self.patienceMicroseconds
         guard wish == .counts else { return nextPage().map { [$0] } ?? [] }
