@@ -1,7 +1,7 @@
 import Wire
 
 // Anything at all, read as a request or, when the first byte is 0xF0 or more, as an Ethernet frame; from 0xE0 on, as a
-// UDP datagram: a DNS query, a QUIC packet, and the frames of one.
+// UDP datagram: a DNS query, a QUIC packet, and the frames of one; from 0xD0 on, as the answer to a request.
 //
 // What must hold of requests:
 // - every range that comes back lies within the head, and the head within the bytes;
@@ -15,6 +15,8 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         fuzzFrame(rest, fromClient: bytes[1] & 1 == 0)
     } else if bytes[0] >= 0xE0 {
         fuzzDatagram(rest, cut: Int(bytes[1]))
+    } else if bytes[0] >= 0xD0 {
+        fuzzAnswer(rest, cut: Int(bytes[1]))
     } else {
         fuzzRequests(rest, choice: bytes[0], cut: Int(bytes[1]))
     }
@@ -50,6 +52,7 @@ private func fuzzRequests(_ bytes: UnsafeRawBufferPointer, choice: UInt8, cut: I
 /// are computed and stored are right.
 private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
     guard let base = frame.baseAddress else { return }
+    fuzzNeighborMessage(base, length: frame.count)
     let layout = PacketLayout(of: base, length: frame.count)
     switch layout.kind {
     case .tcp:
@@ -121,4 +124,69 @@ private func fuzzDatagram(_ datagram: UnsafeRawBufferPointer, cut: Int) {
         parts.insert(UnsafeRawBufferPointer(rebasing: datagram[..<middle]), at: 0)
     else { return }
     precondition(whole == parts)
+}
+
+/// What can be read is written again to what reads the same.
+private func fuzzNeighborMessage(_ frame: UnsafeRawPointer, length: Int) {
+    guard let message = NeighborMessage(of: frame, length: length) else { return }
+    let again = message.frame(to: message.kind == .answer ? (message.sender, message.senderMAC) : nil)
+    again.withUnsafeBytes { bytes in
+        guard let start = bytes.baseAddress else { return }
+        let second = NeighborMessage(of: start, length: bytes.count)
+        precondition(second == message)
+    }
+}
+
+/// An answer ends at one place, however its chunks are cut, and where a reader says that counts in whole numbers.
+private func fuzzAnswer(_ bytes: UnsafeRawBufferPointer, cut: Int) {
+    var any = ResponseFollower()
+    _ = any.read(bytes)
+
+    let head = Array("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".utf8)
+    var begun = ResponseFollower()
+    precondition(head.withUnsafeBytes { begun.read($0) } == .goesOn)
+    guard !bytes.isEmpty else { return }
+    var whole = begun
+    let end = whole.read(bytes)
+    precondition(end == endOfChunks(bytes))
+
+    let middle = min(cut, bytes.count)
+    let early = begun.read(UnsafeRawBufferPointer(rebasing: bytes[..<middle]))
+    guard middle < bytes.count, middle > 0 else { return }
+    guard early == .goesOn else { return precondition(early == end) }
+    switch begun.read(UnsafeRawBufferPointer(rebasing: bytes[middle...])) {
+    case .ends(let length): precondition(end == .ends(after: UInt32(middle) + length))
+    case .goesOn: precondition(end == .goesOn && whole == begun)
+    case .unclear: precondition(end == .unclear)
+    }
+}
+
+/// RFC 9112 section 7.1 without extensions and trailers, read naively.
+private func endOfChunks(_ bytes: UnsafeRawBufferPointer) -> ResponseFollower.Step {
+    var position = 0
+    func take(_ byte: UInt8) -> ResponseFollower.Step? {
+        guard position < bytes.count else { return .goesOn }
+        guard bytes[position] == byte else { return .unclear }
+        position += 1
+        return nil
+    }
+    while true {
+        let start = position
+        var size = 0
+        while position < bytes.count, let digit = Character(UnicodeScalar(bytes[position])).hexDigitValue {
+            size = size * 16 + digit
+            guard size <= Int(ResponseFollower.longestBody) else { return .unclear }
+            position += 1
+        }
+        guard position < bytes.count else { return .goesOn }
+        guard position > start else { return .unclear }
+        if let end = take(13) ?? take(10) { return end }
+        if size == 0 {
+            if let end = take(13) ?? take(10) { return end }
+            return .ends(after: UInt32(position))
+        }
+        guard position + size <= bytes.count else { return .goesOn }
+        position += size
+        if let end = take(13) ?? take(10) { return end }
+    }
 }

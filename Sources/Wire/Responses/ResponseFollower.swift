@@ -73,6 +73,8 @@ public struct ResponseFollower: Equatable, Sendable, BitwiseCopyable {
         switch stage {
         case .sizeStart, .size:
             if let digit = byte.hexadecimalValue {
+                // One digit more of a size that is too large already would not fit into 32 bits.
+                guard left <= Self.longestBody / 16 else { return false }
                 left = left &* 16 &+ UInt32(digit)
                 stage = .size
                 return left <= Self.longestBody

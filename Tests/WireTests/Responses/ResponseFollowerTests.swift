@@ -46,6 +46,16 @@ import Wire
         #expect(step == .ends(after: UInt32(end)) && end == text.utf8.count + body)
     }
 
+    /// 4 GiB are not no bytes.
+    @Test(arguments: ["100000000", "10000000000000000", "400000000", "40000001", "80000000"])
+    func sizesThatNobodyCanFollowAreUnclear(size: String) {
+        #expect(read([Array("\(Self.chunked)\(size)\r\n\r\n".utf8)]).0 == .unclear)
+    }
+
+    @Test func theLargestChunkIsFollowed() {
+        #expect(read([Array("\(Self.chunked)000000000040000000\r\n\r\n".utf8)]).0 == .goesOn)
+    }
+
     @Test func headHasNoBody() {
         for fields in ["Content-Length: 7\r\n", "Transfer-Encoding: chunked\r\n", ""] {
             let text = Array("HTTP/1.1 200 OK\r\n\(fields)\r\n".utf8)
