@@ -1,6 +1,8 @@
 """Many clients at once, on one host: each opens a connection, asks for one object, and compares its hash.
 
-    load.py ADDRESS HOST PATH SHA256 CLIENTS REQUESTS
+    load.py ADDRESS HOST PATH[,PATH…] SHA256[,SHA256…] CLIENTS REQUESTS
+
+Requests are for one path after the other.
 
 Prints one JSON object: how many succeeded, and for each failure its local port, when it began and what happened.
 """
@@ -35,16 +37,18 @@ def request(address, host, path, expected):
 
 
 def main():
-    address, host, path, expected = sys.argv[1:5]
+    address, host = sys.argv[1:3]
+    objects = list(zip(sys.argv[3].split(","), sys.argv[4].split(",")))
     clients, requests = int(sys.argv[5]), int(sys.argv[6])
     numbers, failures, lock = iter(range(requests)), [], threading.Lock()
 
     def client():
         while True:
             with lock:
-                if next(numbers, None) is None:
-                    return
-            failure = request(address, host, path, expected)
+                number = next(numbers, None)
+            if number is None:
+                return
+            failure = request(address, host, *objects[number % len(objects)])
             if failure:
                 with lock:
                     failures.append(failure)

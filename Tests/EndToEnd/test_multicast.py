@@ -14,7 +14,7 @@ class Multicast(LaboratoryCase):
     group = GROUPS[0]
     crtp_options = {"detect-multiplier": 100, "refusal-lifetime": "0s", "set-aside-after": 0}
     #: Whoever is slow here is stopped.
-    timeout_options = {"floor": "59ms", "initial": "59ms"}
+    timeout_options = {"floor": "59ms", "initial": "59ms", "ceiling": "59ms"}
     files = {"other.bin": (100_000, False)}
 
     @classmethod

@@ -15,7 +15,7 @@ class SecondTry(LaboratoryCase):
     crtp_options = {"detect-multiplier": 100, "refusal-lifetime": "0s"}
 
     #: Whoever is slow here is stopped.
-    timeout_options = {"floor": "25ms", "initial": "25ms", "ceiling": "40ms"}
+    timeout_options = {"floor": "20ms", "initial": "20ms", "ceiling": "30ms"}
 
     def proxy(self, name):
         return next(row for row in self.services.ctl("proxies") if row["name"] == name)
@@ -64,7 +64,8 @@ class Lacking(SecondTry):
             result = self.play(small, f"lacking-{number}")
             self.assertEqual(result["row"]["servedBy"], "p2")
         self.assertEqual(self.transfers()["passedOn"], 3)
-        self.assertEqual(self.proxy("p1")["nacks"], 3)
+        # What was asked twice, because the answer took its time, is answered twice.
+        self.assertGreaterEqual(self.proxy("p1")["nacks"], 3)
         rows = self.services.ctl("transfers")
         self.assertEqual({(row["proxy"], row["reason"]) for row in rows if row["state"] == "passedOn"}, {("p1", "notFound")})
 

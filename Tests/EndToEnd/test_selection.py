@@ -18,7 +18,7 @@ class ThreeProxies(LaboratoryCase):
     proxies = ("p1", "p2", "p3")
     proxy_options = {"p1": {"weight": 3}, "p2": {"weight": 2}}
     #: A busy machine must not make a second choice: the first one has all the time.
-    timeout_options = {"floor": "59ms", "initial": "59ms"}
+    timeout_options = {"floor": "59ms", "initial": "59ms", "ceiling": "59ms"}
 
     def served(self, names):
         """Downloads each by a connection of its own, one after the other; which proxy served it, by their logs."""
