@@ -7,41 +7,22 @@ extension Worker {
     /// A candidate's SYN loses what an adopted connection could not go on with: ECN, MPTCP, fast open; and, when the
     /// SYN/ACK will not be seen, window scale, SACK and timestamps (rule 12). Overwritten with NOP, so nothing moves.
     mutating func rewriteSYN(_ packet: Packet, muted: Bool) {
-        let header = packet.bytes + Int(packet.layout.transport)
-        let view = TCPHeader(UnsafeRawPointer(header))
-        let options = TCPOptions(of: view)
-        // The walk below trusts every option's length.
+        let tcp = packet.tcp
+        let options = TCPOptions(of: tcp)
         guard !options.isMalformed else { return }
-        let flags = view.flags
-        var changed = false
-        if !flags.lacks([.ece, .cwr]) || view.hasAE {
-            header.setWire8(13, flags.rawValue & 0x3F)
-            header.setWire8(12, view.base.wire8(12) & 0xF0)
-            changed = true
+        var edit = HeaderEdit(packet.bytes + Int(packet.layout.transport))
+        if !tcp.flags.lacks([.ece, .cwr]) || tcp.hasAE {
+            edit.set8(13, tcp.flags.rawValue & 0x3F)
+            edit.set8(12, tcp.base.wire8(12) & 0xF0)
         }
-        let end = view.length
-        var offset = 20
-        while offset < end {
-            let kind = view.base.wire8(offset)
-            if kind == TCPOptionKind.end { break }
-            if kind == TCPOptionKind.noOperation {
-                offset &+= 1
-                continue
-            }
-            let length = Int(view.base.wire8(offset &+ 1))
-            if mustGo(kind, muted: muted) {
-                var index = 0
-                while index < length {
-                    header.setWire8(offset &+ index, TCPOptionKind.noOperation)
-                    index &+= 1
-                }
-                counters.add(.optionsMuted)
-                changed = true
-            }
-            offset &+= length
+        var cursor = TCPOptionCursor(tcp.base, end: tcp.length)
+        while let option = cursor.next() {
+            guard mustGo(option.kind, muted: muted) else { continue }
+            edit.blank(option)
+            counters.add(.optionsMuted)
         }
-        if clamp(header, options) { changed = true }
-        if changed { storeChecksum(packet) }
+        clamp(&edit, options)
+        edit.updateChecksum(16, after: edit.change)
     }
 
     private mutating func mustGo(_ kind: UInt8, muted: Bool) -> Bool {
@@ -57,23 +38,16 @@ extension Worker {
 
     /// A SYN/ACK's MSS, down to the configured one.
     mutating func clampMSS(_ packet: Packet, _ options: TCPOptions) {
-        if clamp(packet.bytes + Int(packet.layout.transport), options) { storeChecksum(packet) }
+        var edit = HeaderEdit(packet.bytes + Int(packet.layout.transport))
+        clamp(&edit, options)
+        edit.updateChecksum(16, after: edit.change)
     }
 
-    private mutating func clamp(_ header: UnsafeMutableRawPointer, _ options: TCPOptions) -> Bool {
-        guard configuration.maximumSegment > 0, options.maximumSegmentSizeOffset > 0,
-            options.maximumSegmentSize > configuration.maximumSegment
-        else { return false }
-        header.setWire16(Int(options.maximumSegmentSizeOffset), configuration.maximumSegment)
+    private mutating func clamp(_ edit: inout HeaderEdit, _ options: TCPOptions) {
+        guard configuration.maximumSegment > 0,
+            edit.clampMaximumSegmentSize(options, to: configuration.maximumSegment)
+        else { return }
         counters.add(.segmentsClamped)
-        return true
-    }
-
-    /// The checksum was verified before the change, so making it anew launders nothing.
-    private mutating func storeChecksum(_ packet: Packet) {
-        let header = packet.bytes + Int(packet.layout.transport)
-        header.setWire16(16, 0)
-        header.setWire16(16, packet.layout.computedChecksum(packet.bytes))
     }
 
     // MARK: resets

@@ -49,28 +49,68 @@ public struct InternetChecksum: Sendable {
     public var isValid: Bool { folded == 0xFFFF }
 }
 
-/// A checksum field after a 16-bit word under it changed: HC' = ~(~HC + ~m + m') (RFC 1624 equation 3). Keeps a wrong
-/// checksum wrong.
-///
-/// - Parameter isOdd: the word starts at an odd offset of the sum, so its bytes count the other way round.
+/// What changed under a checksum, to be put right in one step: HC' = ~(~HC + ~m + m' + ~n + n' + …) (RFC 1624 equation 3).
+/// Keeps a wrong checksum wrong.
+public struct ChecksumChange: Sendable, BitwiseCopyable {
+    // 2^16 is 1 here, so a 32-bit field counts as it is, and folding at the end makes two words of it.
+    @usableFromInline var sum: UInt64 = 0
+
+    @inlinable @inline(__always)
+    public init() {}
+
+    /// - Parameter isOdd: the field starts at an odd offset of what is summed, so its bytes count the other way round.
+    @inlinable @inline(__always)
+    public mutating func replace(_ old: UInt32, with new: UInt32, isOdd: Bool = false) {
+        let (before, after) = isOdd ? (old.byteSwapped, new.byteSwapped) : (old, new)
+        sum &+= UInt64(~before) &+ UInt64(after)
+    }
+
+    @inlinable @inline(__always)
+    public mutating func replace(_ old: UInt16, with new: UInt16, isOdd: Bool = false) {
+        let (before, after) = isOdd ? (old.byteSwapped, new.byteSwapped) : (old, new)
+        sum &+= UInt64(~before) &+ UInt64(after)
+    }
+
+    @inlinable @inline(__always)
+    public mutating func replace(_ old: UInt8, with new: UInt8, isOdd: Bool = false) {
+        // The other byte of its word stays, whatever it is.
+        let shift: UInt16 = isOdd ? 0 : 8
+        replace(UInt16(old) &<< shift, with: UInt16(new) &<< shift)
+    }
+
+    @inlinable @inline(__always)
+    public static func + (left: ChecksumChange, right: ChecksumChange) -> ChecksumChange {
+        var both = left
+        both.sum &+= right.sum
+        return both
+    }
+
+    /// The checksum that was `checksum` before.
+    @inlinable @inline(__always)
+    public func applied(to checksum: UInt16) -> UInt16 {
+        var folded = sum &+ UInt64(~checksum)
+        folded = (folded & 0xFFFF_FFFF) &+ (folded &>> 32)
+        folded = (folded & 0xFFFF) &+ (folded &>> 16)
+        folded = (folded & 0xFFFF) &+ (folded &>> 16)
+        folded = (folded & 0xFFFF) &+ (folded &>> 16)
+        return ~UInt16(truncatingIfNeeded: folded)
+    }
+}
+
+/// A checksum field after one 16-bit word under it changed.
 @inlinable
 public func updatedChecksum(_ checksum: UInt16, replacing old: UInt16, with new: UInt16, isOdd: Bool = false) -> UInt16
 {
-    let before = isOdd ? old.byteSwapped : old
-    let after = isOdd ? new.byteSwapped : new
-    var sum = UInt32(~checksum) &+ UInt32(~before) &+ UInt32(after)
-    sum = (sum & 0xFFFF) &+ (sum >> 16)
-    sum = (sum & 0xFFFF) &+ (sum >> 16)
-    return ~UInt16(truncatingIfNeeded: sum)
+    var change = ChecksumChange()
+    change.replace(old, with: new, isOdd: isOdd)
+    return change.applied(to: checksum)
 }
 
 /// The same for a 32-bit field.
 @inlinable
 public func updatedChecksum(_ checksum: UInt16, replacing old: UInt32, with new: UInt32, isOdd: Bool = false) -> UInt16
 {
-    let high = updatedChecksum(
-        checksum, replacing: UInt16(truncatingIfNeeded: old >> 16), with: UInt16(truncatingIfNeeded: new >> 16),
-        isOdd: isOdd)
-    return updatedChecksum(
-        high, replacing: UInt16(truncatingIfNeeded: old), with: UInt16(truncatingIfNeeded: new), isOdd: isOdd)
+    var change = ChecksumChange()
+    change.replace(old, with: new, isOdd: isOdd)
+    return change.applied(to: checksum)
 }

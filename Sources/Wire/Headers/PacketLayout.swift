@@ -26,9 +26,9 @@ public struct PacketLayout: Equatable, Sendable, BitwiseCopyable {
     public var network: UInt16 = 0
     /// Start of the TCP, UDP or ICMP header.
     public var transport: UInt16 = 0
-    /// Start of the TCP or UDP payload.
+    /// Start of the TCP or UDP payload; of an ICMP error, of the TCP header that it quotes.
     public var payload: UInt16 = 0
-    /// Bytes of that payload by the IP header's account (Ethernet padding excluded).
+    /// Bytes from there on by the IP header's account (Ethernet padding excluded).
     public var payloadLength: UInt16 = 0
 
     @inlinable
@@ -132,6 +132,7 @@ public struct PacketLayout: Equatable, Sendable, BitwiseCopyable {
             guard header >= 20, start &+ header &+ 8 <= end, frame.wire16(start &+ 6) & 0x1FFF == 0 else { return }
             payload = UInt16(truncatingIfNeeded: start &+ header)
         }
+        payloadLength = UInt16(truncatingIfNeeded: end &- Int(payload))
         kind = .icmpError
     }
 }

@@ -52,6 +52,7 @@ public enum TCPOptionKind {
     @inlinable public static var maximumSegmentSize: UInt8 { 2 }
     @inlinable public static var windowScale: UInt8 { 3 }
     @inlinable public static var sackPermitted: UInt8 { 4 }
+    @inlinable public static var sack: UInt8 { 5 }
     @inlinable public static var timestamps: UInt8 { 8 }
     @inlinable public static var md5: UInt8 { 19 }
     @inlinable public static var authentication: UInt8 { 29 }
@@ -86,27 +87,15 @@ public struct TCPOptions: Sendable, BitwiseCopyable {
     /// Reads a header's options; at most 40 steps.
     @inlinable
     public init(of header: TCPHeader) {
-        let end = header.length
-        var offset = 20
-        while offset < end {
-            let kind = header.base.wire8(offset)
-            if kind == TCPOptionKind.end { return }
-            if kind == TCPOptionKind.noOperation {
-                offset &+= 1
-                continue
-            }
-            guard offset &+ 2 <= end else { break }
-            let length = Int(header.base.wire8(offset &+ 1))
-            guard length >= 2, offset &+ length <= end else { break }
-            read(kind, header.base, offset, length)
-            offset &+= length
-        }
-        isMalformed = offset != end
+        var cursor = TCPOptionCursor(header.base, end: header.length)
+        while let option = cursor.next() { read(option, header.base) }
+        isMalformed = cursor.isMalformed
     }
 
     @inlinable
-    mutating func read(_ kind: UInt8, _ base: UnsafeRawPointer, _ offset: Int, _ length: Int) {
-        if kind == TCPOptionKind.timestamps, length == 10 {
+    mutating func read(_ option: TCPOption, _ base: UnsafeRawPointer) {
+        let (kind, offset, length) = (option.kind, option.offset, option.length)
+        if option.isTimestamps {
             hasTimestamps = true
             timestampValue = base.wire32(offset &+ 2)
             timestampEcho = base.wire32(offset &+ 6)
