@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the fuzzers and runs each: Tests/Fuzz/run.sh [seconds, default 5] [wire|crtp …]
+# Builds the fuzzers and runs each: Tests/Fuzz/run.sh [seconds, default 5] [wire|translation|crtp …]
 # First every kept input once, then new ones for so many seconds. A crash leaves its input in the corpus, as a
 # regression test to be committed with its mend. `MERGE=1` also brings what was learnt into the corpus, minimised.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-5}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(wire crtp)
+[ ${#targets[@]} -gt 0 ] || targets=(wire translation crtp)
 build=${FUZZ_BUILD:-.build/fuzz}
 mkdir -p "$build"
 
@@ -28,6 +28,10 @@ for target in "${targets[@]}"; do
     echo "fuzz: building $target"
     case $target in
     wire) swiftc "${flags[@]}" -module-name WireFuzzer Tests/Fuzz/WireFuzzer.swift "$build/Wire.o" -o "$build/wire" ;;
+    translation)
+        swiftc "${flags[@]}" -module-name TranslationFuzzer Tests/Fuzz/TranslationFuzzer.swift "$build/Wire.o" \
+            -o "$build/translation"
+        ;;
     crtp)
         # All of CRTP that needs no cryptography: what lies on both sides of the tag.
         mapfile -t crtp < <(grep -L '^import Crypto\|^internal import CCrypto' Sources/Control/CRTP/*.swift |
