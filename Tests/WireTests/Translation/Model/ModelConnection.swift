@@ -29,7 +29,8 @@ struct ModelConnection {
     private let conditions: Conditions
     private var random: RandomSegments
     private var travelling: [Travelling] = []
-    private(set) var violations: [String] = []
+    /// Undamaged frames that were refused.
+    private var refused: [String] = []
     private(set) var steps = 0
 
     init(seed: UInt64, _ conditions: Conditions) {
@@ -84,9 +85,12 @@ struct ModelConnection {
         self.random = random
     }
 
-    /// Runs until both have everything, or nothing more is to be hoped for.
+    /// What was not so in somebody's view.
+    var violations: [String] { refused + client.violations + server.violations }
+
+    /// Runs until both have everything, something is not so, or nothing more is to be hoped for.
     mutating func run() {
-        while steps < 40_000, !(client.isDone && server.isDone) {
+        while steps < 40_000, !(client.isDone && server.isDone), violations.isEmpty {
             steps += 1
             let due = travelling.filter { $0.arrival <= steps }
             travelling.removeAll { $0.arrival <= steps }
@@ -111,7 +115,7 @@ struct ModelConnection {
                     && clientKey.readdress(frame, layout, fromClient: false)
         }
         guard result.isChanged else {
-            if !one.isDamaged { violations.append("refused: \(one.flight.frame)") }
+            if !one.isDamaged { refused.append("refused: \(one.flight.frame)") }
             return
         }
         var translated = one
