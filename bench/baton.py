@@ -63,6 +63,14 @@ class Baton:
             raise BatonFailed(f"synflood: the table was not full for every packet: {counters}")
         return report
 
+    def syn_answers(self, traffic):
+        """The plain loop, which answers every SYN with a cookie."""
+        report = self._run_on_ports("synanswers", traffic)
+        counters = report["counters"]
+        if not counters["answered"] == counters["transmitted"] == counters["received"]:
+            raise BatonFailed(f"synanswers: not everything was answered: {counters}")
+        return report
+
     def listing(self, traffic, flows):
         """A worker that is asked about its flows, and not, in turns of a tenth of a second: (each question's rate, the rates
         beside)."""

@@ -78,6 +78,7 @@ class Programme:
         yield self._transferred("10m", self._sources.written)
         yield self._transferred_ipv6("10m", self._sources.written)
         yield self._synflood("1m")
+        yield self._syn_answers("1m")
         yield self._listing("1m")
         for name in COUNTS:
             yield self._table(name)
@@ -162,6 +163,20 @@ class Programme:
             lambda: self._baton.synflood(flood, flows),
             {peer: lambda: self._baton.transferred(traffic, flows)},
             {"flows": flows, "newFlows": flows, "frame": 64, "burst": 32, "source": flood.name},
+            traffic.hugepage_bytes + flows * 80,
+        )
+
+    def _syn_answers(self, name):
+        """The answering of SYNs by itself, over ports, beside a worker."""
+        flows = COUNTS[name]
+        flood = self._sources.captured(flows, first=flows, opens=True)
+        traffic = self._sources.captured(flows)
+        peer = f"baton transferred-{name}"
+        return Contest(
+            [Figure("syn-answers", "Mpps", "mpps", peer, 0.5)],
+            lambda: self._baton.syn_answers(flood),
+            {peer: lambda: self._baton.transferred(traffic, flows)},
+            {"flows": flows, "frame": 64, "burst": 32, "source": flood.name},
             traffic.hugepage_bytes + flows * 80,
         )
 

@@ -130,7 +130,7 @@ class ContestTests(unittest.TestCase):
 
     def test_the_promised_rows_are_there(self):
         rows = set().union(*(one.rows for one in self.contests))
-        promised = {"forward-io", "forward-macswap", "synflood", "transfers", "memory-per-flow"}
+        promised = {"forward-io", "forward-macswap", "synflood", "syn-answers", "transfers", "memory-per-flow"}
         for name in contests.COUNTS:
             promised |= {f"{kind}-{name}" for kind in ("transferred", "table", "table-insert", "table-delete")}
             promised |= {f"ipv6-transferred-{name}", f"ipv6-table-{name}"}
@@ -174,6 +174,13 @@ class BatonTests(unittest.TestCase):
         for counters in ({"passedTableFull": 99}, {"passedTableFull": 100, "flowsCreated": 1}):
             with self.subTest(counters), self.assertRaises(BatonFailed):
                 FakeBaton(**counters).synflood(None, 1)
+
+    def test_every_syn_must_be_answered(self):
+        counters = {"received": 100, "transmitted": 100, "answered": 100}
+        FakeBaton(**counters).syn_answers(None)
+        for name in counters:
+            with self.subTest(name), self.assertRaises(BatonFailed):
+                FakeBaton(**{**counters, name: 99}).syn_answers(None)
 
     def test_hits_are_counted(self):
         FakeBaton(passedNotCandidate=50).transferred(None, 1, hit=50)

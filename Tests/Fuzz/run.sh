@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the fuzzers and runs each: Tests/Fuzz/run.sh [seconds, default 5] [wire|translation|crtp …]
+# Builds the fuzzers and runs each: Tests/Fuzz/run.sh [seconds, default 5] [wire|translation|handshake|crtp …]
 # First every kept input once, then new ones for so many seconds. A crash leaves its input in the corpus, as a
 # regression test to be committed with its mend. `MERGE=1` also brings what was learnt into the corpus, minimised.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-5}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(wire translation crtp)
+[ ${#targets[@]} -gt 0 ] || targets=(wire translation handshake crtp)
 build=${FUZZ_BUILD:-.build/fuzz}
 mkdir -p "$build"
 
@@ -27,10 +27,9 @@ swiftc "${flags[@]}" -wmo -module-name Wire -emit-module -emit-module-path "$bui
 for target in "${targets[@]}"; do
     echo "fuzz: building $target"
     case $target in
-    wire) swiftc "${flags[@]}" -module-name WireFuzzer Tests/Fuzz/WireFuzzer.swift "$build/Wire.o" -o "$build/wire" ;;
-    translation)
-        swiftc "${flags[@]}" -module-name TranslationFuzzer Tests/Fuzz/TranslationFuzzer.swift "$build/Wire.o" \
-            -o "$build/translation"
+    wire | translation | handshake)
+        swiftc "${flags[@]}" -module-name "${target^}Fuzzer" "Tests/Fuzz/${target^}Fuzzer.swift" "$build/Wire.o" \
+            -o "$build/$target"
         ;;
     crtp)
         # All of CRTP that needs no cryptography: what lies on both sides of the tag.

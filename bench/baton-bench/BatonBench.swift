@@ -15,8 +15,8 @@ struct BatonBench: ParsableCommand {
               baton-bench transferred --capture flows.pcap --flows 100000 --packets 100000 -- --lcores 0@0,1@1 --in-memory
             """,
         subcommands: [
-            InputOutput.self, SwapAddresses.self, Transferred.self, SYNFlood.self, Listing.self, Table.self,
-            Owners.self,
+            InputOutput.self, SwapAddresses.self, SYNAnswers.self, Transferred.self, SYNFlood.self, Listing.self,
+            Table.self, Owners.self,
         ])
 }
 

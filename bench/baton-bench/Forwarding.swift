@@ -9,7 +9,7 @@ struct InputOutput: ParsableCommand {
     @OptionGroup var ports: PortOptions
     @Option(help: "Packets received at once.") var burst = 32
 
-    func run() throws { try measureForwarding(ports, swapsAddresses: false, burst: burst) }
+    func run() throws { try measureForwarding(ports, .nothing, burst: burst) }
 }
 
 /// The same with one write to each packet's first cache line.
@@ -20,14 +20,23 @@ struct SwapAddresses: ParsableCommand {
     @OptionGroup var ports: PortOptions
     @Option(help: "Packets received at once.") var burst = 32
 
-    func run() throws { try measureForwarding(ports, swapsAddresses: true, burst: burst) }
+    func run() throws { try measureForwarding(ports, .swapAddresses, burst: burst) }
 }
 
-private func measureForwarding(_ options: PortOptions, swapsAddresses: Bool, burst: Int) throws {
+/// A flood of SYNs that is answered and not remembered: checksum verified, cookie made, SYN/ACK written over the SYN.
+struct SYNAnswers: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "synanswers", abstract: "Answers the SYNs of a capture with SYN cookies.")
+
+    @OptionGroup var ports: PortOptions
+
+    func run() throws { try measureForwarding(ports, .answerSYNs, burst: 32) }
+}
+
+private func measureForwarding(_ options: PortOptions, _ work: Forwarder.Work, burst: Int) throws {
     try options.startEnvironment()
     let stopFlag = StopFlag()
-    let forwarder = Forwarder(
-        try PortPair(options), swapsAddresses: swapsAddresses, burstSize: burst, stopFlag: stopFlag)
+    let forwarder = Forwarder(try PortPair(options), work, burstSize: burst, stopFlag: stopFlag)
     let counts = forwarder.counts
     let context = UnsafeMutablePointer<Forwarder>.allocate(capacity: 1)
     context.initialize(to: forwarder)
@@ -43,7 +52,7 @@ private func measureForwarding(_ options: PortOptions, swapsAddresses: Bool, bur
     Environment.wait(forLcore: lcore)
     report.counters = [
         "received": counts.pointee.received, "transmitted": counts.pointee.transmitted,
-        "dropped": counts.pointee.dropped,
+        "dropped": counts.pointee.dropped, "answered": counts.pointee.answered,
     ]
     try report.print()
 }

@@ -60,12 +60,10 @@ extension UnsafeMutableRawPointer {
         _ start: Int, from source: IPAddress, to destination: IPAddress, protocol number: UInt8, length: Int,
         hops: UInt8
     ) {
-        setWire16(start, 0x4500)
-        setWire16(start + 2, UInt16(truncatingIfNeeded: 20 + length))
+        // In words, as the sum reads them again at once.
+        setWire32(start, 0x4500_0000 | UInt32(UInt16(truncatingIfNeeded: 20 + length)))
         setWire32(start + 4, 0x4000)
-        setWire8(start + 8, hops)
-        setWire8(start + 9, number)
-        setWire16(start + 10, 0)
+        setWire32(start + 8, UInt32(hops) << 24 | UInt32(number) << 16)
         setWire32(start + 12, source.v4)
         setWire32(start + 16, destination.v4)
         var sum = InternetChecksum()
