@@ -86,7 +86,7 @@ import Wire
     @Test func extensionsBehindTheQuoteStay() {
         let options = NegotiatedOptions(clientMSS: 1_460, serverMSS: 1_460)
         let translation = Translation(
-            client: .init(serverSequence: .init(9_000), options: options),
+            client: .init(serverSequence: .init(9_000), serverTimestamp: 70, options: options),
             server: .init(serverSequence: .init(1_000), options: options))
         var segments = RandomSegments(seed: 8)
         for isV6 in [false, true] {
@@ -97,7 +97,8 @@ import Wire
             original.flags = 16
             var seen = original
             seen.sequence = original.sequence &+ 8_000
-            let objects = [UInt8](repeating: 8, count: 60)
+            // As timestamps would look.
+            let objects = Array(repeatElement([8, 10, 0, 0, 0, 1, 0, 0, 0, 2] as [UInt8], count: 6).joined())
             // A data offset that reaches into the padding, as damage would make it.
             func tcp(_ segment: SegmentValue) -> [UInt8] {
                 segment.tcp.enumerated().map { $0.offset == 12 ? 0xF0 : $0.element }
