@@ -19,7 +19,7 @@ class Impairment(LaboratoryCase):
         share = str(percent / 100)
         faults = ["--loss", share, "--duplicate", share, "--reorder", share, "--seed", str(percent * 100 + LEGS.index(leg))]
         if leg == "crtp":
-            # Twice the longest time that a request is held: half of these answers come when the origin has it.
+            # More than twice the longest time that an answer is awaited: many come when the origin has the request.
             faults += ["--reorder-by", "0.16"]
         self.topology.impair(leg, *faults)
         try:

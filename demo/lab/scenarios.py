@@ -465,6 +465,8 @@ def drain(laboratory):
         return under_load(laboratory, change)
     finally:
         services.ctl("proxy", drained, "up")
+
+
 def tcp_channel(laboratory):
     """CRTP over TLS: the agents are restarted, the director connects anew, and the request is transferred."""
     services = laboratory.services
