@@ -20,7 +20,7 @@ PACKAGES := dpdk dpdk-dev libdpdk-dev libnuma-dev pkg-config build-essential \
 # QUIC's clients and servers, for demo and tests.
 PYTHON_READY := .build/python/ready
 
-.PHONY: setup build demo test test-unit test-guard test-model test-fuzz test-endtoend bench pktgen clean
+.PHONY: setup build demo test test-unit test-python test-guard test-model test-fuzz test-endtoend bench pktgen clean
 
 setup:
 	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PACKAGES) 2>/dev/null | \
@@ -44,11 +44,18 @@ demo: build $(PYTHON_READY)
 	python3 demo/run.py $(if $(KEEP),--keep) $(if $(DOWN),--down) $(subst $(comma), ,$(SCENARIO))
 comma := ,
 
-test: test-unit test-guard test-model test-fuzz test-endtoend
+# One after another, but for what needs a CPU alone and looks at no clock.
+test: test-unit
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-python test-guard test-model test-fuzz
+	$(MAKE) --no-print-directory test-endtoend
 
 test-unit: setup
 	$(BUILD) --build-tests
-	$(SWIFT) test -c release --skip-build
+	@# What failed stands at the end as well, where a reader of the log looks first.
+	set -o pipefail; $(SWIFT) test -c release --skip-build 2>&1 | tee .build/tests.log || \
+		{ echo; grep -aE '^✘|recorded an issue' .build/tests.log; exit 1; }
+
+test-python: build
 	python3 -m unittest discover --start-directory Tests/Bench --top-level-directory .
 	python3 -m unittest discover --start-directory Tests/Dissector --top-level-directory .
 	python3 -m unittest discover --start-directory Tests/Agent --top-level-directory .
@@ -71,7 +78,7 @@ bench: PACKAGES += dpdk-doc
 bench: setup
 	$(BUILD) --product baton-bench
 	$(BUILD) --product baton-bench-transfers
-	$(BUILD) --product batond
+	for program in batond baton-agent baton-replay batonctl; do $(BUILD) --product $$program || exit 1; done
 	python3 bench/run.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROWS),--rows $(ROWS))
 
 pktgen: build

@@ -4,8 +4,8 @@
 //   level 0   Wire            CDPDKShim (C)     StrictYAML     CDatagrams (C)
 //   level 1   InterCore CRTP       │   FirstFlight   Datagrams
 //   level 2   Control   FastPath ──┘  Streams
-//   level 3   Operator  Adoption
-//   level 4   batond    baton-agent   batonctl   baton-bench (bench/baton-bench)
+//   level 3   Operator  Adoption  HealthChecks
+//   level 4   batond    baton-agent   baton-replay   batonctl   baton-bench (bench/baton-bench)
 //
 // Tests/RepositoryTests fails when a source file imports what this list does not allow.
 import Foundation
@@ -44,6 +44,7 @@ let package = Package(
     products: [
         .executable(name: "batond", targets: ["batond"]),
         .executable(name: "baton-agent", targets: ["baton-agent"]),
+        .executable(name: "baton-replay", targets: ["baton-replay"]),
         .executable(name: "batonctl", targets: ["batonctl"]),
     ],
     dependencies: [
@@ -102,7 +103,7 @@ let package = Package(
         .target(
             name: "Adoption",
             dependencies: [
-                "CRTP", "Wire", "Streams", "StrictYAML",
+                "CDatagrams", "CRTP", "Wire", "Streams", "StrictYAML",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -121,11 +122,21 @@ let package = Package(
             ],
             resources: [.embedInCode("Page/dashboard.html")], swiftSettings: strict),
 
+        .target(
+            name: "HealthChecks",
+            dependencies: [
+                "Control", "Wire",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: strict),
+
         // Level 4
         .executableTarget(
             name: "batond",
             dependencies: [
-                "Operator", "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams", "Streams", "CDPDKShim",
+                "Operator", "HealthChecks", "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams", "Streams",
+                "CDPDKShim",
                 "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -139,6 +150,14 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "baton-replay",
+            dependencies: [
+                "Adoption", "Operator", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: seesDPDK, linkerSettings: linksDPDK),
         .executableTarget(
             name: "batonctl",
             dependencies: ["Operator", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -188,6 +207,8 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "HealthChecksTests", dependencies: ["HealthChecks", "Control", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "OperatorTests",
             dependencies: [

@@ -5,7 +5,9 @@ import os
 import subprocess
 
 import ports
-from wakeup import WakeUp, WakeUpFailed
+from namespace import CommandFailed
+from synflood import NoSYNPROXY, SYNFlood
+from wakeup import WakeUp
 
 
 #: A hundred pairs of turns for each question, in which a count of a million flows ends.
@@ -21,10 +23,11 @@ class NotBuilt(Exception):
 
 
 class Baton:
-    """`directory` is where the programs lie."""
+    """`directory` is where the programs lie, `work` for what is built or written."""
 
-    def __init__(self, directory, seconds, warm_up):
+    def __init__(self, directory, work, seconds, warm_up):
         self._directory = directory
+        self._work = work
         self._program = os.path.join(directory, "baton-bench")
         self._seconds = seconds
         self._warm_up = warm_up
@@ -62,6 +65,49 @@ class Baton:
         if counters.get("passedTableFull") != counters["receivedFromClients"] or "flowsCreated" in counters:
             raise BatonFailed(f"synflood: the table was not full for every packet: {counters}")
         return report
+
+    def translated(self, traffic, flows, ipv6=False):
+        """A worker whose flows are an origin's: numbers, timestamps and addresses of every packet change."""
+        report = self._run_on_ports("transferred", traffic, "--flows", flows, "--translated", *(["--ipv6"] if ipv6 else []))
+        self._check_nothing_is_lost("translated", report["counters"])
+        if "passedNotCandidate" in report["counters"] or "cookiesRefused" in report["counters"]:
+            raise BatonFailed(f"translated: not every packet was: {report['counters']}")
+        return report
+
+    def synflood_cookie(self, traffic, flows):
+        """A worker with a full table that answers every SYN."""
+        report = self._run_on_ports("synflood", traffic, "--flows", flows, "--answered")
+        counters = report["counters"]
+        sent = counters.get("transmittedToClients")
+        if not counters["receivedFromClients"] == counters.get("synsAnswered") == sent or counters["imbalance"]:
+            raise BatonFailed(f"synflood-cookie: not everything was answered: {counters}")
+        return report
+
+    def flooded(self, both, flood, flows):
+        """What a transferred flow's packet costs among as many SYNs to virtual servers: clocks for one of either, less
+        those that a SYN costs in a flood alone."""
+        report = self._run_on_ports("synflood", both, "--flows", flows, "--answered")
+        counters = report["counters"]
+        received, answered = counters["receivedFromClients"], counters.get("synsAnswered", 0)
+        forwarded = counters.get("transmittedToServers", 0)
+        if counters["imbalance"] or answered + forwarded != received or abs(answered / received - 0.5) > 0.01:
+            raise BatonFailed(f"synflood-established: half is to be answered, half forwarded: {counters}")
+        alone = self.synflood_cookie(flood, flows)
+        return {
+            **report, "clocksPerPacket": report["clocksPerPacket"] - alone["clocksPerPacket"],
+            "clocksPerSYN": round(alone["clocksPerPacket"], 1),
+        }
+
+    def synproxy(self, answering, where):
+        """SYNs that come over veth and are answered by `director` or by `kernel`, alongside the sender or apart from it."""
+        flood = SYNFlood(self._directory, self._work, self._seconds)
+        try:
+            flood.build()
+            return getattr(flood, answering)(where)
+        except NoSYNPROXY as error:
+            raise NotBuilt(str(error)) from error
+        except CommandFailed as error:
+            raise BatonFailed(f"synproxy: {error}") from error
 
     def syn_answers(self, traffic):
         """The plain loop, which answers every SYN with a cookie."""
@@ -118,8 +164,19 @@ class Baton:
         """How long a frame takes through a whole batond when nothing came before it."""
         try:
             return WakeUp(self._directory).measure(idle)
-        except WakeUpFailed as error:
+        except CommandFailed as error:
             raise BatonFailed(f"wake-up: {error}") from error
+
+    def replay_download(self):
+        """Mbit/s of downloads that go through a replayer, translated and not."""
+        os.environ["BATON_BINARIES"] = self._directory
+        # Not before: what it stands on needs Debian's packages for tests.
+        import replay
+
+        try:
+            return replay.measure()
+        except replay.ReplayFailed as error:
+            raise BatonFailed(f"replay-download: {error}") from error
 
     def _run_on_ports(self, command, traffic, *arguments, **environment):
         # A machine that others use may leave a program no time at all for a while.

@@ -100,17 +100,37 @@ def capture(directory, flows, size="64", ipv6=False, first=0, opens=False):
     `opens` them; written when it is not there yet."""
     kind = f"{'syn-' if opens else ''}{'ipv6' if ipv6 else 'ipv4'}-{size}"
     path = os.path.join(directory, f"flows-{f'{first}+' if first else ''}{flows}-{kind}.pcap")
+    templates = [Template(length, ipv6, opens) for length in frame_sizes(size)]
+    return _written(path, templates, lambda: [(None, index) for index in range(first, first + flows)])
+
+
+def flooded(directory, flows, syns):
+    """The same with two packets for each of `flows` connections, of which so many (0, 1, 2) are replaced by first SYNs of
+    other connections: what is in it alone makes the difference."""
+    path = os.path.join(directory, f"flows-{flows}-flooded-{syns}.pcap")
+    templates = [Template(64, False, opens) for opens in (False, True)]
+
+    def packets():
+        for place in range(2):
+            for index in range(flows):
+                yield (1, index + (place + 1) * flows) if place < syns else (0, index)
+
+    return _written(path, templates, lambda: list(packets()))
+
+
+def _written(path, templates, packets):
+    """Writes a capture, in random order, unless it is there. A packet is its template's number, or None for one template
+    after another, and its connection's."""
     if os.path.exists(path):
         return path
-    os.makedirs(directory, exist_ok=True)
-    order = list(range(first, first + flows))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    order = packets()
     random.Random(SEED).shuffle(order)
-    templates = [Template(length, ipv6, opens) for length in frame_sizes(size)]
     records = [struct.pack("<IIII", 0, 0, len(one.frame), len(one.frame)) for one in templates]
     with open(path + ".tmp", "wb", buffering=1 << 20) as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-        for place, index in enumerate(order):
-            kind = place % len(templates)
+        for place, (kind, index) in enumerate(order):
+            kind = place % len(templates) if kind is None else kind
             file.write(records[kind])
             file.write(templates[kind].fill(index))
     os.rename(path + ".tmp", path)

@@ -2,6 +2,8 @@
 
 from collections import namedtuple
 
+from synflood import ALONGSIDE, APART
+
 #: A figure that a contest yields: the row's name, its unit, the key in what both sides return, the peer, and the ratio
 #: that is the goal, if there is one.
 Figure = namedtuple("Figure", "row unit key peer goal", defaults=[None])
@@ -79,6 +81,11 @@ class Programme:
         yield self._transferred_ipv6("10m", self._sources.written)
         yield self._synflood("1m")
         yield self._syn_answers("1m")
+        yield self._synflood_cookie("1m")
+        yield self._synflood_established("100k")
+        yield self._synproxy("synproxy", ALONGSIDE)
+        yield self._synproxy("synproxy-apart", APART)
+        yield self._translate("100k")
         yield self._listing("1m")
         for name in COUNTS:
             yield self._table(name)
@@ -86,6 +93,7 @@ class Programme:
         yield self._transfers("control", "transfers")
         yield self._transfers("whole", "transfers-whole")
         yield self._wake_up()
+        yield self._replay_download()
 
     def _forwarding(self, mode, flows=1_000):
         traffic = self._sources.captured(flows)
@@ -177,6 +185,60 @@ class Programme:
             lambda: self._baton.syn_answers(flood),
             {peer: lambda: self._baton.transferred(traffic, flows)},
             {"flows": flows, "frame": 64, "burst": 32, "source": flood.name},
+            traffic.hugepage_bytes + flows * 80,
+        )
+
+    def _synflood_cookie(self, name):
+        """A whole worker that answers a flood, its table full of flows that go on."""
+        flows = COUNTS[name]
+        flood = self._sources.captured(flows, first=flows, opens=True)
+        traffic = self._sources.captured(flows)
+        peer = f"baton transferred-{name}"
+        return Contest(
+            [Figure("synflood-cookie", "Mpps", "mpps", peer, 0.5)],
+            lambda: self._baton.synflood_cookie(flood, flows),
+            {peer: lambda: self._baton.transferred(traffic, flows)},
+            {"flows": flows, "frame": 64, "burst": 32, "source": flood.name},
+            traffic.hugepage_bytes + flows * 80,
+        )
+
+    def _synflood_established(self, name):
+        """What a flood takes from the packets of transferred flows beyond its own share of the time."""
+        flows = COUNTS[name]
+        quiet, both, flood = (self._sources.flooded(flows, syns) for syns in range(3))
+        peer = "baton, no flood"
+        return Contest(
+            [Figure("synflood-established", "clocks", "clocksPerPacket", peer, 0.95)],
+            lambda: self._baton.flooded(both, flood, flows),
+            {peer: lambda: self._baton.transferred(quiet, flows)},
+            {"flows": flows, "synsPerPacket": 1, "frame": 64, "burst": 32, "source": both.name},
+            quiet.hugepage_bytes + flows * 80,
+            times_rounds=SWINGS,
+            notes=("clocksPerSYN",),
+        )
+
+    def _synproxy(self, row, where):
+        """SYNs over veth, answered with cookies."""
+        peer = "SYNPROXY"
+        return Contest(
+            [Figure(row, "Mpps", "mpps", peer, 1.0)],
+            lambda: self._baton.synproxy("director", where),
+            {peer: lambda: self._baton.synproxy("kernel", where)},
+            {"ports": "af_xdp on veth", "frame": 78, "kernelReceives": where},
+            0,
+            notes=("sentMpps",),
+        )
+
+    def _translate(self, name):
+        """A worker whose packets all change their numbers and addresses on the way to an origin."""
+        flows = COUNTS[name]
+        traffic = self._sources.captured(flows)
+        peer = f"baton transferred-{name}"
+        return Contest(
+            [Figure("translate", "Mpps", "mpps", peer, 0.9)],
+            lambda: self._baton.translated(traffic, flows),
+            {peer: lambda: self._baton.transferred(traffic, flows)},
+            {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name},
             traffic.hugepage_bytes + flows * 80,
         )
 
@@ -275,4 +337,24 @@ class Programme:
             0,
             most_rounds=LONG,
             notes=("percentile99",),
+        )
+
+    def _replay_download(self):
+        """A download that a replayer translates."""
+        peer = "untranslated, the same way"
+        plain = {}
+
+        def replayed():
+            rates = self._baton.replay_download()
+            plain.update(mbps=rates["plain"])
+            return {"mbps": rates["replayed"]}
+
+        return Contest(
+            [Figure("replay-download", "Mbit/s", "mbps", peer, 0.95)],
+            replayed,
+            # Both were measured in turns through the same replayer.
+            {peer: lambda: dict(plain)},
+            {"ports": "af_xdp on veth, TAP", "bytes": 256 << 20},
+            0,
+            most_rounds=LONG,
         )

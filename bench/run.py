@@ -69,7 +69,7 @@ def main():
     warm_up = min(0.5, options.seconds)
     peers = Peers(DIRECTORY, options.seconds, warm_up)
     sources = Sources(DIRECTORY, os.path.join(PROGRAMS, "baton-bench"))
-    baton = Baton(PROGRAMS, options.seconds, warm_up)
+    baton = Baton(PROGRAMS, DIRECTORY, options.seconds, warm_up)
     names = [name for name in options.rows.split(",") if name]
     contests = list(Programme(baton, peers, sources).contests())
     if options.full or names or options.list:

@@ -54,6 +54,10 @@ class Sources:
             "captured", flows, {}, lambda: captures.capture(self._directory, flows, size, ipv6, first, opens)
         )
 
+    def flooded(self, flows, syns):
+        """Two packets for each connection, of which so many are SYNs of other connections."""
+        return Traffic("captured", 2 * flows, {}, lambda: captures.flooded(self._directory, flows, syns))
+
     def written(self, flows, size="64", ipv6=False, first=0, opens=False):
         """A few packets, rewritten when they are received (source/flow_source.c)."""
         environment = {

@@ -12,18 +12,14 @@ import random
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 import ports
+from namespace import CommandFailed, Director, Namespace
 
 #: Enough for a 99th percentile.
 FRAMES = 1_000
 PORTS = ("bwc", "bws")
-
-
-class WakeUpFailed(Exception):
-    pass
 
 
 class WakeUp:
@@ -31,76 +27,31 @@ class WakeUp:
 
     def __init__(self, directory):
         self._directory = directory
-        self._namespace = f"bench-wake-{os.getpid()}"
 
     def measure(self, idle):
         """Microseconds from a frame's way in to its way out, median and 99th percentile."""
-        with tempfile.TemporaryDirectory(prefix="baton-wake-") as place:
-            try:
-                self._wire()
-                return self._through(idle, place)
-            finally:
-                subprocess.run(["ip", "netns", "del", self._namespace], check=False)
-
-    def _wire(self):
-        self._call("ip", "netns", "add", self._namespace)
-        for name in PORTS:
-            self._inside("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-far")
-            for end in (name, f"{name}-far"):
-                self._inside("sysctl", "-qw", f"net.ipv6.conf.{end}.disable_ipv6=1")
-                self._inside("ip", "link", "set", end, "up")
-
-    def _through(self, idle, place):
-        configuration, control = os.path.join(place, "batond.yaml"), os.path.join(place, "batond.sock")
-        client, server = (f"net_af_xdp{index},iface={name}" for index, name in enumerate(PORTS))
-        with open(configuration, "w") as file:
-            file.write(
+        with Namespace("bench-wake") as namespace:
+            for name in PORTS:
+                namespace.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-far")
+                for end in (name, f"{name}-far"):
+                    namespace.raise_up(end)
+            client, server = (f"net_af_xdp{index},iface={name}" for index, name in enumerate(PORTS))
+            configuration = (
                 f'name: wake-up\nports: {{ client: ["{client}"], server: ["{server}"] }}\n'
-                f"workers: {{ count: 1, idle: {idle}, flows: 65536, recovery: 0s }}\ncontrol: {{ socket: {control} }}\n"
+                f"workers: {{ count: 1, idle: {idle}, flows: 65536, recovery: 0s }}\n"
             )
-        log = os.path.join(place, "log")
-        command = [
-            os.path.join(self._directory, "batond"), "--config", configuration, "--",
-            *ports.environment(self._namespace), "--no-telemetry",
-        ]
-        with open(log, "w") as output:
-            device = subprocess.Popen([*self._prefix(), *command], stdout=output, stderr=output)
-        try:
-            self._wait(device, control, log)
-            probe = [sys.executable, os.path.abspath(__file__), "probe", *(f"{name}-far" for name in PORTS), str(FRAMES)]
-            # The sender stays off the worker's CPU.
-            pinned = ["taskset", "-c", str(1 - ports.MEASURED_CPU)]
-            result = subprocess.run([*self._prefix(), *pinned, *probe], capture_output=True, text=True, timeout=120)
-            if result.returncode != 0:
-                raise WakeUpFailed(f"{result.stderr}{self._text(log)}")
-            return json.loads(result.stdout)
-        finally:
-            device.terminate()
-            device.wait(30)
-
-    def _wait(self, device, control, log):
-        deadline = time.monotonic() + 30
-        while not os.path.exists(control):
-            if device.poll() is not None or time.monotonic() > deadline:
-                raise WakeUpFailed(f"batond does not start: {self._text(log)}")
-            time.sleep(0.05)
+            with Director(self._directory, namespace, configuration) as director:
+                return self._probe(namespace, director)
 
     @staticmethod
-    def _text(path):
-        with open(path, errors="replace") as file:
-            return file.read()[-2_000:]
-
-    def _prefix(self):
-        return ["ip", "netns", "exec", self._namespace]
-
-    def _inside(self, *command):
-        self._call(*self._prefix(), *command)
-
-    @staticmethod
-    def _call(*command):
-        result = subprocess.run(command, capture_output=True, text=True)
+    def _probe(namespace, director):
+        probe = [sys.executable, os.path.abspath(__file__), "probe", *(f"{name}-far" for name in PORTS), str(FRAMES)]
+        # The sender stays off the worker's CPU.
+        pinned = ["taskset", "-c", str(1 - ports.MEASURED_CPU)]
+        result = subprocess.run([*namespace.prefix, *pinned, *probe], capture_output=True, text=True, timeout=120)
         if result.returncode != 0:
-            raise WakeUpFailed(f"{' '.join(command)}: {result.stderr}")
+            raise CommandFailed(f"{result.stderr}{director.log}")
+        return json.loads(result.stdout)
 
 
 def probe(inward, outward, count):

@@ -59,7 +59,7 @@ def programs():
 def schema(name, keys):
     root = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"Configuration of {name}"} | section()
     algorithms = next((choices(key.type) for key in keys if key.path == "crtp.algorithm"), [])
-    lists = {"proxies", "rules", "routes", "catalogue"}
+    lists = {"proxies", "virtual-servers", "origins", "rules", "routes", "catalogue"}
     for key in keys:
         *sections, last = key.path.split(".")
         place = root
@@ -75,7 +75,7 @@ def schema(name, keys):
             place.setdefault("required", []).append(last)
             place["optional"] = True
     if "catalogue" in root["properties"]:
-        root["properties"]["catalogue"]["items"]["oneOf"] = [{"required": [one]} for one in ("root", "cache", "relay", "udp-server")]
+        root["properties"]["catalogue"]["items"]["oneOf"] = [{"required": [one]} for one in ("root", "cache", "relay", "replay", "udp-server")]
     settle(root)
     return root
 
@@ -119,10 +119,10 @@ def value_schema(key, algorithms):
     kind, bounds = key.type, key.range
     if kind.startswith("list of "):
         inner = kind.removeprefix("list of ")
-        item = {"enum": choices(inner)} if inner.startswith("`http-get`") or inner.startswith("`http/1.1`") else TYPES.get(inner, TEXT)
+        item = {"enum": choices(inner)} if re.match("`(http-get|http/1.1|window-scale)`", inner) else TYPES.get(inner, TEXT)
         if inner == "integers":
             item = numbers("integer", bounds)
-        return {"type": "array", "items": item} | ({"minItems": 1} if key.default != "none" and inner != "integers" else {})
+        return {"type": "array", "items": item} | ({"minItems": 1} if key.default != "none" and inner != "integers" and bounds != "none or more" else {})
     if kind == "as `crtp.algorithm`":
         return {"enum": algorithms}
     if "`canary N%`" in kind:
@@ -185,7 +185,7 @@ def annotated(name, keys, example):
         # Sections that stand whole or not at all.
         optional = {row.path.rpartition(".")[0] for row in keys if is_required_inside(row)}
         # A list whose entries begin with an optional key cannot lose that line: all of it is an example.
-        is_example = full.split(".")[0] in ("routes",) or name == "baton-agent" and "catalogue" == full.split(".")[0]
+        is_example = full.split(".")[0] in ("routes", "virtual-servers") or name == "baton-agent" and "catalogue" == full.split(".")[0]
         entry = full.split(".")[0]
         if stripped.startswith("- "):
             in_list[entry] = in_list.get(entry, 0) + 1

@@ -30,6 +30,8 @@ public final class Agent: Sendable {
     let isSuccessorGone = Atomic<Bool>(false)
     /// It was not stopped: it cannot go on.
     private let failure = FailureFlag()
+    /// Where clients' packets come inside others.
+    let decapsulator: Decapsulator?
     private let accessLog: AccessLog
     private let loopIsOver = OneTimeSignal()
 
@@ -64,6 +66,9 @@ public final class Agent: Sendable {
         let streamSockets = try Agent.streamSockets(configuration.channel)
         let identity =
             configuration.channel.secureStreams.isEmpty ? nil : try ServerIdentity(configuration.channel.tls)
+        decapsulator = try configuration.encapsulation.map {
+            try Decapsulator($0, from: configuration.channel.directors, logger: logger)
+        }
         try Privileges.reduce(to: [], user: user)
         let catalogue = try Catalogue(configuration.sites)
         let notice = NoticeBox()
@@ -76,6 +81,10 @@ public final class Agent: Sendable {
         limits.connections = min(adoption.connections, descriptorLimit() / 2)
         limits.uncommittedLifetime = adoption.uncommittedLifetimeMicroseconds
         let inheritance = try predecessor?.freeze(limits: limits)
+        let epoch = inheritance?.channels.epoch ?? .random(in: 1...UInt64.max)
+        let replayer =
+            Catalogue.replays(configuration.sites).isEmpty
+            ? nil : Replayer(path: configuration.replay.socket, epoch: epoch, logger: logger)
         let services = ControlLoop.Services(
             catalogue: catalogue,
             adopter: inheritance.map { SucceedingAdopter(adopter, inherited: $0.adopters) } ?? adopter,
@@ -91,6 +100,7 @@ public final class Agent: Sendable {
                     notice.tell(.ended(number: connection.number, bytesSent: bytes))
                 }
             },
+            replayer: replayer,
             adopterIsGone: { [failure] in
                 logger.critical("the adopting process is gone: nothing can be adopted, ending")
                 failure.isRaised.store(true, ordering: .relaxed)
@@ -101,7 +111,7 @@ public final class Agent: Sendable {
         channel.protection = configuration.channel.protection
         var responder = ChannelResponder(
             keys: configuration.channel.keys,
-            description: Agent.description(configuration, interface, epoch: inheritance?.channels.epoch),
+            description: Agent.description(configuration, interface, epoch: epoch),
             configuration: channel)
         responder.groups = Set(configuration.channel.groups)
         for socket in inheritance?.control ?? [] {
@@ -120,6 +130,8 @@ public final class Agent: Sendable {
             logger: logger)
         try loop.accept(from: streamSockets, identity: identity)
         notice.loop = loop
+        replayer?.start(
+            received: { notice.tell(.replay($0)) }, isGone: { notice.tell(.replayerGone) })
         inheritedNumbers = inheritance?.ledger.committedNumbers
         livingPredecessors = Atomic(inheritance == nil ? 0 : 1)
         if let inheritance {
@@ -166,32 +178,41 @@ public final class Agent: Sendable {
         let adoption = configuration.adoption
         var rules = GuardRules(
             instance: configuration.name, services: Catalogue.services(configuration.sites),
-            interfaces: [configuration.interface] + configuration.extraInterfaces,
+            interfaces: interfaces(configuration),
             uncommittedMark: adoption.uncommittedMark, deliveryMark: adoption.deliveryMark,
             routingTable: adoption.routingTable, datagramServers: Catalogue.datagramServers(configuration.sites))
         rules.suspendedMark = adoption.suspendedMark
         return rules
     }
 
+    /// With a replayer attached the clients' packets arrive at the host's side of it; out of tunnels, by their device.
+    private static func interfaces(_ configuration: AgentConfiguration) -> [String] {
+        let replayed = Catalogue.replays(configuration.sites).isEmpty ? [] : [configuration.replay.device]
+        let tunnelled = configuration.encapsulation.map { [$0.device] } ?? []
+        return [configuration.interface] + configuration.extraInterfaces + replayed + tunnelled
+    }
+
     /// What connections directors may ask for. A relay's server may speak anything.
     package static func capabilities(_ sites: [Site]) -> Capabilities {
-        var capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .handedBack]
+        var capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .handedBack, .handOffs]
         for site in sites {
             switch site.content {
             case .relay(let relay): capabilities.formUnion(relay.isTLS ? .tls : [.http, .smtp])
             case .directory, .cache: capabilities.insert(.http)
             case .datagrams: capabilities.insert(.datagrams)
+            // A server that speaks first would say twice what the client has heard.
+            case .replay(let replay): capabilities.insert(replay.isTLS ? .tls : .http)
             }
         }
         return capabilities
     }
 
     private static func description(
-        _ configuration: AgentConfiguration, _ interface: NetworkInterface, epoch: UInt64?
+        _ configuration: AgentConfiguration, _ interface: NetworkInterface, epoch: UInt64
     ) -> AgentDescription {
         AgentDescription(
             name: configuration.name, mac: interface.mac, vlan: configuration.vlan, mtu: interface.mtu,
-            epoch: epoch ?? .random(in: 1...UInt64.max), credits: configuration.adoption.credits,
+            epoch: epoch, credits: configuration.adoption.credits,
             capabilities: capabilities(configuration.sites))
     }
 
@@ -205,6 +226,11 @@ public final class Agent: Sendable {
                 "tls": "\(configuration.channel.secureStreams.map { "\($0)" }.joined(separator: " "))",
                 "http": "\(configuration.channel.exchanges.map { "\($0)" }.joined(separator: " "))",
             ])
+        decapsulator?.start()
+        if decapsulator != nil, !Catalogue.replays(configuration.sites).isEmpty {
+            logger.warning(
+                "entries with replay get nothing that comes encapsulated: the replayer takes from the network")
+        }
         Thread.detach("control") { [loop, loopIsOver] in
             loop.run()
             loopIsOver.raise()

@@ -12,8 +12,7 @@ package struct FlowEntry: BitwiseCopyable {
     package var vlan: VLAN = .untagged
     /// `longestServerStep` in the lower four bits, `longestClientStep` in the upper ones: 20 less than the logarithms.
     private var steps: UInt8 = 0
-    /// How a committed flow ended; meaningful with `endUntold`.
-    package var end: FlowEnd = .flowDone
+    private var endValue: UInt8 = 0
 
     /// Highest sequence number that each side has used, plus one. Only sequence-exact resets end a flow. Of a flow that
     /// the origin has, `clientNext` stays the client's ISN + 1: it tells an old SYN from a new one.
@@ -26,6 +25,27 @@ package struct FlowEntry: BitwiseCopyable {
     package var marks: Marks = []
 
     package init(vlan: VLAN) { self.vlan = vlan }
+
+    /// How a committed flow ended; meaningful with `endUntold`.
+    package var end: FlowEnd {
+        get { FlowEnd(rawValue: endValue) ?? .flowDone }
+        set { endValue = newValue.rawValue }
+    }
+
+    /// Of a translated flow, instead of the numbers that it has come to, the steps and the end: an entry has room for
+    /// either, and who translates need not follow.
+    package var translation: PackedTranslation {
+        get {
+            PackedTranslation(
+                sequence: clientNext.value, timestamp: serverNext.value, serverScales: steps, others: endValue)
+        }
+        set {
+            clientNext = SequenceNumber(newValue.sequence)
+            serverNext = SequenceNumber(newValue.timestamp)
+            steps = newValue.serverScales
+            endValue = newValue.others
+        }
+    }
 
     /// How far each side may get in one step, in bytes: the other's largest window, 1 MiB at least and 16 MiB at most.
     package static var leastStep: UInt32 { 1 &<< 20 }
@@ -66,6 +86,15 @@ package struct FlowEntry: BitwiseCopyable {
         package static var live: Marks { .init(rawValue: 2_048) }
         /// A `Prelude` belongs to it.
         package static var hasPrelude: Marks { .init(rawValue: 4_096) }
+
+        /// A virtual server's: the director has shaken hands, and no origin knows of it before it is bound to one.
+        package static var answered: Marks { .init(rawValue: 8_192) }
+        /// Committed to a proxy that was not asked, and no answer has been acknowledged (`Worker+HandOff.swift`).
+        package static var handedOff: Marks { .init(rawValue: 16_384) }
+        /// Of a flow that has a proxy, which has been greeted if ever it was to be: that proxy is beyond layer 2.
+        package static var encapsulated: Marks { .init(rawValue: 64) }
+        /// What keeps a client's plain segment from the short way.
+        package static var closerLook: Marks { .init(rawValue: 64 | 128 | 16_384) }
 
         // Of flows of datagrams:
 
@@ -128,6 +157,7 @@ package struct Prelude: BitwiseCopyable {
     // MARK: hold
 
     package var hold = HoldList()
+    /// Of a flow that was handed off: when the control core last heard of it.
     package var holdStarted: UInt64 = 0
     /// Neighbours in the queue of holds; of a free prelude, `holdNext` is the next free one.
     package var holdNext: UInt32 = noFlow
@@ -147,6 +177,16 @@ package struct Prelude: BitwiseCopyable {
     /// Of the request that is held, if its answer can be followed.
     package var requestLength: UInt16 = 0
     package var following = Following.none
+
+    // MARK: virtual servers (`Virtual`)
+
+    /// Place of the virtual server in its table.
+    package var virtualServer: UInt8 = 0
+    /// SYNs that have been sent to origins.
+    package var bindTries: UInt8 = 0
+    /// Of a replay: what its order is called, and whether the server has answered.
+    package var ticket: UInt32 = 0
+    package var isShaken = false
 
     // MARK: the origin's reset
 

@@ -5,6 +5,7 @@ import Wire
 protocol EntryLayout {
     /// Bytes from one place to the next; whole halves of a cache line, so that key and entry share a line.
     static var stride: Int { get }
+    static var isV6: Bool { get }
     /// Bytes of key before the entry.
     static var keySize: Int { get }
     static func matches(_ place: UnsafeRawPointer, _ key: UnsafePointer<PackedFlowKey>) -> Bool
@@ -14,6 +15,10 @@ protocol EntryLayout {
     /// Where its TCP header begins.
     static var plainTransport: Int { get }
     static func key(ofPlain frame: UnsafeRawPointer, fromClient: Bool) -> PackedFlowKey
+    /// Address and port that it comes from.
+    static func source(_ frame: UnsafeRawPointer) -> (IPAddress, UInt16)
+    /// Address and port that it goes to.
+    static func destination(_ frame: UnsafeRawPointer) -> (IPAddress, UInt16)
     /// `matches` for that key, without making it.
     static func matches(_ place: UnsafeRawPointer, plain frame: UnsafeRawPointer, fromClient: Bool) -> Bool
 
@@ -36,6 +41,7 @@ private var addressesOffset: Int { 8 }
 private let lastWordMask: UInt64 = 0xFFFF_FFFF_FFFF
 
 enum IPv4Layout: EntryLayout {
+    static var isV6: Bool { false }
     static var stride: Int { 32 }
     static var keySize: Int { 12 }
     static var plainTransport: Int { 34 }
@@ -45,6 +51,16 @@ enum IPv4Layout: EntryLayout {
         PackedFlowKey(
             sourceAddress: frame + 26, ports: frame + plainTransport, isV6: false, vlan: .untagged,
             fromClient: fromClient)
+    }
+
+    @inline(__always)
+    static func source(_ frame: UnsafeRawPointer) -> (IPAddress, UInt16) {
+        (IPAddress(v4: frame.wire32(26)), frame.wire16(plainTransport))
+    }
+
+    @inline(__always)
+    static func destination(_ frame: UnsafeRawPointer) -> (IPAddress, UInt16) {
+        (IPAddress(v4: frame.wire32(30)), frame.wire16(plainTransport &+ 2))
     }
 
     @inline(__always)
@@ -74,6 +90,7 @@ enum IPv4Layout: EntryLayout {
 }
 
 enum IPv6Layout: EntryLayout {
+    static var isV6: Bool { true }
     static var stride: Int { 64 }
     static var keySize: Int { 36 }
     static var plainTransport: Int { 54 }
@@ -83,6 +100,16 @@ enum IPv6Layout: EntryLayout {
         PackedFlowKey(
             sourceAddress: frame + 22, ports: frame + plainTransport, isV6: true, vlan: .untagged,
             fromClient: fromClient)
+    }
+
+    @inline(__always)
+    static func source(_ frame: UnsafeRawPointer) -> (IPAddress, UInt16) {
+        (IPAddress(high: frame.wire64(22), low: frame.wire64(30)), frame.wire16(plainTransport))
+    }
+
+    @inline(__always)
+    static func destination(_ frame: UnsafeRawPointer) -> (IPAddress, UInt16) {
+        (IPAddress(high: frame.wire64(38), low: frame.wire64(46)), frame.wire16(plainTransport &+ 2))
     }
 
     @inline(__always)

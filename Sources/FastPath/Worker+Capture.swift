@@ -18,7 +18,7 @@ extension Worker {
         let order = capture.order
         var index = 0
         while index < count {
-            if flows.lookup.slots[index].segment.isPlain { layOut(index, fromClient: fromClient) }
+            if !flows.lookup.slots[index].segment.isLaidOut { layOut(index, fromClient: fromClient) }
             let layout = burst.layouts[index]
             let isWanted =
                 layout.belongsToFlow ? order.accepts(flows.lookup.keys[index].key) : order.wantsEverything
@@ -85,11 +85,11 @@ extension Worker {
 
     /// A reset in the client's name leaves.
     @inline(never)
-    mutating func captureReset(_ packet: OpaquePointer, _ reset: Reset, _ counter: Counter, now: UInt64) {
+    mutating func captureReset(_ packet: OpaquePointer, _ reset: TCPFrame, _ counter: Counter, now: UInt64) {
         let key = PackedFlowKey(
             FlowKey(
-                client: reset.source, clientPort: reset.sourcePort, server: reset.destination,
-                serverPort: reset.destinationPort, vlan: reset.vlan))
+                client: reset.source.address, clientPort: reset.source.port, server: reset.destination.address,
+                serverPort: reset.destination.port, vlan: reset.vlan))
         let flow = flows.find(key, hash: flowHash(of: key, seed: configuration.hashSeed))
         guard capture.order.accepts(key.key),
             capture.order.proxy == .none || capture.order.proxy == (flow?.pointee.proxy ?? .none)

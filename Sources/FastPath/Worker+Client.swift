@@ -13,6 +13,7 @@ extension Worker {
         }
         if opens { return reopen(packet, flow, key, hash) }
         switch flow.pointee.state {
+        case .opening where flow.pointee.marks.contains(.answered): clientAnswered(packet, flow, key, hash)
         case .opening: clientOpening(packet, flow)
         case .held: clientHeld(packet, flow)
         case .origin: clientPassing(packet, flow)
@@ -21,6 +22,8 @@ extension Worker {
             clientRouted(packet, flow)
             toProxy(packet, flow)
         case .closed: closedByClient(packet, flow)
+        case .binding: clientBinding(packet, flow)
+        case .translated: clientTranslated(packet, flow)
         }
     }
 
@@ -32,6 +35,7 @@ extension Worker {
         {
             return resumeRouted(packet, key, hash, proxy)
         }
+        if let server = virtualServer(of: key) { return meet(packet, key, hash, server) }
         if isWithheld(key) {
             counters.add(.recoveryWithheld)
             return drop(packet, .droppedRecovery)
@@ -43,7 +47,11 @@ extension Worker {
     /// A first SYN: routed, a candidate, or nobody's business.
     mutating func open(_ packet: Packet, _ packed: PackedFlowKey, _ hash: UInt64) {
         let key = packed.key
-        if let route = route(of: key) { return openRouted(packet, packed, hash, route) }
+        let (route, server) = (route(of: key), virtualServer(of: packed))
+        if let route, route.value != ProxyIndex.none.value || server == nil {
+            return openRouted(packet, packed, hash, route)
+        }
+        if let server { return answerSYN(packet, server) }
         let rules = candidateRules(of: key, hash: hash)
         // An IPv4-mapped address has no business on the wire.
         guard rules != 0, packet.layout.payloadLength == 0, packed.isV6 != (key.client.isV4 || key.server.isV4) else {
@@ -137,6 +145,7 @@ extension Worker {
 
     /// A SYN on a tuple that has an entry (rule 9).
     mutating func reopen(_ packet: Packet, _ flow: Flow, _ key: PackedFlowKey, _ hash: UInt64) {
+        if flow.pointee.marks.contains(.answered) { return reopenAnswered(packet, flow, key) }
         switch flow.pointee.state {
         case .committed:
             // The proxy's challenge ACK frees a client that has started anew.
@@ -159,7 +168,11 @@ extension Worker {
             closedByClient(packet, flow)
         case .routed where !hasEnded(flow):
             toProxy(packet, flow)
-        case .opening, .held, .origin, .routed, .closed:
+        case .binding: drop(packet, .droppedSYN)
+        case .translated where !hasEnded(flow):
+            // The server's challenge ACK, likewise.
+            toOrigin(packet, flow)
+        case .opening, .held, .origin, .routed, .closed, .translated:
             guard packet.hasValidChecksum else {
                 counters.add(.passedBadChecksum)
                 return pass(packet)
@@ -173,7 +186,7 @@ extension Worker {
 
     /// A SYN that begins shortly before what the client has come to: its first one again. The ISN itself is not kept so
     /// long. A new connection's lies there once in 65,536 times; its SYN is then lost until the entry has gone.
-    private func isLateCopy(_ packet: Packet, _ flow: Flow) -> Bool {
+    func isLateCopy(_ packet: Packet, _ flow: Flow) -> Bool {
         (0..<65_536).contains(flow.pointee.clientNext.distance(from: packet.tcp.sequence + 1))
     }
 
@@ -267,6 +280,7 @@ extension Worker {
             if isExact, packet.hasValidChecksum { close(flow, .clientReset, now: packet.now) }
             return toProxy(packet, flow)
         }
+        if flow.pointee.marks.contains(.handedOff) { clientUnanswered(packet, flow) }
         noteCommitted(packet, flow)
         toProxy(packet, flow)
     }

@@ -21,12 +21,16 @@ extension Worker {
             carryOutForDatagrams(verdict, handle, now: now)
         case .verdict(let handle, let verdict): carryOut(verdict, handle, now: now)
         case .proxy(let index, let hop): introduce(index, hop)
+        case .encapsulate(let index, let encapsulation): encapsulate(index, encapsulation)
         case .proxyDown(let index): proxiesUp[Int(index.value)] = false
         case .retireProxy(let index, let number): retire(index, number)
         case .useRules(let table):
             rules = table
             if rules.watchesDatagrams { datagrams.areWatched = true }
             _ = push(.rulesInForce(table.generation))
+        case .useVirtualServers(let table):
+            virtuals = table
+            _ = push(.virtualServersInForce(table.generation))
         case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)
         case .learnIdentifier(let identifier): datagrams.identifiers.learn(identifier)
         case .flowDone(let handle) where handle.isOfDatagrams: datagramsDone(handle)
@@ -36,10 +40,11 @@ extension Worker {
             guard let flow = flows.live(handle), flow.pointee.marks.contains(.resetPending) else { return }
             flow.pointee.marks.remove(.resetPending)
             resetOriginOf(flow, now: now)
-            if nextReset(flow) == nil { flows.dropPrelude(flow) }
+            releasePrelude(flow)
             rearm(flow, now: now, limit: configuration.committedIdle)
         case .move(let handle, let from, let to):
             _ = push(move(handle, from, to) ? .moved(handle) : .moveRefused(handle))
+        case .disown(let handle): disown(handle, now: now)
         case .bypass(let on):
             isBypassed = on
             if on { abortAll(.bypassed, now: now) }
@@ -49,6 +54,8 @@ extension Worker {
         case .findFlow(let key, let ticket): tell(of: key, ticket: ticket, now: now)
         case .countFlows(let query): walk.begin(query, isCount: true, now: now)
         case .capture: takeCaptureOrder()
+        case .replay: takeReplayOrder(now: now)
+        case .cancelReplay(let handle): cancelReplay(handle)
         case .transmitOwn: transmitOwn()
         }
     }
@@ -61,6 +68,7 @@ extension Worker {
         switch verdict {
         case .origin: abort(flow, .verdictOrigin, now: now)
         case .proxy(let proxy, let resetOrigin): commit(flow, proxy, resetOrigin: resetOrigin, now: now)
+        case .handOff(let proxy): handOff(flow, proxy, now: now)
         }
     }
 
@@ -74,11 +82,13 @@ extension Worker {
         }
         let (hop, former) = (proxies[Int(to.value)], proxies[Int(from.value)])
         // The client's segments are as long as the first proxy's way allowed.
-        guard hop.mac != .zero, hop.mtu == 0 || former.mtu != 0 && hop.mtu >= former.mtu,
+        guard hop.mac != .zero, hop.mtu == 0 || former.mtu != 0 && hop.mtu >= former.mtu || tunnels.has(to),
             !isInOtherVLAN(to, flow.pointee.vlan)
         else { return false }
         give(flow, to: to)
         touch(flow)
+        // Whoever hands a connection back has answered on it.
+        if flow.pointee.marks.contains(.handedOff) { _ = endHandOff(flow) }
         counters.add(.flowsMoved)
         return true
     }

@@ -17,8 +17,7 @@ extension Worker {
     mutating func beginHold(_ packet: Packet, _ flow: Flow) {
         guard canHold else {
             if isBypassed { counters.add(.bypassed) }
-            becomeOrigins(flow, packet.now)
-            return pass(packet)
+            return leaveToOrigin(packet, flow)
         }
         guard wantsHold(flow) else { return observe(packet, flow) }
         setState(flow, .held)
@@ -49,24 +48,25 @@ extension Worker {
     mutating func clientHeld(_ packet: Packet, _ flow: Flow) {
         let tcp = packet.tcp
         let length = UInt32(packet.layout.payloadLength)
+        let isAnswered = flow.pointee.marks.contains(.answered)
         guard packet.hasValidChecksum else {
             counters.add(.passedBadChecksum)
-            return pass(packet)
+            return passBeside(packet, isAnswered: isAnswered)
         }
         if tcp.flags.contains(.rst) {
             if tcp.sequence == flow.pointee.clientNext { dropHold(flow, packet.now) }
-            return pass(packet)
+            return passBeside(packet, isAnswered: isAnswered)
         }
         noteClient(packet, flow)
         let isFinal = tcp.flags.contains(.fin)
         let offset = tcp.sequence.distance(from: flows.prelude(flow).pointee.psn)
         guard length > 0 || isFinal else {
             // A bare ACK: the origin may hear what it knows, never of bytes that it has not got.
-            if offset <= 0 { return pass(packet) }
+            if offset <= 0 { return passBeside(packet, isAnswered: isAnswered) }
             return drop(packet, .droppedHeldDuplicate)
         }
         // A keep-alive probe: nothing that the origin has not got.
-        if offset < 0, Int(offset) &+ Int(length) <= 0, !isFinal { return pass(packet) }
+        if offset < 0, Int(offset) &+ Int(length) <= 0, !isFinal { return passBeside(packet, isAnswered: isAnswered) }
         guard offset >= 0, Int(offset) &+ Int(length) <= holdBound(flow) else {
             return outgrown(packet, flow, .requestsTooLong)
         }
@@ -102,16 +102,18 @@ extension Worker {
             return drop(packet, .droppedHeldDuplicate)
         }
         counters.add(.requestsIncomplete)
+        let isAnswered = flow.pointee.marks.contains(.answered)
         releaseToOrigin(flow, now: packet.now)
-        pass(packet)
+        passBeside(packet, isAnswered: isAnswered)
     }
 
     /// A bound is reached: everything goes to the origin, this packet last.
     mutating func outgrown(_ packet: Packet, _ flow: Flow, _ bound: Counter) {
         counters.add(bound)
         flows.prelude(flow).pointee.requestLength = 0
+        let isAnswered = flow.pointee.marks.contains(.answered)
         abort(flow, .bound, now: packet.now)
-        pass(packet)
+        passBeside(packet, isAnswered: isAnswered)
     }
 
     /// Reads what is there without a gap, and asks when it is a request.
@@ -200,8 +202,7 @@ extension Worker {
                 if push(.requestObserved(question), payload: payload) { counters.add(.requestsObserved) }
             }
         }
-        becomeOrigins(flow, packet.now)
-        pass(packet)
+        leaveToOrigin(packet, flow)
     }
 
     // MARK: the two ends of a hold
@@ -213,15 +214,22 @@ extension Worker {
         // or what may follow it.
         guard hop.mac != .zero else { return abort(flow, .verdictOrigin, now: now) }
         guard !isInOtherVLAN(proxy, flow.pointee.vlan) else { return abort(flow, .otherVLAN, now: now) }
-        guard hop.mtu == 0 || longestPacket(flow) <= Int(hop.mtu) else {
+        // What is too long for a tunnel later on, the client is told.
+        let longest =
+            tunnels.has(proxy) ? Int(flows.prelude(flow).pointee.hold.longestPacket) : longestPacket(flow)
+        guard hop.mtu == 0 || longest <= Int(hop.mtu) else {
             return abort(flow, .bound, now: now)
         }
+        // Of a virtual server's connection no origin knows.
+        let hasOrigin = flow.pointee.marks.lacks(.answered)
         setState(flow, .committed)
         asked.remove(flow, in: &flows)
         flow.pointee.marks.remove(.asked)
         give(flow, to: proxy)
         touch(flow)
-        if resetOrigin { resetOriginOf(flow, now: now) } else { flow.pointee.marks.insert(.resetPending) }
+        if hasOrigin {
+            if resetOrigin { resetOriginOf(flow, now: now) } else { flow.pointee.marks.insert(.resetPending) }
+        }
         while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
             released()
             if capture.isOn { captureReleased(packet, flow, to: proxy, now: now) }
@@ -231,7 +239,7 @@ extension Worker {
         flow.pointee.setLongestSteps(
             clientWindowScale: options.clientWindowScale, serverWindowScale: options.serverWindowScale)
         rearm(flow, now: now, limit: configuration.committedIdle)
-        if resetOrigin, nextReset(flow) == nil { flows.dropPrelude(flow) }
+        if resetOrigin || !hasOrigin { releasePrelude(flow) }
         counters.add(.holdsCommitted)
         report(.committed(handle(flow)))
         updateGauges()
@@ -265,6 +273,7 @@ extension Worker {
     /// Empties a hold towards the origin; the flow is the origin's from now on, or until the next request.
     mutating func releaseToOrigin(_ flow: Flow, now: UInt64) {
         leaveQueues(flow)
+        if flow.pointee.marks.contains(.answered) { return bind(flow, now: now) }
         let isFollowable = isFollowable(flow)
         while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
             released()
@@ -279,11 +288,7 @@ extension Worker {
         let wasAsked = flow.pointee.marks.contains(.asked)
         let handle = handle(flow)
         leaveQueues(flow)
-        while let packet = flows.prelude(flow).pointee.hold.removeFirst() {
-            released()
-            counters.add(.droppedClientReset)
-            shim_mbuf_free(packet)
-        }
+        dropHeld(flow, .droppedClientReset)
         becomeOrigins(flow, now, closing: true)
         if wasAsked {
             counters.add(.holdsAborted)

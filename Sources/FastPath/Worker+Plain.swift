@@ -12,9 +12,10 @@ extension Worker {
         let (burst, lookup) = (burst, flows.lookup)
         let worker = PlainForwarder(
             proxyMACs: UnsafePointer(proxyMACs), tick: tick,
-            strangersPass: !fromClient || rules.routeCount == 0 && recoveryEnds == 0)
+            strangersPass: !fromClient || rules.routeCount == 0 && recoveryEnds == 0 && virtuals.isEmpty)
         let side = fromClient ? serverSide : clientSide
         let waiting = side.waiting + (side.count &- start)
+        let servesVirtually = !virtuals.isEmpty
         var strangers: UInt64 = 0
         var index = start
         while index < count {
@@ -29,7 +30,7 @@ extension Worker {
                     slot.segment.isPlainIPv4
                     ? worker.note(frame, slot, lookup.v4, fromClient: fromClient)
                     : slot.segment.isPlainIPv6 && worker.note(frame, slot, lookup.v6, fromClient: fromClient)
-                guard isDone else { break }
+                guard isDone || servesVirtually && translatePlain(index, fromClient: fromClient) else { break }
             }
             waiting[index] = packet
             index &+= 1
@@ -76,7 +77,7 @@ private struct PlainForwarder: BitwiseCopyable {
     ) -> Bool {
         let sent = end.value &- flow.pointee.clientNext.value
         let heard = acknowledged.value &- flow.pointee.serverNext.value
-        guard flow.pointee.marks.lacks(.announced), sent | heard < FlowEntry.leastStep else { return false }
+        guard flow.pointee.marks.lacks(.closerLook), sent | heard < FlowEntry.leastStep else { return false }
         frame.storeDestination(proxyMACs[Int(flow.pointee.proxy.value)])
         flow.pointee.clientNext = end
         flow.pointee.serverNext = acknowledged

@@ -8,6 +8,11 @@ extension Worker {
     func give(_ flow: Flow, to proxy: ProxyIndex) {
         takeFromProxy(flow)
         flow.pointee.proxy = proxy
+        if tunnels.has(proxy) {
+            flow.pointee.marks.insert(.encapsulated)
+        } else {
+            flow.pointee.marks.remove(.encapsulated)
+        }
         flowsOfProxy[Int(proxy.value)] &+= 1
     }
 
@@ -22,6 +27,7 @@ extension Worker {
         proxiesUp[index] = true
         if retirements[index] != 0 { retiring &-= 1 }
         retirements[index] = 0
+        limitSegments()
     }
 
     mutating func retire(_ proxy: ProxyIndex, _ number: UInt32) {
@@ -42,6 +48,7 @@ extension Worker {
                 retiring &-= 1
                 proxies[index] = NextHop(mac: .zero)
                 proxyMACs[index] = 0
+                encapsulate(ProxyIndex(UInt8(truncatingIfNeeded: index)), nil)
                 datagrams.identifiers.forget(ProxyIndex(UInt8(truncatingIfNeeded: index)))
             }
             index &+= 1

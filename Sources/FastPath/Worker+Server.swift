@@ -15,6 +15,9 @@ extension Worker {
             return pass(packet)
         }
         switch flow.pointee.state {
+        case .opening where flow.pointee.marks.contains(.answered), .held where flow.pointee.marks.contains(.answered):
+            // Nobody speaks for a virtual server before somebody has the connection.
+            drop(packet, .droppedForeignOrigin)
         case .opening: serverOpening(packet, flow)
         case .held: serverHeld(packet, flow)
         case .origin:
@@ -26,6 +29,8 @@ extension Worker {
             pass(packet)
         case .closed:
             if flow.pointee.proxy.value == ProxyIndex.none.value { pass(packet) } else { serverCommitted(packet, flow) }
+        case .binding: serverBinding(packet, flow)
+        case .translated: serverTranslated(packet, flow)
         }
     }
 
@@ -169,7 +174,8 @@ extension Worker {
     /// True for the address of a proxy, whichever.
     mutating func isProxy(_ address: MACAddress) -> Bool {
         var index = 0
-        while index < 255 {
+        // Origins, which count from the end, are none.
+        while index < 255 &- virtuals.originCount {
             if proxies[index].mac == address { return true }
             index &+= 1
         }
@@ -179,6 +185,9 @@ extension Worker {
     /// Rule 13: an ICMP error about a committed flow is its proxy's concern, also while the proxy sends the rest of one
     /// that its agent has done with.
     mutating func handleError(_ packet: Packet, _ flow: Flow?) {
+        if let flow, flow.pointee.state == .translated {
+            return packet.fromClient ? toOrigin(packet, flow) : toClient(packet, flow)
+        }
         guard packet.fromClient, let flow,
             flow.pointee.state == .committed || flow.pointee.state == .routed || flow.pointee.state == .closed,
             flow.pointee.proxy.value != ProxyIndex.none.value

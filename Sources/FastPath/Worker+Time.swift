@@ -37,6 +37,9 @@ extension Worker {
     /// An entry's time has come, unless it was used meanwhile.
     private mutating func expire(_ flow: Flow, now: UInt64) {
         if flow.pointee.marks.contains(.asymmetric), repeatReset(flow, now: now) { return }
+        if flow.pointee.state == .binding {
+            return flows.prelude(flow).pointee.isShaken ? expireReplay(flow, now: now) : connect(flow, now: now)
+        }
         let limit = timeLimit(flow)
         let isTold = isEndTold(flow)
         let seen = lastSeen(flow, now: now)
@@ -44,8 +47,16 @@ extension Worker {
             let deadline = isTold ? max(seen &+ limit, now &+ 1) : now &+ configuration.hertz / 10
             return timers.arm(flow, deadline: deadline, in: &flows)
         }
+        if flow.pointee.marks.contains(.handedOff) {
+            // Its client is silent, but may have been answered.
+            let deadline = endHandOff(flow) ? seen &+ timeLimit(flow) : now &+ configuration.hertz / 10
+            return timers.arm(flow, deadline: deadline, in: &flows)
+        }
+        if flow.pointee.state == .opening, flow.pointee.marks.contains(.answered) { return bind(flow, now: now) }
         if flow.pointee.state == .committed {
             flow.pointee.end = .idle
+            flow.pointee.marks.insert(.endUntold)
+        } else if flow.pointee.state == .translated, isReplayed(flow), !hasEnded(flow) {
             flow.pointee.marks.insert(.endUntold)
         }
         guard isEndTold(flow) else {
@@ -58,6 +69,7 @@ extension Worker {
 
     mutating func timeLimit(_ flow: Flow) -> UInt64 {
         switch flow.pointee.state {
+        case .opening where flow.pointee.marks.contains(.answered): configuration.unasked
         case .opening: flow.pointee.marks.contains(.handshakeKnown) ? configuration.idle : configuration.synOnly
         case .held: configuration.idle
         case .origin where flow.pointee.marks.contains(.newInRecovery):
@@ -65,8 +77,11 @@ extension Worker {
             max(configuration.synOnly, configuration.recovery)
         case .origin: hasEnded(flow) ? configuration.closed : configuration.idle
         case .routed: hasEnded(flow) ? configuration.closed : configuration.idle
+        case .committed where flow.pointee.marks.contains(.handedOff): min(unanswered, configuration.committedIdle)
         case .committed: configuration.committedIdle
         case .closed: configuration.closed
+        case .binding: configuration.idle
+        case .translated: hasEnded(flow) ? configuration.closed : configuration.committedIdle
         }
     }
 
@@ -78,7 +93,7 @@ extension Worker {
         }
         if now >= due {
             resetOriginOf(flow, now: now)
-            if nextReset(flow) == nil { flows.dropPrelude(flow) }
+            releasePrelude(flow)
         }
         timers.arm(flow, deadline: nextReset(flow) ?? now &+ timeLimit(flow), in: &flows)
         return true
@@ -115,8 +130,8 @@ extension Worker {
         touch(flow)
         flow.pointee.end = end
         // Nobody will ask for the origin's reset any more: the tombstone answers for it.
-        flow.pointee.marks.remove(.resetPending)
-        if nextReset(flow) == nil { flows.dropPrelude(flow) }
+        flow.pointee.marks.remove([.resetPending, .handedOff])
+        releasePrelude(flow)
         rearm(flow, now: now, limit: configuration.closed)
         counters.add(.flowsClosed)
         tellEnd(flow)
@@ -125,7 +140,8 @@ extension Worker {
 
     /// Tells the control core of a flow's end; without room in the ring, later.
     mutating func tellEnd(_ flow: Flow) {
-        if push(.flowEnded(handle(flow), flow.pointee.end)) {
+        // A translated flow has no room to say how.
+        if push(.flowEnded(handle(flow), flow.pointee.state == .translated ? .flowDone : flow.pointee.end)) {
             flow.pointee.marks.remove(.endUntold)
         } else {
             flow.pointee.marks.insert(.endUntold)

@@ -109,10 +109,11 @@ extension Worker {
         counters[.waitingPackets] = UInt64(clientSide.count &+ serverSide.count)
     }
 
-    /// Sends a client's packet to a proxy: the destination MAC changes, nothing else. The tag stays as it is, for a
-    /// proxy gets only flows of its own VLAN (`isInOtherVLAN`).
+    /// Sends a client's packet to a proxy: the destination MAC changes, nothing else, if layer 2 reaches it. The tag stays
+    /// as it is, for a proxy gets only flows of its own VLAN (`isInOtherVLAN`).
     @inline(__always)
     mutating func sendToProxy(_ packet: OpaquePointer, _ proxy: ProxyIndex) {
+        if tunnels.has(proxy) { return sendThroughTunnel(packet, proxy) }
         UnsafeMutableRawPointer(shim_mbuf_data(packet)).storeDestination(proxyMACs[Int(proxy.value)])
         sendToServers(packet)
     }

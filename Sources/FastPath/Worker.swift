@@ -10,6 +10,8 @@ public struct Worker: ~Copyable {
     let configuration: CompiledConfiguration
     /// The control core's; others come by `useRules`.
     var rules: RuleTable
+    /// Likewise, by `useVirtualServers`.
+    var virtuals: VirtualServerTable
     let links: WorkerLinks
     let counters: CounterBlock
     var flows: FlowTable
@@ -26,14 +28,20 @@ public struct Worker: ~Copyable {
     let proxiesUp: UnsafeMutablePointer<Bool>
     /// The proxies' addresses in the byte order of the wire.
     let proxyMACs: UnsafeMutablePointer<UInt64>
+    /// Ways to proxies beyond layer 2.
+    var tunnels: Tunnels
     /// Flows by the proxy that has them (`ProxyIndex`).
     let flowsOfProxy: UnsafeMutablePointer<UInt32>
     /// Numbers of the proxies' retirements, 0 for none, and how many there are.
     let retirements: UnsafeMutablePointer<UInt32>
     var retiring = 0
     let scratch: UnsafeMutableRawBufferPointer
-    let burst: Burst
+    var burst: Burst
     var capture = PacketCapture()
+    /// Of virtual servers: what cookies are made with, and whose turn it is.
+    var cookieKey: CookieKey
+    var handshakeClock: (turn: UInt64, milliseconds: UInt32) = (0, 0)
+    var originTurn = 0
     var isBypassed = false
     var isControlAlive = true
     /// TSC until which mid-stream packets without an entry are withheld; 0 when that is over.
@@ -51,6 +59,9 @@ public struct Worker: ~Copyable {
     public init(configuration: WorkerConfiguration, links: WorkerLinks, now: UInt64, hertz: UInt64) {
         self.configuration = CompiledConfiguration(configuration, hertz: hertz)
         rules = RuleTable(candidates: configuration.candidates, routes: configuration.routes, generation: 0)
+        virtuals = VirtualServerTable(
+            servers: configuration.virtualServers, origins: configuration.origins, generation: 0)
+        cookieKey = CookieKey(secret: configuration.cookieSecret, minute: 0)
         self.links = links
         counters = links.counters
         flows = FlowTable(
@@ -68,6 +79,7 @@ public struct Worker: ~Copyable {
         proxiesUp.initialize(repeating: false, count: 256)
         proxyMACs = .allocate(capacity: 256)
         proxyMACs.initialize(repeating: 0, count: 256)
+        tunnels = Tunnels(maximumSegment: configuration.maximumSegment)
         flowsOfProxy = .allocate(capacity: 256)
         flowsOfProxy.initialize(repeating: 0, count: 256)
         retirements = .allocate(capacity: 256)
@@ -151,7 +163,8 @@ public struct Worker: ~Copyable {
     private mutating func lookUpAndActForClients(_ count: Int, now: UInt64) {
         if capture.isOn { markWanted(count, fromClient: true) }
         flows.probeAll(count)
-        act(count, fromClient: true, now: now)
+        let left = burst.hasSYNs ? answerSYNs(count, now: now) : count
+        act(left, fromClient: true, now: now)
     }
 
     @inline(never)
@@ -179,11 +192,13 @@ public struct Worker: ~Copyable {
             }
             index &+= 1
         }
+        if !fromClient, virtuals.originCount > 0 { findOrigins(count) }
     }
 
     /// Any other packet.
     @inline(never)
     private mutating func parse(at index: Int, fromClient: Bool) {
+        if fromClient, !virtuals.isEmpty, parseSYN(index) { return }
         layOut(index, fromClient: fromClient)
         guard burst.layouts[index].belongsToFlow else { return flows.lookup.skip(index) }
         flows.lookup.begin(index, flows.lookup.keys[index], .none(isV6: burst.layouts[index].isV6))
@@ -209,7 +224,7 @@ public struct Worker: ~Copyable {
         var index = 0
         while index < count {
             let owner =
-                flows.lookup.slots[index].segment.isPlain || burst.layouts[index].belongsToFlow
+                !flows.lookup.slots[index].segment.isLaidOut || burst.layouts[index].belongsToFlow
                 ? flowOwner(ofHash: flows.lookup.slots[index].hash, workerCount: configuration.workerCount)
                 : configuration.workerIndex
             if owner == configuration.workerIndex {
@@ -254,7 +269,11 @@ public struct Worker: ~Copyable {
 
     @inline(never)
     private mutating func act(at index: Int, fromClient: Bool, now: UInt64) {
-        if flows.lookup.slots[index].segment.isPlain { layOut(index, fromClient: fromClient) }
+        if !flows.lookup.slots[index].segment.isLaidOut {
+            let key = flows.lookup.keys[index]
+            layOut(index, fromClient: fromClient)
+            if flows.lookup.slots[index].segment.isOfOrigin { flows.lookup.keys[index] = key }
+        }
         let flow =
             flows.hasChangedSinceProbe ? flows.found(index) : flows.lookup.resolve(index, flows.lookup.keys)
         let packet = Packet(
@@ -276,7 +295,9 @@ public struct Worker: ~Copyable {
             counters.add(.passedFragment)
             pass(packet)
         case .other:
+            if !packet.fromClient, tunnels.count > 0, takeTunnels(packet) { return }
             if let own = links.own, takeOwn(packet, own) { return }
+            if packet.fromClient, !virtuals.isEmpty, answerNeighbor(packet) || answerEcho(packet) { return }
             counters.add(.passedNotTCP)
             pass(packet)
         }
@@ -307,6 +328,8 @@ struct Burst: BitwiseCopyable {
     let packets: UnsafeMutablePointer<OpaquePointer?> = .allocate(capacity: Burst.size)
     /// Of packets that are no plain segments, and of those when they leave the short way.
     let layouts: UnsafeMutablePointer<PacketLayout> = .allocate(capacity: Burst.size)
+    /// Some are plain SYNs (`Worker.answerSYNs`).
+    var hasSYNs = false
 
     @inline(__always)
     func move(_ source: Int, to target: Int) {

@@ -1,6 +1,6 @@
 import CDPDKShim
 public import InterCore
-import Wire
+public import Wire
 
 /// One receive and transmit queue pair of a port.
 public struct PortQueue: Sendable {
@@ -31,6 +31,10 @@ public struct HandedOver: BitwiseCopyable, Sendable {
 public struct WorkerLinks: @unchecked Sendable {
     public let clientQueue: PortQueue
     public let serverQueue: PortQueue
+    /// The client port's own, where virtual servers are found.
+    public let clientMAC: MACAddress
+    /// The server port's own, where the director's ends of tunnels are found.
+    public let serverMAC: MACAddress
     /// Where resets are made.
     public let pool: OpaquePointer
     public let events: Ring<WorkerEvent>
@@ -38,6 +42,8 @@ public struct WorkerLinks: @unchecked Sendable {
     public let capture: CaptureLink
     /// Nil when the control channel goes by the kernel.
     public let own: OwnAddressLink?
+    /// Of an agent; nil in a director.
+    public let replays: Ring<ReplayOrder>?
     public let counters: CounterBlock
     public let heartbeat: Heartbeat
     public let controlHeartbeat: Heartbeat
@@ -62,19 +68,22 @@ public struct WorkerLinks: @unchecked Sendable {
     public init(
         index: Int, clientQueue: PortQueue, serverQueue: PortQueue, pool: PacketPool, events: Ring<WorkerEvent>,
         commands: Ring<WorkerCommand>, capture: CaptureLink = CaptureLink(capacity: 64), own: OwnAddressLink? = nil,
-        counters: CounterBlock,
-        heartbeat: Heartbeat, controlHeartbeat: Heartbeat,
+        replays: Ring<ReplayOrder>? = nil, counters: CounterBlock,
+        clientMAC: MACAddress = .zero, serverMAC: MACAddress = .zero, heartbeat: Heartbeat, controlHeartbeat: Heartbeat,
         controlDoorbell: Doorbell, doorbells: [Doorbell], handOver: [[Ring<HandedOver>]],
         clientWaitable: [Int32], serverWaitable: [Int32], socket: Int = -1
     ) {
         self.socket = socket
         self.clientQueue = clientQueue
         self.serverQueue = serverQueue
+        self.clientMAC = clientMAC
+        self.serverMAC = serverMAC
         self.pool = pool.pointer
         self.events = events
         self.commands = commands
         self.capture = capture
         self.own = own
+        self.replays = replays
         self.counters = counters
         self.heartbeat = heartbeat
         self.controlHeartbeat = controlHeartbeat
@@ -99,6 +108,8 @@ private func lasting<Element>(_ elements: [Element]) -> UnsafeMutablePointer<Ele
 
 /// A worker's configuration in the form that its stages want: raw memory and TSC ticks.
 struct CompiledConfiguration {
+    let bindTries: Int
+    let timestampOffset: UInt32
     let heldPacketLimit: Int
     let heldPacketsPerFlow: UInt32
     let heldFlowLimit: Int
@@ -109,11 +120,13 @@ struct CompiledConfiguration {
     let workerIndex: Int
     /// TSC ticks.
     let incompleteHead, backstop, heartbeat, synOnly, idle, committedIdle, closed, recovery, microsecond, hertz: UInt64
-    let transmitDelay, datagramIdle: UInt64
+    let transmitDelay, datagramIdle, bindRetry, unasked, millisecond: UInt64
     /// A busy worker's time between two pieces of a walk over its table.
     let walkPeriod: UInt64
 
     init(_ configuration: WorkerConfiguration, hertz: UInt64) {
+        bindTries = max(configuration.bindTries, 1)
+        timestampOffset = configuration.timestampOffset
         heldPacketLimit = configuration.heldPacketLimit
         heldPacketsPerFlow = UInt32(configuration.heldPacketsPerFlow)
         heldFlowLimit = configuration.heldFlowLimit
@@ -138,6 +151,9 @@ struct CompiledConfiguration {
         walkPeriod = ticks(FlowWalk.periodMicroseconds)
         datagramIdle = ticks(configuration.datagramIdleMicroseconds)
         microsecond = max(ticks(1), 1)
+        millisecond = max(ticks(1_000), 1)
+        unasked = ticks(configuration.unaskedMicroseconds)
+        bindRetry = ticks(configuration.bindRetryMicroseconds)
         self.hertz = hertz
     }
 }

@@ -13,6 +13,12 @@ public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     // dropped, by reason
     case droppedTransmitFull, droppedOriginAfterCommit, droppedOriginWhileHeld, droppedHeldDuplicate
     case droppedClientReset, droppedRecovery, droppedHandOverFull, droppedForeignProxy, droppedTombstone
+    /// Of virtual servers: SYNs that get no answer; segments of no connection; those that wait for nobody until a
+    /// connection has a server; what comes of an origin's handshake; what cannot be translated, or is not the origin's to say.
+    case droppedSYN, droppedStranger, droppedUnserved, droppedHandshake, droppedUntranslated, droppedForeignOrigin
+    /// On the way to a proxy beyond layer 2: too long for it, which the client is told (`tooBigAnswered`, of which there
+    /// are so many in a time); without room for what goes before it. And errors of routers on that way, once read.
+    case droppedTooBig, droppedUnencapsulated, droppedTunnelError
     /// Frames for the director itself: given to the control core, or lost since it has not taken those before.
     case ownReceived, droppedOwnFull
 
@@ -22,14 +28,23 @@ public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     case flowsCreated, flowsExpired, flowsClosed, flowsEvicted, flowsMoved
     case requestsRecognised, requestsUnsuitable, requestsObserved, requestsIncomplete, requestsTooLong
     case answersFollowed, answersUnclear
+    /// Requests that a client sent again before it had an answer from whom they were handed off to, as far as told.
+    case requestsRepeated
     case holdsStarted, holdsCommitted, holdsAborted, holdsRefusedBound, holdsRefusedControlDead
     case originResetsSent, tombstoneResetsSent, optionsMuted, segmentsClamped
+    /// ARP and Neighbor Discovery for virtual servers, and pings.
+    case neighborsAnswered, echoesAnswered
     case icmpToProxy, retransmissionsAbsorbed, recoveryWithheld, bypassed
     case staleCommands, installsRefused
     /// Datagrams of a first flight; connection identifiers; packets of unknown tuples that one of them led to its proxy.
     case datagramsAsked, identifiersLearnt, steeredByIdentifier
     /// Verdicts, routes and announcements that name a proxy in another VLAN than the flow's.
     case refusedOtherVLAN
+    /// Virtual servers: SYNs answered, cookies that came back good and bad, connections that an origin got or did not
+    /// answer, SYNs to origins that were sent again, origins that do not keep what their virtual server promised.
+    case synsAnswered, cookiesAccepted, cookiesRefused, flowsBound, bindsFailed, bindsRepeated, originsBelowOffer
+    /// Packets that went to proxies beyond layer 2; clients that were told that theirs was too long for that way.
+    case encapsulated, tooBigAnswered
     /// Turns that found something, and TSC clocks from the beginning of each to that of the next turn.
     case busyTurns, busyClocks
     /// Packets given to a capture, those that it had no room for, and those above its rate.
@@ -64,7 +79,9 @@ public struct CounterBlock: @unchecked Sendable {
             .transmittedToClients, .transmittedToServers, .taken, .handedOver,
             .droppedTransmitFull, .droppedOriginAfterCommit, .droppedOriginWhileHeld, .droppedHeldDuplicate,
             .droppedClientReset, .droppedRecovery, .droppedHandOverFull, .droppedForeignProxy, .droppedTombstone,
-            .ownReceived, .droppedOwnFull,
+            .droppedSYN, .droppedStranger, .droppedUnserved, .droppedHandshake, .droppedUntranslated,
+            .droppedForeignOrigin, .droppedTooBig, .droppedUnencapsulated, .droppedTunnelError, .ownReceived,
+            .droppedOwnFull,
         ]
         let difference = into.reduce(0) { $0 &+ self[$1] } &- out.reduce(0) { $0 &+ self[$1] } &- self[.waitingPackets]
         return Int64(bitPattern: difference)

@@ -3,7 +3,7 @@ public import Wire
 /// Rules and routes of one generation, in memory that workers read and nobody writes. The control core makes a table
 /// for each change of the rules, hands it to all workers by `WorkerCommand.useRules`, and frees the one before when
 /// every worker has said `WorkerEvent.rulesInForce`: a worker takes no lock, and never meets a half-made table.
-public struct RuleTable: @unchecked Sendable, Equatable, BitwiseCopyable {
+public struct RuleTable: SharedTable, @unchecked Sendable, Equatable, BitwiseCopyable {
     /// At most 64; a rule's index is its bit in `HeldRequest.rules`.
     public let candidates: UnsafePointer<CandidateRule>
     public let routes: UnsafePointer<RouteRule>
@@ -31,7 +31,7 @@ public struct RuleTable: @unchecked Sendable, Equatable, BitwiseCopyable {
     }
 }
 
-private func copied<Element: BitwiseCopyable>(_ elements: ArraySlice<Element>) -> UnsafeMutablePointer<Element> {
+func copied<Element: BitwiseCopyable>(_ elements: ArraySlice<Element>) -> UnsafeMutablePointer<Element> {
     let copy = UnsafeMutablePointer<Element>.allocate(capacity: max(elements.count, 1))
     for (index, element) in elements.enumerated() { (copy + index).initialize(to: element) }
     return copy

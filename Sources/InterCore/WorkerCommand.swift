@@ -6,6 +6,9 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case verdict(FlowHandle, Verdict)
     /// Where a proxy's packets go to and come from. It is up from now on.
     case proxy(ProxyIndex, NextHop)
+    /// How the proxy's packets get to its next hop's other side; nil: as they are. Always before `proxy`, whose MTU is
+    /// then what is left for the inner packet.
+    case encapsulate(ProxyIndex, Encapsulation?)
     /// A proxy's channel is down: new connections that a route gives to it go to the origin. All others stay with it.
     case proxyDown(ProxyIndex)
     /// The proxy was taken away, and no transfer can bring a flow to it any more: `proxyUnused` with the same number is
@@ -14,6 +17,8 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     /// Rules and routes from now on. Answered by `rulesInForce`; the table stays valid until then, and after it the one
     /// before is not.
     case useRules(RuleTable)
+    /// Virtual servers and their origins from now on. Answered by `virtualServersInForce`; valid as long as rules are.
+    case useVirtualServers(VirtualServerTable)
     /// A proxy announced a flow that it has (director restart): committed from now on.
     case installFlow(FlowKey, ProxyIndex, ticket: UInt32)
     /// Another worker has learnt it.
@@ -24,6 +29,8 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case resetOrigin(FlowHandle)
     /// A committed flow is another proxy's from now on, if it is `from`'s still. Always answered.
     case move(FlowHandle, from: ProxyIndex, to: ProxyIndex)
+    /// The proxy cannot take what was handed off. The client's segments go to the origin, whose reset ends its connection.
+    case disown(FlowHandle)
     /// Stop (or resume) holding; what is held goes to the origin.
     case bypass(Bool)
     /// Every proxy has announced its flows: mid-stream packets without an entry pass again (rule 6).
@@ -39,6 +46,10 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case countFlows(FlowQuery)
     /// An order waits in the `CaptureLink`.
     case capture
+    /// A `ReplayOrder` waits in its ring.
+    case replay
+    /// Undo it, silently to the client; ignored after the client's first segment (`committed`).
+    case cancelReplay(FlowHandle)
     /// Frames wait in the `OwnAddressLink`.
     case transmitOwn
 }
@@ -48,6 +59,9 @@ public enum Verdict: Sendable, Equatable, BitwiseCopyable {
     case origin
     /// `resetOrigin` false: a later `resetOrigin` command does it (`reset-by: proxy`).
     case proxy(ProxyIndex, resetOrigin: Bool)
+    /// A proxy that was not asked and hears of it once this is done. Until the client has acknowledged an answer,
+    /// `requestRepeated` says when it may not have heard.
+    case handOff(ProxyIndex)
 }
 
 /// A proxy's place on layer 2.

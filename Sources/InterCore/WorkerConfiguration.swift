@@ -6,6 +6,13 @@ public struct WorkerConfiguration: Sendable {
     public var candidates: [CandidateRule] = []
     /// The first match decides, before any candidate rule.
     public var routes: [RouteRule] = []
+    /// The director's own addresses, and who is behind them.
+    public var virtualServers: [VirtualServer] = []
+    public var origins: [Origin] = []
+    /// What cookies are made with. Equal for all workers, like the next.
+    public var cookieSecret = CookieSecret(low: 0, high: 0)
+    /// Milliseconds that TSvals of SYN/ACKs are ahead of the machine's clock: nobody outside is to know that.
+    public var timestampOffset: UInt32 = 0
     /// IPv4 flows, all kinds together, for this worker; and IPv6 flows.
     public var flowCapacity: Int = 65_536
     public var flowCapacityIPv6: Int = 65_536
@@ -39,6 +46,13 @@ public struct WorkerConfiguration: Sendable {
     /// Seed of the hash that places flows in the table and gives each its owner. Equal for all workers.
     public var hashSeed: UInt64 = 0
     public var idle: IdlePolicy = .adaptive
+    /// An origin that does not answer a SYN gets it again after this, twice as long later on; in all `bindTries` times, and
+    /// after half of them another origin is tried.
+    public var bindRetryMicroseconds: UInt64 = 250_000
+    public var bindTries: Int = 6
+    /// A connection with a virtual server whose client has not asked for anything gets an origin after this, so that the
+    /// little room for undecided connections is free again.
+    public var unaskedMicroseconds: UInt64 = 30_000_000
     /// So long packets may wait for others to fill a burst with; 0: until the end of the turn.
     public var transmitDelayMicroseconds: UInt64 = 0
     public var workerCount: Int = 1

@@ -17,6 +17,10 @@ public enum WorkerEvent: Sendable, BitwiseCopyable {
     case committed(FlowHandle)
     /// The held packets went to the origin (or were dropped with the client's RST).
     case aborted(FlowHandle, AbortReason)
+    /// Of a flow that was handed off: its client has sent the request again. At most once in 100 ms of each flow.
+    case requestRepeated(FlowHandle)
+    /// The same client has acknowledged an answer, or has been silent for 120 s: nothing of it is told any more.
+    case handOffOver(FlowHandle)
     /// Answers to `move`: the flow is the other proxy's, or stays where it was (or is over).
     case moved(FlowHandle)
     case moveRefused(FlowHandle)
@@ -28,8 +32,12 @@ public enum WorkerEvent: Sendable, BitwiseCopyable {
     case flowRefused(ticket: UInt32)
     /// Answer to `retireProxy`, as soon as it is so.
     case proxyUnused(ProxyIndex, UInt32)
+    /// A router says that packets to a proxy beyond layer 2 are too long: bytes of IP that it takes, of the outer packet.
+    case pathNarrowed(ProxyIndex, UInt16)
     /// Answer to `useRules`: the generation of the table.
     case rulesInForce(UInt32)
+    /// Answer to `useVirtualServers`: the generation of the table.
+    case virtualServersInForce(UInt32)
     /// One entry of the answer to `listFlows`.
     case flow(FlowSummary, ticket: UInt8)
     /// One of the answer to `countFlows`.
@@ -132,6 +140,8 @@ public enum FlowEnd: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case proxyReset
     case superseded
     case idle
+    /// The proxy could not take what was handed off.
+    case disowned
 }
 
 /// Where a flow's client packets go.
@@ -148,6 +158,10 @@ public enum FlowState: UInt8, Sendable, BitwiseCopyable, CaseIterable {
     case routed
     /// Ended; absorbs late packets.
     case closed
+    /// A virtual server's, on its way to an origin that has not answered the handshake yet.
+    case binding
+    /// An origin's of a virtual server; its numbers are translated.
+    case translated
 }
 
 /// A row of `batonctl flows`.

@@ -38,6 +38,7 @@ struct AdoptForParent: ParsableCommand {
         var rules = GuardRules(
             instance: instance, services: services, interfaces: interface, uncommittedMark: uncommittedMark,
             deliveryMark: deliveryMark, routingTable: routingTable, datagramServers: datagramServers)
+        rules.suspendedMark = suspendedMark
         let settings = AdoptingSettings(
             guardRules: rules, installsGuard: installGuard, committedMark: committedMark, mtu: mtu,
             uncommittedLimit: limit, user: user)

@@ -11,6 +11,7 @@ struct Batonctl: ParsableCommand {
             Examples:
               batonctl status
               batonctl top
+              batonctl origins
               batonctl flows --state committed --proxy p1 --limit 20
               batonctl flows --count --client 10.0.0.0/8
               batonctl explain http://www.example.org/video.mp4
@@ -29,7 +30,8 @@ struct Batonctl: ParsableCommand {
             """,
         version: batonVersion,
         subcommands: [
-            Status.self, Top.self, Proxies.self, Candidates.self, Routes.self, Flows.self, Transfers.self, Explain.self,
+            Status.self, Top.self, Proxies.self, Origins.self, Candidates.self, Routes.self, Flows.self, Transfers.self,
+            Explain.self,
             Trace.self, Capture.self, Algorithm.self, Bypass.self, SetProxy.self, Drain.self, Keys.self, Reload.self,
             Version.self,
         ])
@@ -90,6 +92,19 @@ struct Proxies: Question {
     @ParentCommand var batonctl: Batonctl
     @OptionGroup var common: CommonOptions
     func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String { try console.proxies() }
+}
+
+struct Origins: Question {
+    static let configuration = CommandConfiguration(
+        abstract: "Lists the origins of virtual servers, and what their checks found.",
+        discussion: """
+            Examples:
+              batonctl origins
+              batonctl origins --json | jq '.[] | select(.up | not) | .reason'
+            """)
+    @ParentCommand var batonctl: Batonctl
+    @OptionGroup var common: CommonOptions
+    func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String { try console.origins() }
 }
 
 struct Transfers: Question {

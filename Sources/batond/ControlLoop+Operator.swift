@@ -18,6 +18,7 @@ extension ControlLoop {
         case .status: pending.answer(.status(status(now: now)))
         case .proxies: pending.answer(.proxies(core.proxyStatus()))
         case .candidates: pending.answer(.candidates(core.candidateStatus(now: now)))
+        case .origins: pending.answer(.origins(core.originStatus(now: now)))
         case .routes: pending.answer(.routes(core.routeStatus()))
         case .transfers(let limit): pending.answer(.transfers(core.transferStatus(limit: limit, now: now)))
         case .bypass(let wanted):

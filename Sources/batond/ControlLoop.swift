@@ -2,6 +2,7 @@ import CDPDKShim
 import Control
 import FastPath
 import Glibc
+import HealthChecks
 import InterCore
 import Logging
 import Operator
@@ -28,6 +29,7 @@ struct ControlLoop: ~Copyable {
     var endpoint: ControlEndpoint
     /// Connections to the proxies whose channels are streams.
     let streams: StreamDialler
+    let checker: OriginChecker
     var workers: [WorkerLink]
     let mailbox: OperatorMailbox
     let doorbell: Doorbell
@@ -53,13 +55,15 @@ struct ControlLoop: ~Copyable {
     var nextLookAtLinks: UInt64 = 0
 
     init(
-        core: ControlCore, endpoint: consuming ControlEndpoint, streams: StreamDialler, workers: [WorkerLink],
-        mailbox: OperatorMailbox, doorbell: Doorbell, heartbeat: Heartbeat, portLinks: [PortLinks], logger: Logger,
+        core: ControlCore, endpoint: consuming ControlEndpoint, streams: StreamDialler, checker: OriginChecker,
+        workers: [WorkerLink], mailbox: OperatorMailbox, doorbell: Doorbell, heartbeat: Heartbeat,
+        portLinks: [PortLinks], logger: Logger,
         sink: LogSink, version: String, pools: [PacketPool], sides: (client: String, server: String)
     ) {
         self.core = core
         self.endpoint = endpoint
         self.streams = streams
+        self.checker = checker
         self.workers = workers
         self.mailbox = mailbox
         self.doorbell = doorbell
@@ -78,14 +82,16 @@ struct ControlLoop: ~Copyable {
     static var batch: Int { 256 }
 
     mutating func run(until stop: () -> Bool) {
+        core.setClock(microsecondsSince1970(), now: monotonicMicroseconds())
         core.start(now: monotonicMicroseconds())
         while !stop() {
             let now = monotonicMicroseconds()
+            core.setClock(microsecondsSince1970(), now: now)
             heartbeat.beat(now: Environment.timestamp)
             takeCaptured()
             let handled =
                 takeEvents(now: now) + takeDatagrams(now: now) + takeStreamEvents(now: now)
-                + takeOperatorRequests(now: now)
+                + takeChecks(now: now) + takeOperatorRequests(now: now)
             core.advance(to: now)
             perform(now: now)
             if capture != nil { settleCapture(now: now) }
@@ -119,6 +125,12 @@ struct ControlLoop: ~Copyable {
             if capture != nil { noteDatagram(datagram, sender, isOwn: false) }
         }
         return count
+    }
+
+    private mutating func takeChecks(now: UInt64) -> Int {
+        let results = checker.take()
+        for (origin, check) in results { core.checked(origin: origin, check, now: now) }
+        return results.count
     }
 
     /// Carries out what the core decided.
@@ -157,7 +169,8 @@ struct ControlLoop: ~Copyable {
         guard workers.allSatisfy({ $0.backlog.isEmpty }) else { return }
         doorbell.prepareToSleep()
         defer { doorbell.awake() }
-        guard workers.allSatisfy({ !$0.events.hasMessage && $0.own?.received.hasMessage != true }), !streams.hasEvents
+        guard workers.allSatisfy({ !$0.events.hasMessage && $0.own?.received.hasMessage != true }), !streams.hasEvents,
+            !checker.hasResults
         else { return }
         let nap = min(core.nextDeadline.map { $0 > now ? $0 - now : 0 } ?? UInt64.max, Self.longestNapMicroseconds)
         guard nap > 0 else { return }
@@ -168,8 +181,12 @@ struct ControlLoop: ~Copyable {
 }
 
 /// Microseconds of the monotonic clock.
-func monotonicMicroseconds() -> UInt64 {
+func monotonicMicroseconds() -> UInt64 { microseconds(CLOCK_MONOTONIC) }
+
+private func microsecondsSince1970() -> UInt64 { microseconds(CLOCK_REALTIME) }
+
+private func microseconds(_ clock: clockid_t) -> UInt64 {
     var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
+    clock_gettime(clock, &time)
     return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1_000
 }

@@ -4,6 +4,7 @@ import Control
 import Datagrams
 import FastPath
 import Glibc
+import HealthChecks
 import InterCore
 import Logging
 import Operator
@@ -58,7 +59,9 @@ struct Director {
         let ownAddress = configuration.crtp.via == .serverPort ? configuration.crtp.listen.address : nil
         let workers = try WorkerSet(
             count: count, lcores: lcores, core: core, pools: pools, clientQueues: clientQueues,
-            serverQueues: serverQueues, own: ownAddress.map { ($0, sides.server[0].mac, configuration.crtp.vlan) },
+            serverQueues: serverQueues, clientMACs: sides.client.flatMap { port in port.queues.map { _ in port.mac } },
+            serverMACs: sides.server.flatMap { port in port.queues.map { _ in port.mac } },
+            own: ownAddress.map { ($0, sides.server[0].mac, configuration.crtp.vlan) },
             controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
         let endpoint = try ControlEndpoint(configuration.crtp, mac: sides.server[0].mac)
         let mailbox = OperatorMailbox()
@@ -78,8 +81,10 @@ struct Director {
         try workers.launch()
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
         let streams = StreamDialler { shim_signal(bell.descriptor) }
+        let checker = OriginChecker(configuration.virtualServers) { shim_signal(bell.descriptor) }
         var loop = ControlLoop(
-            core: core, endpoint: endpoint, streams: streams, workers: workers.links, mailbox: mailbox, doorbell: bell,
+            core: core, endpoint: endpoint, streams: streams, checker: checker, workers: workers.links,
+            mailbox: mailbox, doorbell: bell,
             heartbeat: heartbeat,
             portLinks: PortLinks.groups(
                 client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
@@ -99,6 +104,7 @@ struct Director {
         logger.info("stopping")
         service.isStopping()
         streams.shutDown()
+        checker.shutDown()
         controlSocket.close()
         pages.close()
         workers.stop()

@@ -13,7 +13,9 @@ struct WorkerSet {
 
     init(
         count: Int, lcores: [Int], core: ControlCore, pools: [PacketPool], clientQueues: [Port.Queue],
-        serverQueues: [Port.Queue], own: (address: IPAddress, mac: MACAddress, vlan: VLAN)?, controlDoorbell: Doorbell,
+        serverQueues: [Port.Queue], clientMACs: [MACAddress], serverMACs: [MACAddress],
+        own: (address: IPAddress, mac: MACAddress, vlan: VLAN)?,
+        controlDoorbell: Doorbell,
         controlHeartbeat: Heartbeat, idle: IdlePolicy
     ) throws {
         let doorbells = try (0..<count).map { _ in Doorbell(descriptor: try eventDescriptor()) }
@@ -37,7 +39,7 @@ struct WorkerSet {
                 index: index, clientQueue: clientQueues[index].queue, serverQueue: serverQueues[index].queue,
                 pool: pools[index],
                 events: events, commands: commands, capture: capture, own: own, counters: counters,
-                heartbeat: heartbeat,
+                clientMAC: clientMACs[index], serverMAC: serverMACs[index], heartbeat: heartbeat,
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
                 handOver: count > 1 ? handOver : [],
                 clientWaitable: clientQueues[index].waitable, serverWaitable: serverQueues[index].waitable,

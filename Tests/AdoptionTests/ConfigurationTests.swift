@@ -69,9 +69,12 @@ import Wire
         #expect(problems.isEmpty, "\(problems)")
         let configuration = try #require(value)
         #expect(configuration.adoption == AdoptionSettings())
-        #expect(configuration.serving == ServingSettings())
+        var serving = ServingSettings()
+        serving.originServers = [Endpoint("203.0.113.90:80")!: Endpoint("192.0.2.80:8081")!]
+        #expect(configuration.serving == serving)
+        #expect(serving.server(of: Endpoint("203.0.113.80:80")!) == Endpoint("203.0.113.80:80")!)
         #expect(configuration.log == LogSettings())
-        #expect(configuration.sites.count == 4)
+        #expect(configuration.sites.count == 5)
         var described: Set<String> = []
         for line in reference.split(separator: "\n") where line.hasPrefix("| `") {
             described.insert(String(line.dropFirst(3).prefix { $0 != "`" }))
@@ -99,7 +102,7 @@ import Wire
         ("credits: 1024", "credits: 0", "'credits' expects"),
         ("delivery-mark: 0xba700002", "delivery-mark: 0xba700001", "must differ"),
         ("cache: http://127.0.0.1:6081", "cache: 127.0.0.1", "'cache' expects"),
-        ("    tls: true", "    root: /srv", "exactly one of 'root', 'cache', 'relay' and 'udp-server'"),
+        ("    tls: true", "    root: /srv", "exactly one of 'root', 'cache', 'relay', 'replay' and 'udp-server'"),
     ]) func aMistakeIsToldWithItsPlace(good: String, bad: String, message: String) throws {
         let text = try example().replacing(good, with: bad, maxReplacements: 1)
         let problems = try read(text).problems.filter(\.isError)

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from crtp_decode import Refused, hkdf, read_body, read_parts  # noqa: E402
 
 INIT, CHALLENGE, ACCEPT, ERROR, KEEPALIVE, KEEPALIVE_RESPONSE = range(1, 7)
-TRANSFER, TRANSFER_ACK, TRANSFER_NACK, FIRST_BYTE, TERMINATE, TERMINATE_RESPONSE = 16, 17, 18, 19, 21, 22
+TRANSFER, TRANSFER_ACK, TRANSFER_NACK, FIRST_BYTE, HANDOFF, TERMINATE, TERMINATE_RESPONSE = 16, 17, 18, 19, 20, 21, 22
 FLOW_INFO, FLOW_INFO_END = 32, 33
 #: Under keys of their own, whatever session they name.
 HANDSHAKE = (INIT, CHALLENGE, ACCEPT)
@@ -77,6 +77,11 @@ class Key:
     def of_group(cls, secret, nonce, protection, key_id, session):
         info = b"CRTP/1 group " + bytes([protection, key_id]) + struct.pack(">I", session)
         return cls(protection, hkdf(secret, nonce, info, 32 if protection == AUTHENTICATED else 20))
+
+    @classmethod
+    def of_hand_offs(cls, secret, protection, key_id, sender, session):
+        info = b"CRTP/1 one-way " + bytes([protection, key_id]) + struct.pack(">II", sender, session)
+        return cls(protection, hkdf(secret, b"", info, 32 if protection == AUTHENTICATED else 20))
 
     def close(self, header, body):
         """The frame; its length is put into the header here."""

@@ -28,6 +28,8 @@ def said(text):
 def key_of(header, direction, secret=SECRET, nonces=NONCES):
     if header.kind in crtp.HANDSHAKE or header.session == 0:
         return Key.of_handshakes(secret, direction)
+    if header.kind == crtp.HANDOFF:
+        return Key.of_hand_offs(secret, header.protection, header.key_id, header.sender, header.session)
     if direction == b"g":
         return Key.of_group(secret, nonces[0], header.protection, header.key_id, header.session)
     return Key.of_session(secret, nonces, direction, header.protection, header.key_id, header.session)
@@ -35,7 +37,7 @@ def key_of(header, direction, secret=SECRET, nonces=NONCES):
 
 class Vectors(unittest.TestCase):
     def setUp(self):
-        self.assertEqual(len(VECTORS), 27)
+        self.assertEqual(len(VECTORS), 29)
         self.read = []
         for name, fields in VECTORS:
             frame = bytes.fromhex(fields["frame"])

@@ -75,6 +75,20 @@ class CaptureTests(unittest.TestCase):
             wanted.add(bytes(map(int, client.split("."))) + bytes(map(int, server.split("."))) + struct.pack("!H", port))
         self.assertEqual(found, wanted)
 
+    def test_a_flood_takes_the_place_of_as_many_packets(self):
+        for syns in range(3):
+            with self.subTest(syns), tempfile.TemporaryDirectory() as directory:
+                found = list(packets(captures.flooded(directory, 300, syns)))
+                for frame in found:
+                    self.check(frame, False, opens=frame[47] == 0x02)
+                opening = {frame[26:36] for frame in found if frame[47] == 0x02}
+                flows = [frame[26:36] for frame in found if frame[47] != 0x02]
+                self.assertEqual((len(opening), len(flows)), (300 * syns, 300 * (2 - syns)))
+                self.assertEqual(len(set(flows)), 300 if syns < 2 else 0)
+                self.assertFalse(opening & set(flows), "nobody opens what is there")
+                # In any part of the capture about as many of either.
+                self.assertAlmostEqual(sum(frame[47] == 0x02 for frame in found[:200]), 100 * syns, delta=40)
+
     def test_the_internet_mix_is_spread_over_the_frames(self):
         with tempfile.TemporaryDirectory() as directory:
             lengths = [len(frame) for frame in packets(captures.capture(directory, 120, "imix"))]
@@ -131,6 +145,7 @@ class ContestTests(unittest.TestCase):
     def test_the_promised_rows_are_there(self):
         rows = set().union(*(one.rows for one in self.contests))
         promised = {"forward-io", "forward-macswap", "synflood", "syn-answers", "transfers", "memory-per-flow"}
+        promised |= {"synflood-cookie", "synflood-established", "synproxy", "synproxy-apart", "translate"}
         for name in contests.COUNTS:
             promised |= {f"{kind}-{name}" for kind in ("transferred", "table", "table-insert", "table-delete")}
             promised |= {f"ipv6-transferred-{name}", f"ipv6-table-{name}"}
@@ -150,7 +165,7 @@ class FakeBaton(Baton):
     """Says what it is told to."""
 
     def __init__(self, **counters):
-        super().__init__("/nonexistent", 1, 1)
+        super().__init__("/nonexistent", "/nonexistent", 1, 1)
         self._counters = {"imbalance": 0, "receivedFromClients": 100, "transmittedToServers": 100, **counters}
 
     def _run_on_ports(self, *_, **__):
@@ -181,6 +196,21 @@ class BatonTests(unittest.TestCase):
         for name in counters:
             with self.subTest(name), self.assertRaises(BatonFailed):
                 FakeBaton(**{**counters, name: 99}).syn_answers(None)
+
+    def test_of_a_flooded_worker_the_flood_pays_its_share(self):
+        class Flooded(FakeBaton):
+            def _run_on_ports(self, command, traffic, *arguments, **environment):
+                if traffic == "both":
+                    return {"counters": self._counters, "clocksPerPacket": 500}
+                answered = {"receivedFromClients": 9, "synsAnswered": 9, "transmittedToClients": 9, "imbalance": 0}
+                return {"counters": answered, "clocksPerPacket": 300}
+
+        halves = {"synsAnswered": 50, "transmittedToServers": 50}
+        report = Flooded(**halves).flooded("both", "flood", 1)
+        self.assertEqual((report["clocksPerPacket"], report["clocksPerSYN"]), (200, 300))
+        for counters in ({"synsAnswered": 49}, {"synsAnswered": 60, "transmittedToServers": 40}, {"imbalance": 1}):
+            with self.subTest(counters), self.assertRaises(BatonFailed):
+                Flooded(**{**halves, **counters}).flooded("both", "flood", 1)
 
     def test_hits_are_counted(self):
         FakeBaton(passedNotCandidate=50).transferred(None, 1, hit=50)

@@ -76,6 +76,10 @@ import Wire
                     connections: number(UInt32.self), credits: number(UInt32.self), processorLoad: number(UInt16.self),
                     memoryLoad: number(UInt16.self), isDraining: random.chance(50)))
         case .transfer: return .transfer(transfer())
+        case .handOff:
+            var transfer = transfer()
+            if transfer.application.isOverUDP { transfer.application = .httpGet }
+            return .handOff(transfer, sentAt: number(UInt64.self))
         case .transferACK: return .transferACK
         case .transferNACK:
             return .transferNACK(

@@ -37,6 +37,8 @@ import Wire
         var direction = Direction.fromResponder
         /// From the initiator to all of its group.
         var isToGroup = false
+        /// Without a session, from whoever has the key.
+        var isHandOff = false
         var padTo = 0
         var detail: UInt32 = 0
     }
@@ -111,6 +113,12 @@ import Wire
                     protection: protection,
                     direction: .fromInitiator, isToGroup: true))
         }
+        for (name, transfer) in [("IPv4", transferV4()), ("IPv6", transferV6())] {
+            list.append(
+                Vector(
+                    name: "HANDOFF, \(name)", message: .handOff(transfer, sentAt: 1_700_000_000_123_456),
+                    protection: .sealed, direction: .fromInitiator, isHandOff: true))
+        }
         list += sealed.map { Vector(name: $0.0, message: $0.1, protection: .sealed, direction: $0.2) }
         return list
     }
@@ -133,7 +141,9 @@ import Wire
                 senderID: senderID, session: vector.protection != nil || isAccept ? session : 0,
                 sequence: 0x0000_0001_0000_0000 + UInt64(index), transaction: 77, attempt: 2)
             let protection =
-                if let chosen = vector.protection, vector.isToGroup {
+                if vector.isHandOff {
+                    schedule.handOff(senderID: senderID, session: session, keyID: 1, protection: .sealed)!
+                } else if let chosen = vector.protection, vector.isToGroup {
                     schedule.group(group(chosen))!
                 } else if let chosen = vector.protection {
                     schedule.session(
@@ -145,7 +155,7 @@ import Wire
             let frame = FrameCodec.encode(
                 vector.message, detail: vector.detail, header: header, protection: protection, padTo: vector.padTo)
             out += "\n\(vector.name)\n"
-            out += "  keys \(vector.protection == nil ? "handshake" : "session")\n"
+            out += "  keys \(vector.isHandOff ? "one-way" : vector.protection == nil ? "handshake" : "session")\n"
             out += "  from \(vector.isToGroup ? "g" : vector.direction == .fromInitiator ? "i" : "r")\n"
             for start in stride(from: 0, to: frame.count, by: 48) {
                 out += "  \(start == 0 ? "frame" : "     ") \(hex(frame[start..<min(start + 48, frame.count)]))\n"
@@ -196,6 +206,7 @@ import Wire
                     + "memory=\(m.memoryLoad) flags=\((m.isDraining ? 1 : 0) | (m.isInGroup ? 2 : 0))"
                     + held(m.heldKeys)
             ]
+        case .handOff(let m, let sentAt): return meaning(.transfer(m), detail) + ["sent_at=\(sentAt)"]
         case .transfer(let m):
             let c = m.connection
             let o = c.options

@@ -53,6 +53,10 @@ struct FakeAgent {
     var begun: [UInt32] = []
     /// Those that have just begun to answer their clients, for the caller to take.
     var spoke: [UInt32] = []
+    /// Of connections that were handed off: their transfers, copies of what had come, and how many more it cannot adopt.
+    var takenOver: [UInt32: FlowKey] = [:]
+    var copies = 0
+    var cannotAdopt = 0
     var movedAway = 0
     var kept = 0
     var lost = 0
@@ -71,7 +75,7 @@ struct FakeAgent {
         _ endpoint: Endpoint, _ keys: KeyRing, epoch: UInt64, _ credits: UInt32
     ) -> ChannelResponder {
         let capabilities: Capabilities = [
-            .ipv4, .ipv6, .timestamps, .sack, .windowScale, .http, .datagrams, .handedBack,
+            .ipv4, .ipv6, .timestamps, .sack, .windowScale, .http, .datagrams, .handedBack, .handOffs,
         ]
         let description = AgentDescription(
             name: "agent", mac: MACAddress(0x0200_0000_0000 + UInt64(endpoint.port)), epoch: epoch, credits: credits,
@@ -130,6 +134,21 @@ struct FakeAgent {
                 return [send(answer, frame.transaction, frame.attempt)].compactMap { $0 }
             }
             transfers.append(frame)
+            return []
+        case .handOff(let transfer, _):
+            if cannotAdopt > 0 {
+                cannotAdopt -= 1
+                return [send(.transferNACK(.resource, retryAfterMilliseconds: 0), frame.transaction, frame.attempt)]
+                    .compactMap { $0 }
+            }
+            guard takenOver.updateValue(transfer.connection.key, forKey: frame.transaction) == nil else {
+                copies += 1
+                return []
+            }
+            adoptions[frame.transaction] = Adoption(
+                psn: transfer.connection.psn, key: transfer.connection.key, adoptedAt: now,
+                connection: transfer.connection)
+            commit(frame.transaction)
             return []
         case .terminate(let terminate):
             if let adoption = adoptions[terminate.transfer] {

@@ -16,6 +16,7 @@ struct FakeWorker {
     let index: Int
     var flows: [UInt32: Flow] = [:]
     var nextHops: [UInt8: NextHop] = [:]
+    var encapsulations: [UInt8: Encapsulation] = [:]
     var proxiesDown: Set<UInt8> = []
     var failures: [String] = []
     var recoveryEndedCount = 0
@@ -25,6 +26,9 @@ struct FakeWorker {
     var movedCount = 0
     /// Generations of the rules that it was given, in order, and the number of rules of each.
     var rules: [UInt32: Int] = [:]
+    /// Of the latest table that it was given.
+    var virtualServers: [VirtualServer] = []
+    var origins: [Origin] = []
     private var retiring: [UInt8: UInt32] = [:]
     private var nextIndex: UInt32 = 0
 
@@ -53,11 +57,18 @@ struct FakeWorker {
                 flows[handle.index]?.commits += 1
                 flows[handle.index]?.isOriginReset = resetOrigin
                 return ([.committed(handle)], proxy, flow.key)
+            case .handOff(let proxy):
+                if nextHops[proxy.value] == nil { failures.append("verdict before next hop") }
+                flows[handle.index]?.phase = .committed(proxy)
+                flows[handle.index]?.commits += 1
+                flows[handle.index]?.isOriginReset = true
+                return ([.committed(handle)], nil, flow.key)
             }
         case .proxy(let proxy, let hop):
             nextHops[proxy.value] = hop
             proxiesDown.remove(proxy.value)
             retiring[proxy.value] = nil
+        case .encapsulate(let proxy, let encapsulation): encapsulations[proxy.value] = encapsulation
         case .proxyDown(let proxy): proxiesDown.insert(proxy.value)
         case .retireProxy(let proxy, let number):
             retiring[proxy.value] = number
@@ -65,11 +76,16 @@ struct FakeWorker {
         case .useRules(let table):
             rules[table.generation] = (0..<Int(table.candidateCount)).count { table.candidates[$0].firstPort == 80 }
             return ([.rulesInForce(table.generation)], nil, nil)
+        case .useVirtualServers(let table):
+            virtualServers = (0..<table.serverCount).map { table.servers[$0] }
+            origins = (0..<table.originCount).map { table.origins[$0] }
+            return ([.virtualServersInForce(table.generation)], nil, nil)
         case .installFlow(let key, let proxy, let ticket):
             nextIndex += 1
             flows[nextIndex] = Flow(key: key, phase: .committed(proxy), isOriginReset: true)
             return ([.flowInstalled(handle(nextIndex), ticket: ticket)], nil, nil)
         case .flowDone(let handle): return (end(handle, .flowDone), nil, nil)
+        case .disown(let handle): return (end(handle, .disowned), nil, nil)
         case .resetOrigin(let handle): flows[handle.index]?.isOriginReset = true
         case .move(let handle, let from, let to):
             guard !refusesMoves, let flow = flows[handle.index], self.handle(handle.index) == handle,
@@ -83,7 +99,7 @@ struct FakeWorker {
             let held = flows.filter { $0.value.phase == .held }.keys.sorted()
             return (isOn ? held.map { abort(handle($0), .bypassed) } : [], nil, nil)
         case .recoveryEnded: recoveryEndedCount += 1
-        case .abortAllHolds, .capture, .learnIdentifier, .transmitOwn: break
+        case .abortAllHolds, .capture, .learnIdentifier, .transmitOwn, .replay, .cancelReplay: break
         case .listFlows(let query):
             let (wanted, next) = look(query, limit: Int(query.limit))
             let rows = wanted.map { index in

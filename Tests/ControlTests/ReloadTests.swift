@@ -168,12 +168,12 @@ import Wire
         var simulation = ready()
         reload(&simulation) { $0.rules[0].hosts = ["a.example"] }
         reload(&simulation) { $0.rules[0].hosts = ["b.example"] }
-        #expect(simulation.core.ruleTables.map(\.table.generation) == [1, 2])
-        simulation.core.rulesInForce(2, worker: 0)
-        simulation.core.rulesInForce(1, worker: 1)
-        #expect(simulation.core.ruleTables.map(\.table.generation) == [1, 2])
-        simulation.core.rulesInForce(2, worker: 1)
-        #expect(simulation.core.ruleTables.map(\.table.generation) == [2])
+        #expect(simulation.core.ruleTables.generations == [1, 2])
+        simulation.core.ruleTables.inForce(2, worker: 0)
+        simulation.core.ruleTables.inForce(1, worker: 1)
+        #expect(simulation.core.ruleTables.generations == [1, 2])
+        simulation.core.ruleTables.inForce(2, worker: 1)
+        #expect(simulation.core.ruleTables.generations == [2])
     }
 
     @Test func whatARestartIsNeededForRefusesAll() {

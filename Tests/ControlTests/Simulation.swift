@@ -47,6 +47,8 @@ struct Simulation {
         case event(WorkerEvent, payload: [UInt8], worker: Int)
         case backstop(FlowHandle)
         case clientReset(FlowHandle)
+        /// A client that was handed off sends its request again, unless it has been answered.
+        case clientRepeats(FlowHandle, after: UInt64)
         case arrival(UInt16)
         case restartAgent(Int)
         /// The connection to an agent, where its channel is a stream, is made.
@@ -118,9 +120,14 @@ struct Simulation {
                 isForgetful: conditions.isForgetful, credits: conditions.credits)
         }
         times = TimingWheel(tickMicroseconds: 1, now: now)
+        core.setClock(Self.timeOfDay + now, now: now)
+        for index in agents.indices { agents[index].responder.setClock(Self.timeOfDay, now: 0) }
         core.start(now: now)
         carryOut()
     }
+
+    /// Of virtual time 0.
+    static let timeOfDay: UInt64 = 1_700_000_000_000_000
 
     // MARK: Time
 
@@ -195,12 +202,25 @@ struct Simulation {
             carryOut()
         case .backstop(let handle): abort(handle, .backstop)
         case .clientReset(let handle): abort(handle, .clientReset)
+        case .clientRepeats(let handle, let pause): clientRepeats(handle, pause)
         case .arrival(let port): arrive(port: port)
         case .reload(let number): reload(number)
         case .restartAgent(let index):
             restarts += 1
             agents[index].restart()
+            agents[index].responder.setClock(Self.timeOfDay + now, now: now)
         }
+    }
+
+    /// As a kernel does: after 200 ms, and then pauses that double.
+    private mutating func clientRepeats(_ handle: FlowHandle, _ pause: UInt64) {
+        let worker = Int(handle.worker)
+        guard let flow = workers[worker].flows[handle.index], case .committed(let proxy) = flow.phase else { return }
+        if agents[Int(proxy.value)].takenOver.values.contains(flow.key) {
+            return push(.handOffOver(handle), [], worker)
+        }
+        push(.requestRepeated(handle), [], worker)
+        at(now + pause, .clientRepeats(handle, after: 2 * pause))
     }
 
     private mutating func arrive(port: UInt16) {
@@ -278,6 +298,9 @@ struct Simulation {
         for event in events { push(event, [], worker) }
         if let proxy, let key {
             at(now + UInt64.random(in: conditions.delayMicroseconds, using: &random), .requestToAgent(proxy, key))
+        }
+        if case .verdict(let handle, .handOff) = command, !events.isEmpty {
+            at(now + 200_000, .clientRepeats(handle, after: 400_000))
         }
         guard case .move(let handle, let from, let to) = command, case .moved? = events.first,
             let key = workers[worker].flows[handle.index]?.key

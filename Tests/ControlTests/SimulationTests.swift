@@ -17,7 +17,7 @@ import Wire
         }
         check(simulation, "seed \(seed)")
         #expect(simulation.core.rulesGeneration == 12)
-        #expect(simulation.core.ruleTables.count == 1, "the former ones were freed")
+        #expect(simulation.core.ruleTables.generations.count == 1, "the former ones were freed")
         #expect(simulation.workers.allSatisfy { $0.rules.count == 12 })
         #expect(simulation.core.proxies.allSatisfy { $0.phase == .active })
     }

@@ -15,9 +15,10 @@ private struct Walk: Hashable {
     var isCalledBack = false
     var last: [TransferAction] = []
 
-    init(isHeld: Bool = true, wantsFirstByte: Bool = false) {
+    init(isHeld: Bool = true, wantsFirstByte: Bool = false, isOneWay: Bool = false) {
         let timing = TransferTiming(timeoutMicroseconds: 10_000, retransmissionMicroseconds: 4_000)
-        machine = TransferMachine(isHeld: isHeld, wantsFirstByte: wantsFirstByte, timing: timing)
+        machine = TransferMachine(
+            isHeld: isHeld, wantsFirstByte: wantsFirstByte, isOneWay: isOneWay, timing: timing)
         var actions: [TransferAction] = []
         machine.begin(now: now, into: &actions)
         absorb(actions)
@@ -35,7 +36,7 @@ private struct Walk: Hashable {
         last = actions
         for action in actions {
             switch action {
-            case .verdictProxy: proxyVerdicts += 1
+            case .verdictProxy, .verdictHandOff: proxyVerdicts += 1
             case .verdictOrigin: originVerdicts += 1
             case .setTimer(let deadline): timer = deadline
             case .cancelTimer: timer = nil
@@ -43,7 +44,7 @@ private struct Walk: Hashable {
             case .end: ends += 1
             case .terminate: isCalledBack = true
             case .transfer, .resetOrigin, .flowDone, .sample, .countTimeout, .countLateACK, .countUnconfirmed,
-                .countMisjudged, .countUnanswered:
+                .countMisjudged, .countUnanswered, .handOff, .disown, .countRefusedHandOff:
                 break
             }
         }
@@ -62,7 +63,7 @@ private let everyEvent: [TransferEvent] = [
     .nack(attempt: 9, .busy), .firstByte, .flowDone, .terminateResponse, .channelDown(.silent),
     .channelDown(.disconnected),
     .channelDown(.restarted), .channelDown(.administrative), .committed, .aborted(.verdictOrigin), .aborted(.backstop),
-    .flowEnded(.flowDone), .timer,
+    .flowEnded(.flowDone), .requestRepeated, .timer,
 ]
 
 @Suite struct TransferMachineTests {
@@ -91,6 +92,37 @@ private let everyEvent: [TransferEvent] = [
         }
         let all = Set(TransferState.allCases)
         #expect(statesMet == (isHeld ? all.subtracting([.observing]) : [.observing, .ended]))
+    }
+
+    /// A proxy that is not asked hears nothing before the worker's word, and is never called back; the origin gets no
+    /// request once it has heard.
+    @Test func everyEventInEveryStateOfAHandOff() {
+        var seen: Set<Walk> = []
+        var frontier: Set<Walk> = [Walk(isOneWay: true)]
+        var statesMet: Set<TransferState> = []
+        for _ in 0..<7 {
+            var next: Set<Walk> = []
+            for walk in frontier {
+                statesMet.insert(walk.state)
+                for event in everyEvent {
+                    let once = walk.after(event)
+                    check(once, from: walk, event)
+                    #expect(!once.isCalledBack && once.originVerdicts == 0, "\(walk.state) \(event)")
+                    let tells = once.last.contains { if case .handOff = $0 { true } else { false } }
+                    #expect(!tells || event == .committed || event == .requestRepeated, "\(walk.state) \(event)")
+                    // What the worker has given to the origin is never handed off.
+                    if case .aborted = event, walk.machine.attempts == 0 {
+                        #expect(once.after(.committed).machine.attempts == 0 && once.state == .ended, "\(walk.state)")
+                    }
+                    var forgetful = once
+                    forgetful.last = []
+                    // They differ by no more than their number.
+                    if forgetful.machine.attempts < 4, seen.insert(forgetful).inserted { next.insert(forgetful) }
+                }
+            }
+            frontier = next
+        }
+        #expect(statesMet == [.granting, .committed, .closing, .ended])
     }
 
     private func check(_ walk: Walk, from before: Walk, _ event: TransferEvent) {

@@ -139,6 +139,10 @@ def open_frame(frame, secret, direction, nonces, gcm_open):
         if protection != 1:
             raise Refused("protection")
         key = hkdf(secret, b"", b"CRTP/1 handshake " + way, 32)
+    elif kind == 20:
+        # No session: the numbers that the director drew stand for nonces.
+        info = b"CRTP/1 one-way " + bytes([protection, key_id]) + struct.pack(">II", sender, session)
+        key = hkdf(secret, b"", info, 32 if protection == 1 else 20)
     elif direction == "g":
         # To a group; its nonce is the initiator's.
         info = b"CRTP/1 group " + bytes([protection, key_id]) + struct.pack(">I", session)
@@ -160,10 +164,10 @@ def open_frame(frame, secret, direction, nonces, gcm_open):
 
 # --- bodies ---
 
-FIXED = {1: 32, 2: 40, 3: 64, 4: 8, 5: 8, 6: 16, 16: 88, 17: 0, 18: 8, 19: 0, 21: 24, 22: 0, 32: 48, 33: 8}
-EXPECTED = {(5, 9), (1, 2), (16, 1), (3, 3), (16, 5), (16, 6), (1, 13), (3, 13), (6, 13)}
+FIXED = {1: 32, 2: 40, 3: 64, 4: 8, 5: 8, 6: 16, 16: 88, 17: 0, 18: 8, 19: 0, 20: 96, 21: 24, 22: 0, 32: 48, 33: 8}
+EXPECTED = {(5, 9), (1, 2), (16, 1), (3, 3), (16, 5), (16, 6), (20, 1), (20, 5), (20, 6), (1, 13), (3, 13), (6, 13)}
 SIZES = {5: 8, 6: 12, 9: 40}
-REQUIRED = {3: 3, 16: 1}
+REQUIRED = {3: 3, 16: 1, 20: 1}
 
 
 def read_parts(kind, body):
@@ -253,11 +257,13 @@ def read_body(kind, body):
     if kind == 6:
         load = "connections=%d credits=%d processor=%d memory=%d flags=%d" % struct.unpack_from(">IIHHH", body)
         return load + keys
-    if kind == 16:
+    if kind in (16, 20):
         state = ("psn=%d pan=%d window=%d edge=%d mss=%d,%d scale=%d,%d agreed=%d ttl=%d tsval=%d,%d age=%d "
                  "valid=%d application=%d flags=%d" % struct.unpack_from(">IIIIHHBBBBIIIIBB", body, 40))
         back, = struct.unpack_from(">I", body, 84)
-        return f"{flow_key(body)} {state} request={parts[1].hex()}" + (f" transfer={back}" if back else "") + optional(parts)
+        sent = " sent_at=%d" % struct.unpack_from(">Q", body, 88) if kind == 20 else ""
+        return (f"{flow_key(body)} {state} request={parts[1].hex()}" + (f" transfer={back}" if back else "")
+                + optional(parts) + sent)
     if kind == 18:
         return "reason=%d retry=%d detail=%d" % struct.unpack_from(">BxHI", body)
     if kind == 21:

@@ -27,6 +27,8 @@ def key(header, direction):
     kind, key_id, session = header[1], header[6], int.from_bytes(header[12:16], "big")
     if kind <= 3 or session == 0:
         return decoder.hkdf(SECRET, b"", b"CRTP/1 handshake " + direction.encode(), 32)
+    if kind == 20:
+        return decoder.hkdf(SECRET, b"", b"CRTP/1 one-way " + bytes([1, key_id]) + header[8:16], 32)
     if direction == "g":
         return decoder.hkdf(SECRET, NONCES[0], b"CRTP/1 group " + bytes([1, key_id]) + header[12:16], 32)
     info = b"CRTP/1 session " + direction.encode() + bytes([1, key_id]) + header[12:16]

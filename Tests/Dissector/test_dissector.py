@@ -67,6 +67,8 @@ def as_decoded(name, show):
 
 def names_of(title, key):
     """The dissector's fields for what the decoder calls `key` in a message of that name."""
+    if title == "handoff" and key != "sent_at":
+        title = "transfer"
     if key in HEAD:
         return [key]
     if key in FLOW_KEY and title in ("transfer", "flow_info"):
@@ -187,6 +189,8 @@ class PageTests(unittest.TestCase):
         flow_key = [place for place in places["TRANSFER"] if place[0] < 40]
         self.assertEqual(places["FLOW_INFO"][0], (0, 40))
         places["FLOW_INFO"][:1] = flow_key
+        self.assertEqual(places["HANDOFF"][0], (0, 88))
+        places["HANDOFF"][:1] = places["TRANSFER"]
 
         rows = [(name, int(kind), sender, int(size)) for name, kind, sender, size in page_table("message")]
         packets = [tshark.udp(message(kind, bytes(size))) for _, kind, _, size in rows]

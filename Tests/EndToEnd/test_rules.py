@@ -95,7 +95,7 @@ class ResetByProxy(LaboratoryCase):
 
     def played(self, name, scenario=plain):
         """(when the request reached a proxy, when its connection's reset reached the origin)"""
-        captures = [Capture(self.topology, host, "eth0", self.services.path(f"{name}-{host}.pcap")) for host in SERVERS]
+        captures = [Capture(self.topology, host, "eth0", self.services.path(f"{name}-{host}.pcap")) for host in ("origin", *PROXIES)]
         try:
             before = self.services.counters()["originResetsSent"]
             self.play(scenario, name)

@@ -1,7 +1,8 @@
 import Wire
 
 // Anything at all, read as a request or, when the first byte is 0xF0 or more, as an Ethernet frame; from 0xE0 on, as a
-// UDP datagram: a DNS query, a QUIC packet, and the frames of one; from 0xD0 on, as the answer to a request.
+// UDP datagram: a DNS query, a QUIC packet, and the frames of one; from 0xD0 on, as the answer to a request; from 0xC0 on,
+// as what comes through a tunnel.
 //
 // What must hold of requests:
 // - every range that comes back lies within the head, and the head within the bytes;
@@ -17,6 +18,8 @@ public func fuzzOneInput(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         fuzzDatagram(rest, cut: Int(bytes[1]))
     } else if bytes[0] >= 0xD0 {
         fuzzAnswer(rest, cut: Int(bytes[1]))
+    } else if bytes[0] >= 0xC0 {
+        fuzzTunnel(rest, choice: bytes[1])
     } else {
         fuzzRequests(rest, choice: bytes[0], cut: Int(bytes[1]))
     }
@@ -48,12 +51,38 @@ private func fuzzRequests(_ bytes: UnsafeRawBufferPointer, choice: UInt8, cut: I
     }
 }
 
+/// What is found lies within the payload, is a whole packet by its own account, and is found again when it is sent on.
+private func fuzzTunnel(_ payload: UnsafeRawBufferPointer, choice: UInt8) {
+    let kind = Encapsulation.Kind.allCases[Int(choice) % 3]
+    guard let range = try? EncapsulatedPacket.find(in: payload, kind: kind, network: 5) else { return }
+    precondition(range.lowerBound >= 0 && range.upperBound <= payload.count && range.count >= 20)
+    let isV4 = choice & 0x80 != 0
+    let ends = isV4 ? (IPAddress(v4: 1), IPAddress(v4: 2)) : (IPAddress(high: 1, low: 1), IPAddress(high: 1, low: 2))
+    let template = UnsafeMutableRawPointer.allocate(byteCount: Encapsulation.longestOverhead, alignment: 1)
+    defer { template.deallocate() }
+    let header = EncapsulationHeader(Encapsulation(kind, from: ends.0, to: ends.1, network: 5), in: template)
+    // Exactly the room that is needed: the address sanitizer watches.
+    let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: header.length + range.count, alignment: 1)
+    defer { packet.deallocate() }
+    let inner = UnsafeMutableRawBufferPointer(rebasing: packet[header.length...])
+    inner.copyMemory(from: UnsafeRawBufferPointer(rebasing: payload[range]))
+    _ = EncapsulatedPacket.combineMarks(inner.baseAddress!, outer: choice)
+    header.write(before: inner.baseAddress!, count: inner.count)
+    let start = (isV4 ? 20 : 40) + (kind == .ipip ? 0 : 8)
+    let again = UnsafeRawBufferPointer(rebasing: packet[start...])
+    guard let found = try? EncapsulatedPacket.find(in: again, kind: kind, network: 5) else {
+        preconditionFailure("not found again")
+    }
+    precondition(start + found.lowerBound == header.length && found.count == range.count)
+}
+
 /// Everything that a layout promises lies within the frame (the address sanitizer watches the reads), and checksums that
 /// are computed and stored are right.
 private func fuzzFrame(_ frame: UnsafeRawBufferPointer, fromClient: Bool) {
     guard let base = frame.baseAddress else { return }
     fuzzNeighborMessage(base, length: frame.count)
     let layout = PacketLayout(of: base, length: frame.count)
+    _ = TunnelError(of: base, layout, length: frame.count)
     switch layout.kind {
     case .tcp:
         precondition(layout.network >= 14 && layout.transport >= layout.network + 20)

@@ -79,6 +79,18 @@ import Testing
         director.stop()
     }
 
+    @Test func origins() throws {
+        let director = try TestDirector()
+        let lines = try Batonctl.run(["origins", "--socket", director.path]).output.split(separator: "\n")
+        #expect(lines.count == 2)
+        #expect(
+            lines[1].split(separator: " ", omittingEmptySubsequences: true).joined(separator: " ")
+                == "www 203.0.113.80:80 o1 10.0.0.80:80 down 1min 15s - connection refused")
+        let json = try Batonctl.run(["origins", "--json", "--socket", director.path]).output
+        #expect(json.contains(#""up":false"#) && json.contains(#""reason":"connection refused""#))
+        director.stop()
+    }
+
     /// What the shell is to complete is made by the argument parser; that it knows ours is checked here.
     @Test(arguments: ["bash", "zsh", "fish"]) func completion(_ shell: String) throws {
         let script = try Batonctl.run(["--generate-completion-script", shell])

@@ -34,6 +34,22 @@ import Wire
         }
     }
 
+    @Test func whoIsNotAskedMustBeResponsible() {
+        let rule = "name: r, ports: [80], handoff: one-way"
+        #expect(check("rules: [{ \(rule), algorithm: enforced }]") == [])
+        #expect(check("rules: [{ \(rule), algorithm: application-hash }]") == [])
+        for (keys, words) in [
+            ("", "'round-robin' does not"), ("algorithm: least-load", "'least-load' does not"),
+            ("algorithm: enforced, reset-by: proxy", "waits for the proxy's word"),
+            ("algorithm: enforced, requirements: { delay: 1ms }", "it is not asked"),
+        ] {
+            let problems = check("rules: [{ \(rule)\(keys.isEmpty ? "" : ", ")\(keys) }]")
+            #expect(problems.count == 1 && problems[0].contains(words), "\(problems)")
+        }
+        let udp = check("rules: [{ name: r, ports: [53], application: [dns], handoff: ask }]")
+        #expect(udp.count == 1 && udp[0].contains("'handoff' has no meaning for UDP"), "\(udp)")
+    }
+
     @Test func theGoodPartIsGood() {
         #expect(check("") == [])
     }

@@ -108,7 +108,7 @@ import Testing
         let connection = try RawConnection(director.path)
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"stat"}"#)
-                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, candidates, capture, capture.read, capture.stop, explain, flows, flows.count, keys, keys.rotate, proxies, proxy, reload, routes, status, trace, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
+                == #"{"error":{"code":-32601,"message":"unknown method 'stat' (methods: algorithm, bypass, candidates, capture, capture.read, capture.stop, explain, flows, flows.count, keys, keys.rotate, origins, proxies, proxy, reload, routes, status, trace, transfers, version)"},"id":1,"jsonrpc":"2.0"}"#
         )
         #expect(
             try connection.ask(#"{"jsonrpc":"2.0","id":1,"method":"flows","params":{"limt":5}}"#)

@@ -111,7 +111,9 @@ import Wire
         // And `batonctl reload` tells of changes of any of them. A route's matches and an entry's name are its name there.
         let told = try #require(LoadedConfiguration.parse(examples[1], name: "example.yaml").configuration)
             .describedKeys
-        let names = ["proxies.name", "rules.name", "routes.servers", "routes.clients", "routes.ports"]
+        let names = [
+            "proxies.name", "virtual-servers.name", "rules.name", "routes.servers", "routes.clients", "routes.ports",
+        ]
         #expect(described.subtracting(names).symmetricDifference(told).sorted() == [])
     }
 }

@@ -32,11 +32,17 @@ import Wire
         proxy.name = "p1"
         proxy.state = "up"
         proxy.srttMicroseconds = 250
+        status.origins = [true, false].map { isUp in
+            var origin = OriginStatus()
+            (origin.server, origin.origin, origin.up) = ("www", isUp ? "o1" : "o2", isUp)
+            return origin
+        }
         let lines = MetricsText.of(status, [proxy]).split(separator: "\n").map(String.init)
         #expect(lines.last == "# EOF")
         for line in [
             #"baton_build_info{name="d\"1\\\n",version="1"} 1"#, #"baton_transfers_total{ending="committed"} 7"#,
             #"baton_worker_received_from_clients_total{worker="0"} 5"#, #"baton_worker_flows{worker="0"} 3"#,
+            #"baton_origin_up{server="www",origin="o1"} 1"#, #"baton_origin_up{server="www",origin="o2"} 0"#,
             #"baton_proxy_up{proxy="p1"} 1"#, #"baton_proxy_srtt_seconds{proxy="p1"} 0.00025"#,
             #"baton_transfer_decision_seconds_bucket{le="5e-05"} 1"#,
             #"baton_transfer_decision_seconds_bucket{le="0.0005"} 3"#,

@@ -106,6 +106,13 @@ final class TestDirector: Sendable {
                 (row.rule, row.mode, row.ports, row.proxies) = ("web", "on", "80", ["p1", "p2"])
                 return .candidates([row])
             case .routes: return .routes([])
+            case .origins:
+                var row = OriginStatus()
+                (row.server, row.serverAddress, row.origin, row.address) = (
+                    "www", "203.0.113.80:80", "o1", "10.0.0.80:80"
+                )
+                (row.sinceSeconds, row.reason) = (75, "connection refused")
+                return .origins([row])
             case .trace(_, let after, _):
                 var status = TraceStatus()
                 status.last = 3

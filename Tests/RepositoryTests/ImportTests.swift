@@ -20,10 +20,14 @@ import Testing
         (
             "Sources/Adoption",
             [
-                "CRTP", "Wire", "Streams", "StrictYAML", "Foundation", "Glibc", "Synchronization", "Logging", "NIOCore",
-                "NIOPosix",
-                "NIOHTTP1", "NIOConcurrencyHelpers",
+                "CDatagrams", "CRTP", "Wire", "Streams", "StrictYAML", "Foundation", "Glibc", "Synchronization",
+                "Logging",
+                "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers",
             ]
+        ),
+        (
+            "Sources/HealthChecks",
+            ["Control", "Wire", "Synchronization", "Glibc", "NIOCore", "NIOPosix"]
         ),
         (
             "Sources/Operator",
@@ -36,8 +40,9 @@ import Testing
         (
             "Sources/batond",
             [
-                "Operator", "Control", "CRTP", "Datagrams", "Streams", "FastPath", "InterCore", "Wire", "CDPDKShim",
-                "StrictYAML", "ArgumentParser", "DequeModule", "Logging", "Foundation", "Glibc", "Synchronization",
+                "Operator", "HealthChecks", "Control", "CRTP", "Datagrams", "Streams", "FastPath", "InterCore", "Wire",
+                "CDPDKShim", "StrictYAML", "ArgumentParser", "DequeModule", "Logging", "Foundation", "Glibc",
+                "Synchronization",
                 "Dispatch",
             ]
         ),
@@ -46,6 +51,13 @@ import Testing
             [
                 "Adoption", "Operator", "CRTP", "Wire", "StrictYAML", "ArgumentParser", "Logging", "Foundation",
                 "Glibc", "Synchronization", "Dispatch",
+            ]
+        ),
+        (
+            "Sources/baton-replay",
+            [
+                "Adoption", "Operator", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML", "ArgumentParser",
+                "Logging", "Foundation", "Glibc",
             ]
         ),
         ("Sources/batonctl", ["Operator", "ArgumentParser"]),

@@ -11,12 +11,17 @@ struct Transferred: ParsableCommand {
     @Flag(name: .customLong("ipv6"), help: "The capture is IPv6.") var isIPv6 = false
     @Option(help: "Of 100 flows, those that are committed; the others are strangers and pass.") var hit = 100
 
+    @Flag(help: "The flows are an origin's behind virtual servers, and every packet is translated.")
+    var translated = false
+
     @Option(help: "Workers, each with a queue and an lcore of its own.") var workers = 1
 
     func run() throws {
         try ports.startEnvironment()
-        let bench = try WorkerBench(try PortPair(ports, queues: workers), flows: flows, isIPv6: isIPv6)
-        try bench.install((0..<flows).lazy.filter { $0 % 100 < hit })
+        let bench = try WorkerBench(
+            try PortPair(ports, queues: workers), flows: flows, isIPv6: isIPv6, servesVirtually: translated)
+        let numbers = (0..<flows).lazy.filter { $0 % 100 < hit }
+        if translated { try bench.translate(numbers) } else { try bench.install(numbers) }
         try bench.measure(ports, after: flows).print()
     }
 }

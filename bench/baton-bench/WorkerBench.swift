@@ -14,7 +14,8 @@ final class WorkerBench {
 
     /// - Parameters:
     ///   - flows: the capacity of the tables, together, for the capture's family. The other family has next to none.
-    init(_ ports: PortPair, flows: Int, isIPv6: Bool) throws {
+    ///   - servesVirtually: the capture's servers are the director's own, with one origin for all.
+    init(_ ports: PortPair, flows: Int, isIPv6: Bool, servesVirtually: Bool = false) throws {
         self.isIPv6 = isIPv6
         var configuration = WorkerConfiguration()
         var rule = CandidateRule()
@@ -30,6 +31,7 @@ final class WorkerBench {
         configuration.hashSeed = WorkerBench.hashSeed
         configuration.idle = .spin
         configuration.workerCount = count
+        if servesVirtually { serve(&configuration) }
         controlHeartbeat.beat(now: Environment.timestamp)
         let doorbells = (0..<count).map { _ in Doorbell(descriptor: -1) }
         let handOver = (0..<count).map { _ in
@@ -80,6 +82,36 @@ final class WorkerBench {
         }
     }
 
+    private func serve(_ configuration: inout WorkerConfiguration) {
+        let offer = HandshakeOffer(windowScale: 7, sack: true, timestamps: true)
+        configuration.virtualServers = (0..<256).map {
+            let key = flowKey(number: $0, isIPv6: isIPv6)
+            return VirtualServer(Endpoint(key.server, port: key.serverPort), offer: offer, origins: 0..<1)
+        }
+        let address = isIPv6 ? IPAddress(high: 0x2001_0DB8_0003_0000, low: 1) : IPAddress(v4: 0x0AFE_0001)
+        configuration.origins = [
+            Origin(Endpoint(address, port: 8_080), hop: NextHop(mac: MACAddress(0x0200_0000_00A1)))
+        ]
+    }
+
+    /// Gives flows to the origin, with numbers, clocks and window scales that differ.
+    func translate(_ numbers: some Sequence<Int>) throws {
+        let options = NegotiatedOptions(
+            clientMSS: 1_460, serverMSS: 1_460, clientWindowScale: 7, serverWindowScale: 7, windowScale: true,
+            sack: true, timestamps: true)
+        for number in numbers {
+            let key = flowKey(number: number, isIPv6: isIPv6)
+            let sequence = UInt32(truncatingIfNeeded: SplitMix64.mixed(UInt64(number)))
+            let translation = Translation(
+                client: .init(serverSequence: SequenceNumber(sequence), serverTimestamp: sequence, options: options),
+                server: .init(serverSequence: SequenceNumber(7), serverTimestamp: 9, options: options))
+            let owner = workers[flowOwner(of: key, seed: WorkerBench.hashSeed, workerCount: workers.count)]
+            guard owner.installTranslated(key, translation) else {
+                throw Environment.Failure(description: "no room for flow \(number)")
+            }
+        }
+    }
+
     private func push(_ number: Int) {
         let key = flowKey(number: number, isIPv6: isIPv6)
         let owner = workers[flowOwner(of: key, seed: WorkerBench.hashSeed, workerCount: workers.count)]
@@ -97,15 +129,16 @@ final class WorkerBench {
 
     // MARK: measurement
 
-    /// Lets the workers run on their lcores. The report has what they counted there, together: all of it, from start to
+    /// Lets the workers run on their lcores, and counts what leaves by one side. The report has what they counted there, together: all of it, from start to
     /// end.
     ///
     /// - Parameter packets: so many come before the clock starts.
-    func measure(_ options: PortOptions, after packets: Int) throws -> Report {
+    func measure(_ options: PortOptions, after packets: Int, by sent: Counter = .transmittedToServers) throws -> Report
+    {
         let before = Counter.allCases.map(sum)
         for (index, worker) in workers.enumerated() { try worker.launch(onLcore: try measuredLcore(index)) }
         var report = Measurement.take(
-            options, after: packets, received: { sum(.transmittedToServers) }, beat: { beat() })
+            options, after: packets, received: { sum(sent) }, beat: { beat() })
         stopFlag.raise()
         for index in workers.indices { Environment.wait(forLcore: try measuredLcore(index)) }
         for counter in Counter.allCases where sum(counter) != before[counter.rawValue] {
@@ -159,6 +192,10 @@ final class BenchWorker {
         while let event = events.pop({ event, _ in event }) {
             if case .flowRefused(let ticket) = event { refused.append(ticket) }
         }
+    }
+
+    func installTranslated(_ key: FlowKey, _ translation: Translation) -> Bool {
+        context.pointee.worker.installTranslated(key, origin: 0, translation, now: Environment.timestamp)
     }
 
     func launch(onLcore lcore: Int) throws {

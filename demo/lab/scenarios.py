@@ -14,13 +14,17 @@ from . import topology as addresses
 from . import datagrams
 from .capture import Capture, ControlPackets, datagram_bytes
 from .downloads import Curl, Download, segmented_get, sha256_of
+from .distant import Distant
 from .load import Load
-from .services import CACHED_HOST, MOVING_HOST, MULTICAST_HOST, OBSERVED_HOST, ORIGIN_HOST, Content, Services
+from .services import (
+    CACHED_HOST, CRTP_PORT, MOVING_HOST, MULTICAST_HOST, OBSERVED_HOST, ONE_WAY_HOST, ONE_WAY_RULE, ORIGIN_HOST, REPLAY_HOST,
+    Content,
+    Services)
 from .shell import wait_until
 from .topology import PROXIES, Topology
 
 MEBIBYTE = 1 << 20
-SERVERS = ("origin", "p1", "p2")
+SERVERS = ("origin", "p1", "p2", "distant")
 
 #: `expected` is "proxy" or "origin": who was to serve it. `files` are the names of the files in the order of the bodies.
 #: `load` is the summary of a `Load` instead of one client.
@@ -136,7 +140,7 @@ class Laboratory:
         if isinstance(played.expected, tuple):
             served_as_expected = row["servedBy"] == " ".join(played.expected)
         else:
-            served_as_expected = row["servedBy"] in ((*PROXIES, "proxy") if played.expected == "proxy" else ("origin",))
+            served_as_expected = row["servedBy"] in ((*PROXIES, "distant", "proxy") if played.expected == "proxy" else ("origin",))
         problems = list(own.findings[:5])
         if not played.download.ok:
             problems.append(played.download.error)
@@ -150,7 +154,7 @@ class Laboratory:
         """Who served, when access logs and source MACs say the same; otherwise both testimonies."""
         wait_until("the access logs have the requests", lambda: sum(
             self._log_lines(server) - before[server] for server in SERVERS) >= requests, 10)
-        by_mac = {host: packets.payload_by_mac.get(bytes.fromhex(addresses.mac(host).replace(":", "")), 0)
+        by_mac = {host: packets.payload_by_mac.get(bytes.fromhex(addresses.seen_mac(host).replace(":", "")), 0)
                   for host in SERVERS}
         lines = {server: self._log_lines(server) - before[server] for server in SERVERS}
         sending = [host for host, amount in by_mac.items() if amount > 0]
@@ -158,6 +162,9 @@ class Laboratory:
                  f"bytes by source MAC {', '.join(f'{s} {n}' for s, n in by_mac.items() if n) or 'none'}")
         if len(sending) == 1 and lines[sending[0]] >= requests:
             return sending[0], proof
+        # Several connections, and each of these proxies has answered as many as it says.
+        if all(lines[host] and host in PROXIES for host in sending) and sum(lines.values()) == requests >= len(sending) > 1:
+            return "proxy", proof
         return "unproven", proof
 
     def _served_in_turn(self, packets, before, played):
@@ -184,7 +191,7 @@ class Laboratory:
             served += by
             owed[last] = owed.get(last, 0) + os.path.getsize(os.path.join(self.content.origin, file))
         for host in SERVERS:
-            sent = packets.payload_by_mac.get(bytes.fromhex(addresses.mac(host).replace(":", "")), 0)
+            sent = packets.payload_by_mac.get(bytes.fromhex(addresses.seen_mac(host).replace(":", "")), 0)
             if not owed.get(host, 0) <= sent <= owed.get(host, 0) * 1.01:
                 return f"unproven: {host} sent {sent} bytes instead of {owed.get(host, 0)}"
         return " ".join(served)
@@ -256,12 +263,19 @@ def text_from(path, offset):
 
 def resolve(address=None):
     address = address or addresses.v4("origin")
-    hosts = (CACHED_HOST, ORIGIN_HOST, OBSERVED_HOST, MULTICAST_HOST, MOVING_HOST)
+    hosts = (CACHED_HOST, ORIGIN_HOST, OBSERVED_HOST, MULTICAST_HOST, MOVING_HOST, ONE_WAY_HOST, REPLAY_HOST)
     return dict.fromkeys(hosts, address)
 
 
 def curl(laboratory, host="client"):
     return Curl(laboratory.topology, laboratory.directory, host)
+
+
+def together(downloads):
+    """Several downloads as one."""
+    errors = "; ".join(got.error for got in downloads if not got.ok)
+    return Download(all(got.ok for got in downloads), downloads[0].status, [hash for got in downloads for hash in got.sha256],
+                    sum(got.seconds for got in downloads), errors)
 
 
 # MARK: the scenarios
@@ -345,16 +359,19 @@ def asymmetric(laboratory):
 
 
 def pmtu(laboratory):
-    """The client's path becomes narrower in the middle of a download from a proxy."""
-    # The far wire's relay is slow enough for a "middle"; a slow client would be answered with window probes.
-    client = curl(laboratory, "far").start([f"http://{CACHED_HOST}/narrow.bin"], resolve())
-    wait_until("a part of the download is there", lambda: client.body_size() > MEBIBYTE, 20)
-    laboratory.topology.narrow_far_path(1280)
-    try:
-        got = client.finish()
-    finally:
-        laboratory.topology.narrow_far_path(1500)
-    return Played(got, ["narrow.bin"], "proxy")
+    """The client's path becomes narrower in the middle of a download from a proxy, over IPv4 and over IPv6."""
+    def narrowed(address):
+        # The far wire's relay is slow enough for a "middle"; a slow client would be answered with window probes.
+        client = curl(laboratory, "far").start([f"http://{CACHED_HOST}/narrow.bin"], resolve(address))
+        wait_until("a part of the download is there", lambda: client.body_size() > MEBIBYTE, 20)
+        laboratory.topology.narrow_far_path(1280)
+        try:
+            return client.finish()
+        finally:
+            laboratory.topology.narrow_far_path(1500)
+
+    return Played(together([narrowed(address) for address in (addresses.v4("origin"), addresses.v6("origin"))]),
+                  ["narrow.bin"] * 2, "proxy")
 
 
 pmtu.client = "far"
@@ -491,6 +508,125 @@ def tcp_channel(laboratory):
 tcp_channel.__name__ = "tcp-channel"
 
 
+def both_families(laboratory, name, file="small.bin", options=()):
+    """A download over IPv4 and one over IPv6."""
+    both = [curl(laboratory).get([f"http://{name}/{file}"], resolve(address), options)
+            for address in (addresses.v4("origin"), addresses.v6("origin"))]
+    return together(both)
+
+
+def handed_off(laboratory, file="small.bin"):
+    """The same by the rule that asks nobody."""
+    return both_families(laboratory, ONE_WAY_HOST, file)
+
+
+def with_rule(laboratory, rule, change):
+    """What `change()` gives while the director has one more rule, before all others."""
+    services = laboratory.services
+    rules = list(services.rules)
+    services.rules = [rule] + rules
+    try:
+        assert services.reload()["applied"]
+        return change()
+    finally:
+        services.rules = rules
+        assert services.reload()["applied"]
+
+
+def one_way(laboratory):
+    """Nobody is asked: one datagram gives the proxy connection and request, over IPv4 and IPv6."""
+    services = laboratory.services
+    before = services.ctl("status")["transfers"]
+    got = with_rule(laboratory, ONE_WAY_RULE, lambda: handed_off(laboratory))
+    after = services.ctl("status")["transfers"]
+    assert after["handedOff"] - before["handedOff"] == 2, after
+    return Played(got, ["small.bin"] * 2, "proxy")
+
+
+def lose_hand_offs(laboratory, amount=1):
+    """Of HANDOFFs (type 20), at each proxy, the first ones are lost. Gives what ends that and says how many were."""
+    topology = laboratory.topology
+    lost = f"udp dport {CRTP_PORT} @th,64,16 0x1414 numgen inc mod 1000000 < {amount} counter drop"
+    for name in topology.proxies:
+        topology.run(name, "nft", "add table inet lossy; add chain inet lossy in "
+                     "{ type filter hook input priority -200; }; " + f"add rule inet lossy in {lost}")
+
+    def end():
+        listed = [topology.run(name, "nft", "list", "table", "inet", "lossy") for name in topology.proxies]
+        for name in topology.proxies:
+            topology.run(name, "nft", "delete", "table", "inet", "lossy")
+        return sum(int(count) for text in listed for count in re.findall(r"packets (\d+)", text))
+
+    return end
+
+
+def one_way_lost(laboratory):
+    """The datagram is lost: the client's own repetition brings it again, over IPv4 and IPv6."""
+    services = laboratory.services
+    before = services.ctl("status")["transfers"]
+
+    def change():
+        end = lose_hand_offs(laboratory, 2)
+        try:
+            return handed_off(laboratory)
+        finally:
+            lost.append(end())
+
+    lost = []
+    got = with_rule(laboratory, ONE_WAY_RULE, change)
+    after = services.ctl("status")["transfers"]
+    assert lost == [2] and after["handedOffAgain"] - before["handedOffAgain"] >= 2, (lost, after)
+    return Played(got, ["small.bin"] * 2, "proxy")
+
+
+for scenario in (one_way, one_way_lost):
+    scenario.__name__ = scenario.__name__.replace("_", "-")
+
+
+REPLAY_RULE = f"{{ name: replay, ports: [80], application: [http-get], hosts: [{REPLAY_HOST}], proxies: [p1] }}"
+
+
+def replay_nginx(laboratory, file="huge.bin"):
+    """An nginx that knows nothing of all this gets the connections, over IPv4 and IPv6: 1 GiB each, by replayed handshakes."""
+    services = laboratory.services
+    services.start_replayed_server("p1")
+    services.start_replayer("p1")
+    try:
+        got = with_rule(laboratory, REPLAY_RULE, lambda: both_families(laboratory, REPLAY_HOST, file))
+    finally:
+        services.stop_replayer("p1")
+        services.processes.pop("p1-web").stop()
+    return Played(got, [file] * 2, "proxy")
+
+
+replay_nginx.__name__ = "replay-nginx"
+
+
+def encapsulated(laboratory, kind, outer):
+    with Distant(laboratory, kind, outer):
+        before = laboratory.services.counters()["encapsulated"]
+        got = both_families(laboratory, CACHED_HOST)
+        after = laboratory.services.counters()
+    # Request, acknowledgements and FIN of each connection, and nothing that was too long.
+    assert after["encapsulated"] - before > 4 and after["droppedTooBig"] == 0, after
+    return Played(got, ["small.bin"] * 2, "proxy")
+
+
+def ipip(laboratory):
+    """A proxy behind a router: the client's IPv4 and IPv6 packets go there inside others of IPv4."""
+    return encapsulated(laboratory, "ipip", 4)
+
+
+def gue(laboratory):
+    """The same by generic UDP encapsulation, over IPv6."""
+    return encapsulated(laboratory, "gue", 6)
+
+
+def vxlan(laboratory):
+    """The same by VXLAN, over IPv4."""
+    return encapsulated(laboratory, "vxlan", 4)
+
+
 def quic_sni(laboratory):
     """HTTP/3 for a name that the proxies have; in the middle the client goes on from another port."""
     got, told = datagrams.get(laboratory.services, CACHED_HOST, "/small.bin", rebind_after=64 << 10)
@@ -505,6 +641,41 @@ def quic_origin(laboratory):
     return Played(got, ["small.bin"], "origin")
 
 
+def wait_for_origins(laboratory):
+    """The virtual servers' origins have answered their first checks."""
+    wait_until("the origins are up", lambda: all(
+        origin["up"] for origin in laboratory.services.ctl("origins")), 20)
+
+
+def virtual(laboratory, address, name, expected):
+    wait_for_origins(laboratory)
+    got = curl(laboratory).get([f"http://{CACHED_HOST}/{name}"], resolve(address))
+    return Played(got, [name], expected)
+
+
+def symmetric(laboratory):
+    """The director answers the SYN itself; a proxy has the object and takes the connection over."""
+    return virtual(laboratory, addresses.VIRTUAL_SERVERS[0], "cached.bin", "proxy")
+
+
+def symmetric_ipv6(laboratory):
+    """The same over IPv6."""
+    return virtual(laboratory, addresses.VIRTUAL_SERVERS[1], "small.bin", "proxy")
+
+
+def symmetric_nack(laboratory):
+    """No proxy has the object: an origin of the pool gets the connection, translated from then on."""
+    return virtual(laboratory, addresses.VIRTUAL_SERVERS[0], "uncached.bin", "origin")
+
+
+def symmetric_nack_ipv6(laboratory):
+    """The same over IPv6."""
+    return virtual(laboratory, addresses.VIRTUAL_SERVERS[1], "uncached.bin", "origin")
+
+
+for scenario in (symmetric_ipv6, symmetric_nack, symmetric_nack_ipv6):
+    scenario.__name__ = scenario.__name__.replace("_", "-")
+
 for scenario in (quic_sni, quic_origin):
     scenario.over_udp = True
     scenario.__name__ = scenario.__name__.replace("_", "-")
@@ -512,4 +683,5 @@ for scenario in (quic_sni, quic_origin):
 
 #: In the order of the demo.
 ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, retransfer, observe,
-       multicast, rotate, reload, drain, tcp_channel, quic_sni, quic_origin]
+       multicast, one_way, one_way_lost, rotate, reload, drain, tcp_channel, quic_sni, quic_origin, symmetric,
+       symmetric_ipv6, symmetric_nack, symmetric_nack_ipv6, replay_nginx, ipip, gue, vxlan]

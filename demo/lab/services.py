@@ -20,17 +20,28 @@ OBSERVED_HOST = "observed.example.org"
 MULTICAST_HOST = "multicast.example.org"
 #: Its objects lie on different proxies, and connections move between them.
 MOVING_HOST = "moving.example.org"
+#: Its connections are handed off: no proxy is asked.
+ONE_WAY_HOST = "one-way.example.org"
+#: Its connections a proxy's nginx gets by replay, and nobody else.
+REPLAY_HOST = "replay.example.org"
 CRTP_PORT = 7443
 #: Channels over TLS are accepted at the same port, those over bare TCP and over HTTP at the next ones.
 TCP_PORT = CRTP_PORT + 1
 HTTP_PORT = CRTP_PORT + 2
 #: The agents listen to both; the director asks by the first.
+#: Where the origin serves as one of a virtual server's pool.
+POOL_PORT = 8081
+#: Where a proxy's nginx listens that gets connections by replay.
+REPLAY_PORT = 8082
 GROUPS = (f"239.192.0.1:{CRTP_PORT}", f"[ff15::ba70]:{CRTP_PORT}")
 
 #: One machine is all hosts here, and late now and then: a head may be incomplete, and two proxies can be asked, for nearly
 #: all the time that there is.
 PATIENT = {"floor": "25ms", "initial": "25ms", "ceiling": "32ms"}
 INCOMPLETE_HEAD = "30ms"
+
+ONE_WAY_RULE = (f"{{ name: one-way, ports: [80], application: [http-get], hosts: [{ONE_WAY_HOST}], "
+                "algorithm: application-hash, handoff: one-way }")
 
 RULES = (
     f"{{ name: asymmetric, clients: [{addresses.ASYMMETRIC_CLIENT}/32], ports: [80], application: [http-get], "
@@ -41,6 +52,10 @@ RULES = (
     "{ name: web, ports: [80], application: [http-get] }",
     "{ name: tls, ports: [443], application: [tls] }",
 )
+
+
+def endpoint(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 class Content:
@@ -192,7 +207,7 @@ http {{
     def start_origin(self):
         if not os.path.exists(self.path("tls.crt")):
             self.make_certificate()
-        ports = [f"listen {port} backlog=4096; listen [::]:{port} backlog=4096;" for port in (80, 8080)]
+        ports = [f"listen {port} backlog=4096; listen [::]:{port} backlog=4096;" for port in (80, 8080, POOL_PORT)]
         ports += ["listen 443 ssl; listen [::]:443 ssl;"]
         self.start_nginx("origin", "origin", self.content.origin, ports, self.path("origin-access.log"))
 
@@ -201,13 +216,45 @@ http {{
         listen = ["listen 127.0.0.1:8443 ssl proxy_protocol;"]
         self.start_nginx(f"{name}-tls", name, self.content.proxy, listen, self.path(f"{name}-tls-access.log"))
 
+    def start_replayed_server(self, name):
+        """An nginx on a proxy, like any other: it knows of no agent."""
+        listen = [f"listen {REPLAY_PORT} backlog=4096; listen [::]:{REPLAY_PORT} backlog=4096;"]
+        self.start_nginx(f"{name}-web", name, self.content.proxy, listen, self.path(f"{name}-access.log"))
+
+    def start_replayer(self, name):
+        """Attaches: a worker stands between the proxy's network and its host from now on."""
+        memory = ["--in-memory", "--socket-mem", "64"] if free_hugepages() >= 64 else ["--no-huge", "-m", "192"]
+        cpus = os.cpu_count() or 1
+        process = self.start(
+            f"{name}-replay", name, os.path.join(BINARIES, "baton-replay"), "--config", self.path(f"{name}.yaml"), "--",
+            "--lcores", f"0@0,1@{cpus - 1}", "--no-pci", "--no-telemetry", "--no-shconf",
+            "--file-prefix", f"{self.topology.prefix}-{name}", "--log-level", "error", *memory)
+        wait_until("the replayer is attached, and the agent knows", lambda: "attached" in process.tail()
+                   and self.is_replayer_connected(name), 20, process)
+        return process
+
+    def is_replayer_connected(self, name):
+        with open(self.path(f"{name}.log"), errors="replace") as file:
+            told = [line for line in file if "replayer connected" in line or "replayer gone" in line]
+        return bool(told) and "connected" in told[-1]
+
+    def stop_replayer(self, name):
+        """Detaches, once its connections are over."""
+        self.processes.pop(f"{name}-replay").stop()
+
     # MARK: agents
 
     def agent_configuration(self, name):
         def origins(*ports):
-            return json.dumps([f"{address}:{port}" for port in ports
-                               for address in (addresses.v4("origin"), f"[{addresses.v6('origin')}]")])
+            return [f"{address}:{port}" for port in ports
+                    for address in (addresses.v4("origin"), f"[{addresses.v6('origin')}]")]
 
+        virtual = [endpoint(address, 80) for address in addresses.VIRTUAL_SERVERS]
+        relays = [f'{{ address: "{dialled}", server: "{endpoint(server, POOL_PORT)}" }}'
+                  for dialled, server in zip(virtual, (addresses.v4("origin"), addresses.v6("origin")))]
+        replays = "\n".join(
+            f'  - {{ origins: ["{endpoint(dialled, 80)}"], hosts: [{REPLAY_HOST}], replay: "{endpoint(own, REPLAY_PORT)}" }}'
+            for dialled, own in ((addresses.v4("origin"), addresses.v4(name)), (addresses.v6("origin"), addresses.v6(name))))
         options = "\n".join(f"{key}: {value}" for key, value in self.agent_options.get(name, {}).items())
         crtp = "\n".join(f"  {key}: {value}" for key, value in self.agent_crtp_options.items())
         sites = "\n".join(f"  - {site}" for site in [*self.sites, *self.sites_of(name)])
@@ -221,16 +268,20 @@ crtp:
   tcp: ["{addresses.v4(name)}:{TCP_PORT}"]
   http: ["{addresses.v4(name)}:{HTTP_PORT}"]
   tls: {{ listen: ["{addresses.v4(name)}:{CRTP_PORT}"], certificate: {self.authority.certificate(name)}, key: {self.authority.key(name)}, client-ca: {self.authority.file} }}
-  directors: [{addresses.v4('director')}, {addresses.OWN_ADDRESS}, "{addresses.v6('director')}"]
+  directors: [{addresses.v4('director')}, {addresses.OWN_ADDRESS}, "{addresses.v6('director')}", "{addresses.OWN_ADDRESS_V6}"]
   groups: {json.dumps(GROUPS)}
   keys: {{ {self.key_table()} }}
 {crtp}
 access-log: {self.path(f'{name}-access.log')}
 log: {{ lines-per-second: 100000 }}
+serving:
+  origins: [{", ".join(relays)}]
+replay: {{ socket: {self.path(f"{name}-replay.sock")} }}
 catalogue:
-  - {{ origins: {origins(80, 8080)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}, {MULTICAST_HOST}], root: {self.roots.get(name, self.content.proxy)} }}
-  - {{ origins: {origins(80)}, hosts: [{MOVING_HOST}], root: {self.content.own(name)} }}
-  - {{ origins: {origins(443)}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
+  - {{ origins: {json.dumps(origins(80, 8080) + virtual)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}, {MULTICAST_HOST}, {ONE_WAY_HOST}], root: {self.roots.get(name, self.content.proxy)} }}
+  - {{ origins: {json.dumps(origins(80))}, hosts: [{MOVING_HOST}], root: {self.content.own(name)} }}
+  - {{ origins: {json.dumps(origins(443))}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
+{replays}
 {sites}
 """
 
@@ -305,10 +356,20 @@ timeout:
 {timeout}{sections}
 proxies:
 {proxies}
+virtual-servers:
+{self.virtual_servers()}
 rules: [{", ".join(self.rules)}]
 routes: [{", ".join(self.routes)}]
 control: {{ socket: {self.path('batond.sock')} }}
 """
+
+    def virtual_servers(self):
+        """The director's own addresses; their pools are the origin, at a port of its own."""
+        return "\n".join(
+            f'  - {{ name: {name}, address: "{endpoint(address, 80)}", check: {{ interval: 250ms }}, '
+            f'origins: [{{ name: {name}-origin, address: "{endpoint(origin, POOL_PORT)}" }}] }}'
+            for name, address, origin in zip(("www", "www6"), addresses.VIRTUAL_SERVERS,
+                                             (addresses.v4("origin"), addresses.v6("origin"))))
 
     def _proxy_entry(self, name):
         transport = self.transports.get(name, "udp")

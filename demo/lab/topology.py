@@ -6,6 +6,8 @@
                          │                                             └─ p3, where a test wants it
                          └───── (c1, the way back of asymmetric routes)┘
 
+Where a scenario wants it, `router` is another host of the fabric, with `distant` behind it: a proxy beyond layer 2.
+
 `fabric` is a layer-2 switch. `far` is a client behind a router (`client` forwards for it). A wire in brackets is a veth
 pair or, when it is one of `relayed`, two with a relay between them that can lose, repeat, delay and reorder.
 """
@@ -24,23 +26,33 @@ PROXIES = ("p1", "p2")
 WIRES = ("far", "client", "server", "crtp")
 
 #: Last byte of each host's addresses, 10.0.0.N and fd00:ba::N.
-NUMBERS = {"director": 2, "p1": 11, "p2": 12, "p3": 13, "origin": 80, "client": 100, "return": 101}
-#: Of the director where its channel goes by the servers' port: no kernel has it.
+NUMBERS = {"director": 2, "p1": 11, "p2": 12, "p3": 13, "router": 20, "distant": 21, "origin": 80, "client": 100,
+           "return": 101}
+#: Of the director where its channel goes by the servers' port, and where tunnels begin: no kernel has them.
 OWN_ADDRESS = "10.0.0.3"
+OWN_ADDRESS_V6 = "fd00:ba::3"
+#: Addresses of the director's own on the clients' side: a virtual server of each family.
+VIRTUAL_SERVERS = ("10.0.0.90", "fd00:ba::90")
 ASYMMETRIC_CLIENT = "10.1.0.100"
 FAR_CLIENT = "10.2.0.100"
+FAR_CLIENT_V6 = "fd00:bc::100"
 
 
 def v4(host):
-    return f"10.0.0.{NUMBERS[host]}"
+    return f"10.{3 if host == 'distant' else 0}.0.{NUMBERS[host]}"
 
 
 def v6(host):
-    return f"fd00:ba::{NUMBERS[host]}"
+    return f"fd00:{'bb' if host == 'distant' else 'ba'}::{NUMBERS[host]}"
 
 
 def mac(host):
     return f"02:ba:70:00:00:{NUMBERS[host]:02x}"
+
+
+def seen_mac(host):
+    """The source of its frames on the fabric."""
+    return mac("router" if host == "distant" else host)
 
 
 class Topology:
@@ -74,16 +86,7 @@ class Topology:
     def up(self):
         self.down()
         for name in self._hosts():
-            run("ip", "netns", "add", self.host(name))
-            self.run(name, "ip", "link", "set", "lo", "up")
-            for family in ("ipv4", "ipv6"):
-                self._sysctl(name, f"net.{family}.conf.all.forwarding", 0)
-            self._sysctl(name, "net.ipv4.conf.all.rp_filter", 0)
-            self._sysctl(name, "net.ipv4.conf.default.rp_filter", 0)
-            for scope in ("all", "default"):
-                self._sysctl(name, f"net.ipv6.conf.{scope}.accept_dad", 0)
-                self._sysctl(name, f"net.ipv6.conf.{scope}.accept_ra", 0)
-                self._sysctl(name, f"net.ipv6.conf.{scope}.router_solicitations", 0)
+            self._make(name)
         self.run("fabric", "ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
         self.run("fabric", "ip", "link", "set", "br0", "up")
 
@@ -104,6 +107,19 @@ class Topology:
         self._asymmetric_routes()
         self._far_client()
 
+    def _make(self, name):
+        """A host without wires."""
+        run("ip", "netns", "add", self.host(name))
+        self.run(name, "ip", "link", "set", "lo", "up")
+        for family in ("ipv4", "ipv6"):
+            self._sysctl(name, f"net.{family}.conf.all.forwarding", 0)
+        self._sysctl(name, "net.ipv4.conf.all.rp_filter", 0)
+        self._sysctl(name, "net.ipv4.conf.default.rp_filter", 0)
+        for scope in ("all", "default"):
+            self._sysctl(name, f"net.ipv6.conf.{scope}.accept_dad", 0)
+            self._sysctl(name, f"net.ipv6.conf.{scope}.accept_ra", 0)
+            self._sysctl(name, f"net.ipv6.conf.{scope}.router_solicitations", 0)
+
     def _asymmetric_routes(self):
         """The client's second address: out by the director, back by c1."""
         self._address("client", "c1", NUMBERS["return"], length=(32, 128))
@@ -120,8 +136,48 @@ class Topology:
         self.run("far", "ip", "addr", "add", f"{FAR_CLIENT}/24", "dev", "eth0")
         self.run("far", "ip", "route", "add", "default", "via", "10.2.0.1")
         self._sysctl("client", "net.ipv4.conf.all.forwarding", 1)
+        self.run("client", "ip", "addr", "add", "fd00:bc::1/64", "dev", "c2", "nodad")
+        self.run("far", "ip", "addr", "add", f"{FAR_CLIENT_V6}/64", "dev", "eth0", "nodad")
+        self.run("far", "ip", "-6", "route", "add", "default", "via", "fd00:bc::1")
+        self._sysctl("client", "net.ipv6.conf.all.forwarding", 1)
         for name in self._servers():
-            self.run(name, "ip", "route", "add", "10.2.0.0/24", "via", v4("client"))
+            self._route_to_far(name)
+
+    def _route_to_far(self, name):
+        self.run(name, "ip", "route", "add", "10.2.0.0/24", "via", v4("client"))
+        self.run(name, "ip", "-6", "route", "add", "fd00:bc::/64", "via", v6("client"))
+
+    def add_distant(self):
+        """A proxy behind a router: layer 2 ends there."""
+        for name in ("router", "distant"):
+            self._make(name)
+        self._wire("router", "r0", "fabric", "f-router")
+        self._wire("router", "r1", "distant", "eth0")
+        self.run("fabric", "ip", "link", "set", "f-router", "master", "br0")
+        self._address("router", "r0", NUMBERS["router"])
+        for host, device, number in (("router", "r1", 1), ("distant", "eth0", NUMBERS["distant"])):
+            self.run(host, "ip", "addr", "add", f"10.3.0.{number}/24", "dev", device)
+            self.run(host, "ip", "addr", "add", f"fd00:bb::{number}/64", "dev", device, "nodad")
+        for family in ("ipv4", "ipv6"):
+            self._sysctl("router", f"net.{family}.conf.all.forwarding", 1)
+        self.run("distant", "ip", "route", "add", "default", "via", "10.3.0.1")
+        self.run("distant", "ip", "-6", "route", "add", "default", "via", "fd00:bb::1")
+        self._route_to_far("router")
+        for name in ("director", "origin"):
+            self.run(name, "ip", "route", "add", "10.3.0.0/24", "via", v4("router"))
+            self.run(name, "ip", "-6", "route", "add", "fd00:bb::/64", "via", v6("router"))
+
+    def remove_distant(self):
+        for name in ("director", "origin"):
+            self.run(name, "ip", "route", "del", "10.3.0.0/24", check=False)
+            self.run(name, "ip", "-6", "route", "del", "fd00:bb::/64", check=False)
+        for name in ("router", "distant"):
+            run("ip", "netns", "del", self.host(name), check=False)
+
+    def narrow_distant_path(self, mtu):
+        """The link behind the router takes only `mtu` bytes from now on."""
+        self.run("distant", "ip", "link", "set", "eth0", "mtu", mtu)
+        self.run("router", "ip", "link", "set", "r1", "mtu", mtu)
 
     def _sysctl(self, name, key, value):
         self.run(name, "sysctl", "-qw", f"{key}={value}")

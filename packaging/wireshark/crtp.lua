@@ -157,7 +157,7 @@ local REASONS = {
 local TYPES = {
     [INIT] = "INIT", [CHALLENGE] = "CHALLENGE", [ACCEPT] = "ACCEPT", [ERROR] = "ERROR", [5] = "KEEPALIVE",
     [6] = "KEEPALIVE_RESPONSE", [16] = "TRANSFER", [17] = "TRANSFER_ACK", [18] = "TRANSFER_NACK", [19] = "FIRST_BYTE",
-    [21] = "TERMINATE", [22] = "TERMINATE_RESPONSE", [32] = "FLOW_INFO", [33] = "FLOW_INFO_END",
+    [20] = "HANDOFF", [21] = "TERMINATE", [22] = "TERMINATE_RESPONSE", [32] = "FLOW_INFO", [33] = "FLOW_INFO_END",
 }
 local PARTS = {
     [1] = "REQUEST", [2] = "COOKIE", [3] = "NAME", [4] = "PADDING", [5] = "CONNECTION", [6] = "REQUIREMENTS",
@@ -237,7 +237,7 @@ local LAYOUTS = {
             { 1, "ipv4", "IPv4" }, { 2, "ipv6", "IPv6" }, { 4, "timestamps", "Timestamps" }, { 8, "sack", "SACK" },
             { 16, "window_scale", "Window scale" }, { 32, "http", "HTTP" }, { 64, "tls", "TLS" },
             { 128, "smtp", "SMTP" }, { 256, "datagrams", "Datagrams" },
-            { 512, "handed_back", "Connections that were handed back" },
+            { 512, "handed_back", "Connections that were handed back" }, { 1024, "handoffs", "HANDOFF" },
         }) },
         { 2, number(16, "accept.mtu", "MTU") },
         { 1, number(8, "accept.protection", "The session's protection", PROTECTIONS), among(PROTECTIONS) },
@@ -315,10 +315,14 @@ local LAYOUTS = {
     TRANSFER_ACK = {}, FIRST_BYTE = {}, TERMINATE_RESPONSE = {},
 }
 
+LAYOUTS.HANDOFF = {}
+for _, entry in ipairs(LAYOUTS.TRANSFER) do table.insert(LAYOUTS.HANDOFF, entry) end
+table.insert(LAYOUTS.HANDOFF, { 8, number(64, "handoff.sent_at", "Sent at, µs since 1970") })
+
 local INITIATOR, RESPONDER = "initiator", "responder"
 local SENDERS = {
     INIT = INITIATOR, KEEPALIVE = INITIATOR, CHALLENGE = RESPONDER, ACCEPT = RESPONDER, KEEPALIVE_RESPONSE = RESPONDER,
-    FLOW_INFO = RESPONDER, FLOW_INFO_END = RESPONDER,
+    FLOW_INFO = RESPONDER, FLOW_INFO_END = RESPONDER, HANDOFF = INITIATOR,
 }
 
 -- MARK: parts
@@ -332,7 +336,7 @@ local part_alignment = bytes("tlv.alignment", "Zeros up to a multiple of four")
 
 -- `expected` are the messages that the part belongs to, `any` when it may come in all and more than once.
 local PART_KINDS = {
-    REQUEST = { expected = { TRANSFER = true }, field = bytes("tlv.request", "Request"), rule = of_length(0, 1216) },
+    REQUEST = { expected = { TRANSFER = true, HANDOFF = true }, field = bytes("tlv.request", "Request"), rule = of_length(0, 1216) },
     COOKIE = { expected = { INIT = true }, field = bytes("tlv.cookie", "Cookie"), rule = of_length(24, 24) },
     NAME = {
         expected = { ACCEPT = true }, field = field(ProtoField.string, "tlv.name", "Name"), rule = readable_name,
@@ -355,11 +359,12 @@ local PART_KINDS = {
     },
     PADDING = { any = true, field = bytes("tlv.padding", "Padding") },
     CONNECTION = {
-        expected = { TRANSFER = true }, field = identifier64("tlv.connection", "Connection"), rule = of_length(8, 8), bytes = 8,
+        expected = { TRANSFER = true, HANDOFF = true }, field = identifier64("tlv.connection", "Connection"), rule = of_length(8, 8), bytes = 8,
         encoding = ENC_BIG_ENDIAN,
     },
     REQUIREMENTS = {
-        expected = { TRANSFER = true }, field = bytes("tlv.requirements", "Requirements"), rule = of_length(12, 12), bytes = 12,
+        expected = { TRANSFER = true, HANDOFF = true }, field = bytes("tlv.requirements", "Requirements"),
+        rule = of_length(12, 12), bytes = 12,
         layout = {
             { 4, duration(32, "requirements.bandwidth", "Bandwidth", " kbit/s"), nil, { [0] = "any" } },
             { 4, microseconds("requirements.delay", "Delay"), nil, { [0] = "any" } },
@@ -368,7 +373,7 @@ local PART_KINDS = {
         },
     },
 }
-local REQUIRED = { TRANSFER = "REQUEST", ACCEPT = "NAME" }
+local REQUIRED = { TRANSFER = "REQUEST", HANDOFF = "REQUEST", ACCEPT = "NAME" }
 
 local header_field = field(ProtoField.none, "header", "Header")
 local body_field = field(ProtoField.none, "body", "Body")
@@ -548,6 +553,8 @@ local SUMMARIES = {
         return values.NAME and not readable_name(values.NAME) and values.NAME:raw() or nil
     end,
 }
+
+SUMMARIES.HANDOFF = SUMMARIES.TRANSFER
 
 -- MARK: frames
 

@@ -32,6 +32,26 @@ public final class Catalogue: Sendable {
         return sites.filter { $0.datagrams == nil }.flatMap(\.origins).filter { seen.insert($0).inserted }
     }
 
+    /// Which local server has the replayed connections with which origin.
+    package static func replays(_ sites: [Site]) -> [ReplayedOrigin] {
+        var seen: Set<ReplayedOrigin> = []
+        return sites.flatMap { site -> [ReplayedOrigin] in
+            guard case .replay(let replay) = site.content else { return [] }
+            return site.origins.map {
+                ReplayedOrigin(origin: Endpoint($0.addresses.address, port: $0.port), server: replay.server)
+            }
+        }.filter { seen.insert($0).inserted }
+    }
+
+    /// What a server sends must be some origin's for sure, and what clients send some server's.
+    static func ambiguousReplays(_ sites: [Site]) -> [(ReplayedOrigin, ReplayedOrigin)] {
+        let all = replays(sites)
+        return all.indices.flatMap { index in
+            all[..<index].filter { $0.origin == all[index].origin || $0.server == all[index].server }
+                .map { ($0, all[index]) }
+        }
+    }
+
     /// Where datagrams for which origins go; of two servers for one origin, the first.
     public static func datagramServers(_ sites: [Site]) -> [DatagramServer] {
         var servers: [DatagramServer] = []
@@ -55,6 +75,12 @@ public final class Catalogue: Sendable {
             for (entry, index) in zip(descriptors, indexes) where entry.revents != 0 { index.takeChanges() }
         }
     }
+}
+
+/// An origin whose connections a server of this host gets by replay.
+package struct ReplayedOrigin: Hashable, Sendable {
+    package var origin: Endpoint
+    package var server: Endpoint
 }
 
 package struct CatalogueSite: Sendable {
@@ -100,6 +126,8 @@ package enum CatalogueAnswer: Sendable, Equatable {
     case datagrams
     /// A server beside this one takes the connection.
     case relay(RelaySite)
+    /// A server beside this one gets the connection itself, if it is not adopted yet.
+    case replay
     /// Only the cache knows.
     case askCache(CacheSite)
     case refused(NACKReason)
@@ -111,7 +139,7 @@ extension Catalogue {
         var refusal = NACKReason.policy
         if question.application.isOverUDP { return answerForDatagrams(question) }
         for (number, entry) in sites.enumerated() where entry.allows(question) {
-            if question.hasCredentials && !entry.site.isPublic, !entry.isRelay { continue }
+            if question.hasCredentials && !entry.site.isPublic, !entry.isServer { continue }
             refusal = .notFound
             switch entry.site.content {
             case .directory:
@@ -121,6 +149,8 @@ extension Catalogue {
                 if question.application == .httpGet { return .askCache(cache) }
             case .relay(let relay):
                 if relay.isTLS == (question.application == .tls) { return .relay(relay) }
+            case .replay(let replay):
+                if replay.isTLS == (question.application == .tls) { return .replay }
             case .datagrams: continue
             }
         }
@@ -148,8 +178,12 @@ extension Site {
 }
 
 extension CatalogueSite {
-    fileprivate var isRelay: Bool {
-        if case .relay = site.content { true } else { false }
+    /// Whoever answers judges for itself who may see what.
+    fileprivate var isServer: Bool {
+        switch site.content {
+        case .relay, .replay: true
+        case .directory, .cache, .datagrams: false
+        }
     }
 
     fileprivate func allows(_ question: CatalogueQuestion) -> Bool {

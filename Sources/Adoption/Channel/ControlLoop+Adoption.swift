@@ -5,7 +5,8 @@ internal import Wire
 
 extension ControlLoop {
     func consult(_ number: UInt64, _ transfer: Transfer, _ expires: UInt64, _ now: UInt64) {
-        switch TransferJudgement(transfer, services.catalogue) {
+        let judgement = TransferJudgement(transfer, services.catalogue)
+        switch judgement {
         case .refuse(let reason):
             logger.debug(
                 "transfer refused",
@@ -17,9 +18,11 @@ extension ControlLoop {
         case .askCache(let cache, let question):
             asked[number] = (transfer, expires)
             services.askCache(number, cache, question, expires)
-        case .take:
+        case .take, .replay:
             if monotonicMicroseconds() >= expires {
                 _ = ledger.decided(number, .expired, now: now)
+            } else if judgement == .replay {
+                replay(number, transfer, now)
             } else {
                 adopt(number, transfer, now)
             }
@@ -41,13 +44,8 @@ extension ControlLoop {
             return
         }
         do throws(AdoptionFailure) {
-            var connection = transfer.connection
             // It goes on behind what the client knows to have arrived.
-            if transfer.isAcknowledged { connection.psn = connection.psn + UInt32(transfer.request.count) }
-            let descriptor = try services.adopter.adopt(connection)
-            if let trafficClass = transfer.requirements.trafficClass {
-                setTrafficClass(trafficClass, of: descriptor, isV4: transfer.connection.key.client.isV4)
-            }
+            let descriptor = try adopt(transfer, behind: transfer.isAcknowledged ? transfer.request.count : 0)
             guard ledger.decided(number, nil, now: now) else {
                 services.adopter.forget(descriptor)
                 return
@@ -67,16 +65,36 @@ extension ControlLoop {
                     "transfer": "\(ledger.transaction(of: number))", "flow": "\(transfer.connection.key)",
                     "error": "\(error)",
                 ])
-            let reason: NACKReason =
-                switch error {
-                case .tupleInUse: .tupleInUse
-                case .noRoute: .noRoute
-                case .resource: .resource
-                case .refused: .policy
-                case .system: .internalError
-                }
-            _ = ledger.decided(number, reason, now: now)
+            _ = ledger.decided(number, error.reason, now: now)
         }
+    }
+
+    /// The director has given the connection away unasked: it goes on behind the request, which is served.
+    func takeOver(_ number: UInt64, _ transfer: Transfer, _ now: UInt64) {
+        let metadata: Logger.Metadata = [
+            "transfer": "\(ledger.transaction(of: number))",
+            "connection": "\(String(transfer.connectionID, radix: 16))", "flow": "\(transfer.connection.key)",
+        ]
+        do throws(AdoptionFailure) {
+            let descriptor = try adopt(transfer, behind: transfer.request.count)
+            guard ledger.takenOver(number, nil, now: now) else { return services.adopter.forget(descriptor) }
+            logger.info("taken over unasked", metadata: metadata)
+            begin(number, descriptor, received: transfer.request)
+        } catch {
+            _ = ledger.takenOver(number, error.reason, now: now)
+            logger.warning("cannot take over", metadata: metadata.merging(["error": "\(error)"]) { $1 })
+        }
+    }
+
+    /// A socket that goes on behind so many bytes of the request.
+    private func adopt(_ transfer: Transfer, behind count: Int) throws(AdoptionFailure) -> CInt {
+        var connection = transfer.connection
+        connection.psn = connection.psn + UInt32(count)
+        let descriptor = try services.adopter.adopt(connection)
+        if let trafficClass = transfer.requirements.trafficClass {
+            setTrafficClass(trafficClass, of: descriptor, isV4: transfer.connection.key.client.isV4)
+        }
+        return descriptor
     }
 
     /// Marks what the connection will send, as the rule wishes. Without it the connection is served all the same.
@@ -110,8 +128,8 @@ extension ControlLoop {
         begin(number, descriptor)
     }
 
-    /// The connection is this agent's.
-    func begin(_ number: UInt64, _ descriptor: CInt) {
+    /// The connection is this agent's. `received`: what came of the request by another way than the connection.
+    func begin(_ number: UInt64, _ descriptor: CInt, received: [UInt8]? = nil) {
         guard let connection = ledger.connection(of: number) else { return services.adopter.forget(descriptor) }
         do {
             try services.adopter.commit(descriptor)
@@ -124,8 +142,21 @@ extension ControlLoop {
         logger.info("committed", metadata: ["transfer": "\(transaction)"])
         var adopted = AdoptedConnection(
             number: number, descriptor: descriptor, key: connection.key, transaction: transaction)
-        adopted.received = ledger.received(of: number)
+        adopted.received = received ?? ledger.received(of: number)
         adopted.mayComeBack = ledger.mayComeBack(number)
         services.serve(adopted)
+    }
+}
+
+extension AdoptionFailure {
+    /// As directors are told of it.
+    fileprivate var reason: NACKReason {
+        switch self {
+        case .tupleInUse: .tupleInUse
+        case .noRoute: .noRoute
+        case .resource: .resource
+        case .refused: .policy
+        case .system: .internalError
+        }
     }
 }

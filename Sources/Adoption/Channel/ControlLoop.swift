@@ -21,6 +21,9 @@ package final class ControlLoop: @unchecked Sendable {
         case stop
         /// A connection's next request may be another proxy's.
         case handBack(HandBack)
+        /// The host's replayer says something, or is gone.
+        case replay(ReplayMessage)
+        case replayerGone
         /// Another process is ready to be the agent.
         case handOver(Handover)
     }
@@ -30,13 +33,17 @@ package final class ControlLoop: @unchecked Sendable {
         package var adopter: any Adopting
         package var askCache: (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void
         package var serve: (AdoptedConnection) -> Void
+        /// For servers that get connections by replay; nil where there is none.
+        package var replayer: Replayer?
         /// Nothing can be adopted any more. From now on transfers are refused.
         package var adopterIsGone: () -> Void
         package init(
             catalogue: Catalogue, adopter: any Adopting,
             askCache: @escaping (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void,
-            serve: @escaping (AdoptedConnection) -> Void, adopterIsGone: @escaping () -> Void
+            serve: @escaping (AdoptedConnection) -> Void, replayer: Replayer? = nil,
+            adopterIsGone: @escaping () -> Void
         ) {
+            self.replayer = replayer
             self.catalogue = catalogue
             self.adopter = adopter
             self.askCache = askCache
@@ -77,6 +84,8 @@ package final class ControlLoop: @unchecked Sendable {
     /// home once the sender has proved who it is.
     private var present: (source: Endpoint, socket: DatagramSocket)?
     var waiting = WaitingSockets()
+    /// Transfers that the replayer knows of.
+    var replayed: Set<UInt64> = []
     /// Connections that are on offer, by the offers' transactions.
     var offers: [UInt32: Offer] = [:]
     private var nextTick: UInt64 = 0
@@ -152,6 +161,8 @@ package final class ControlLoop: @unchecked Sendable {
     package func run() {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         defer { streams?.shutDown() }
+        // Whoever asks first hears how much room there is.
+        tick(monotonicMicroseconds())
         while !stops {
             waiting.poll(
                 pipe: pipe.readingEnd, adopter: services.adopter.end, sockets: sockets + groups,
@@ -220,6 +231,7 @@ package final class ControlLoop: @unchecked Sendable {
     private func tick(_ now: UInt64) {
         nextTick = now + 100_000
         ledger.advance(to: now)
+        responder.setClock(microsecondsSince1970(), now: now)
         responder.advance(to: now)
         for (number, entry) in asked where entry.expires <= now {
             asked[number] = nil
@@ -261,7 +273,8 @@ package final class ControlLoop: @unchecked Sendable {
             homes[peer] = nil
             ledger.down(peer)
         case .received(let frame, let source):
-            settle(source)
+            // Who sent a hand-off is known by the key alone: its source may be anybody's.
+            if case .handOff = frame.message {} else { settle(source) }
             if answered(frame, from: source) { return }
             ledger.receive(frame, from: source, now: now)
         case .status: break
@@ -288,7 +301,9 @@ package final class ControlLoop: @unchecked Sendable {
             }
             transmit(bytes, to: director)
         case .consult(let number, let transfer, let expires): consult(number, transfer, expires, now)
+        case .takeOver(let number, let transfer): takeOver(number, transfer, now)
         case .forget(let number):
+            if forgetReplay(number) { return logger.info("replay undone", metadata: ["transfer": "\(number)"]) }
             guard let descriptor = waiting.remove(number) else { return }
             services.adopter.forget(descriptor)
             logger.info("adoption undone", metadata: ["transfer": "\(number)"])
@@ -314,6 +329,8 @@ package final class ControlLoop: @unchecked Sendable {
             logger.notice("draining", metadata: ["connections": "\(ledger.connections)"])
         case .stop: stops = true
         case .handBack(let handBack): offer(handBack, now)
+        case .replay(let message): take(message, now)
+        case .replayerGone: replayerIsGone(now)
         case .handOver(let handover): wantedHandover = handover
         }
     }

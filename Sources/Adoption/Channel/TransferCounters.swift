@@ -8,6 +8,10 @@ package struct TransferCounters: Equatable {
     /// Accepted, but there was nothing to adopt: nothing was held, or UDP.
     package var withoutAdoption: UInt64 = 0
     package var refused: [NACKReason: UInt64] = [:]
+    /// Connections that were handed over unasked, copies of what is here already, and those that could not be adopted.
+    package var handOffs: UInt64 = 0
+    package var handOffsRepeated: UInt64 = 0
+    package var handOffsFailed: [NACKReason: UInt64] = [:]
     package var cancelled: UInt64 = 0
     package var lateCancels: UInt64 = 0
     package var mismatched: UInt64 = 0

@@ -4,6 +4,8 @@ internal import Wire
 /// What the catalogue says of a TRANSFER, before any socket is made.
 package enum TransferJudgement: Equatable {
     case take
+    /// By a server of this host that knows nothing of it.
+    case replay
     case refuse(NACKReason)
     case askCache(CacheSite, CatalogueQuestion)
 
@@ -21,6 +23,7 @@ package enum TransferJudgement: Equatable {
         case .success(let question):
             switch catalogue.answer(question) {
             case .document, .relay, .datagrams: self = .take
+            case .replay: self = .replay
             case .askCache(let cache): self = .askCache(cache, question)
             case .refused(let reason): self = .refuse(reason)
             }

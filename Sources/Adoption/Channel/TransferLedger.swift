@@ -29,6 +29,8 @@ package struct TransferLedger {
         case send(Frame, to: Endpoint)
         /// Ask the catalogue and adopt, then say `decided`.
         case consult(number: UInt64, Transfer, expires: UInt64)
+        /// Adopt behind the request and serve it, unasked; then say `takenOver`.
+        case takeOver(number: UInt64, Transfer)
         /// Close the socket, silently.
         case forget(number: UInt64)
         /// The director has handed the request over by saying so: serve it.
@@ -89,7 +91,7 @@ package struct TransferLedger {
     package var promises = Promises()
     package var isDraining = false
     package var actions: [Action] = []
-    package private(set) var counters = TransferCounters()
+    package internal(set) var counters = TransferCounters()
 
     var adoptions: [UInt64: Adoption] = [:]
     var numbers: [Key: UInt64] = [:]
@@ -119,6 +121,7 @@ package struct TransferLedger {
     package var unsettled: Int { adoptions.count + endings.values.count { directors.contains($0.director) } }
 
     package func connection(of number: UInt64) -> ConnectionState? { adoptions[number]?.connection }
+    package func isDeciding(_ number: UInt64) -> Bool { adoptions[number]?.phase == .deciding }
     package func transaction(of number: UInt64) -> UInt32 { adoptions[number]?.key.transaction ?? 0 }
 
     // MARK: Frames
@@ -126,6 +129,7 @@ package struct TransferLedger {
     package mutating func receive(_ frame: Frame, from director: Endpoint, now: UInt64) {
         switch frame.message {
         case .transfer(let transfer): receive(transfer, frame, from: director, now: now)
+        case .handOff(let transfer, _): takeOver(transfer, frame, from: director, now: now)
         case .terminate(let terminate): receive(terminate, frame, from: director, now: now)
         case .terminateResponse:
             if endings[frame.transaction]?.director.address == director.address { endings[frame.transaction] = nil }
@@ -319,7 +323,7 @@ package struct TransferLedger {
 
     // MARK: Bookkeeping
 
-    private mutating func drop(_ number: UInt64) {
+    mutating func drop(_ number: UInt64) {
         guard let adoption = adoptions.removeValue(forKey: number) else { return }
         promises.end(adoption.requirements)
         if adoption.phase != .committed { uncommitted -= 1 }
@@ -335,7 +339,7 @@ package struct TransferLedger {
         reply(message, key, attempt: attempt)
     }
 
-    private mutating func reply(_ message: Message, _ key: Key, attempt: UInt8) {
+    mutating func reply(_ message: Message, _ key: Key, attempt: UInt8) {
         actions.append(.send(Frame(message, transaction: key.transaction, attempt: attempt), to: key.director))
     }
 

@@ -25,8 +25,11 @@ extension AgentConfiguration {
         }
         let extra = file.value("extra-interfaces", .list(of: .string), default: [])
         let vlan = file.optional("vlan", .integer(in: UInt16(0)...4_095))
+        let encapsulation =
+            file.has("encapsulation") ? file.section("encapsulation", DecapsulationSettings.read) : nil
         let adoption = file.section("adoption", AdoptionSettings.read)
         let capacity = file.section("capacity", Capacity.read)
+        let replay = file.section("replay") { ReplaySettings.read($0, sites) }
         let serving = file.section("serving", ServingSettings.read)
         let accessLog = file.optional("access-log", .string)
         let user = file.optional("user", .user)
@@ -38,8 +41,10 @@ extension AgentConfiguration {
         var configuration = AgentConfiguration(name: name, channel: channel, interface: interface, sites: sites)
         configuration.extraInterfaces = extra
         configuration.vlan = vlan.map { VLAN($0) } ?? .untagged
+        configuration.encapsulation = encapsulation
         configuration.adoption = adoption
         configuration.capacity = capacity
+        configuration.replay = replay
         configuration.serving = serving
         configuration.accessLog = accessLog
         configuration.user = user
@@ -146,6 +151,26 @@ extension AdoptionSettings {
     }
 }
 
+extension ReplaySettings {
+    static func read(_ section: YAMLSection, _ sites: [Site]) -> ReplaySettings {
+        var settings = ReplaySettings()
+        settings.socket = section.value("socket", .string, default: settings.socket)
+        settings.port = section.optional("port", .string)
+        settings.device = section.value("device", .device, default: settings.device)
+        if settings.socket.utf8.count > ReplaySocket.longestPath {
+            section.report(
+                "'socket' is longer than \(ReplaySocket.longestPath) bytes", remedy: "shorten it", at: "socket")
+        }
+        for (first, second) in Catalogue.ambiguousReplays(sites) {
+            section.report(
+                "connections with \(first.origin) and with \(second.origin) would reach the same server "
+                    + "(\(first.server)) by the same addresses, or the same origin two servers",
+                remedy: "give each origin one server, with an address or a port of its own", at: section.mark)
+        }
+        return settings
+    }
+}
+
 extension Capacity {
     static func read(_ section: YAMLSection) -> Capacity {
         var capacity = Capacity()
@@ -168,7 +193,19 @@ extension ServingSettings {
             "connect-timeout", .duration(in: 10_000...120_000_000), default: settings.connectTimeoutMicroseconds)
         settings.drainMicroseconds = section.value(
             "drain", .duration(in: 0...86_400_000_000), default: settings.drainMicroseconds)
+        for entry in section.sections("origins", readOrigin) {
+            if settings.originServers.updateValue(entry.server, forKey: entry.dialled) != nil {
+                section.report("\(entry.dialled) stands twice", remedy: "remove one entry", at: "origins")
+            }
+        }
         return settings
+    }
+
+    private static func readOrigin(_ section: YAMLSection) -> (dialled: Endpoint, server: Endpoint)? {
+        let dialled = section.required("address", .endpoint)
+        let server = section.required("server", .endpoint)
+        guard let dialled, let server else { return nil }
+        return (dialled, server)
     }
 }
 

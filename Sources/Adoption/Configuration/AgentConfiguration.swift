@@ -12,9 +12,12 @@ public struct AgentConfiguration: Equatable, Sendable {
     /// More interfaces on which they may arrive.
     public var extraInterfaces: [String] = []
     public var vlan: VLAN = .untagged
+    /// nil: clients' packets come as they are.
+    public var encapsulation: DecapsulationSettings?
     public var sites: [Site]
     public var adoption = AdoptionSettings()
     public var capacity = Capacity()
+    public var replay = ReplaySettings()
     public var serving = ServingSettings()
     public var accessLog: String?
     /// Whom the agent becomes once everything is open; nil to stay who it was started as.
@@ -91,6 +94,18 @@ public struct Capacity: Equatable, Sendable {
     public init() {}
 }
 
+/// Where the host's replayer is, and what it stands between.
+public struct ReplaySettings: Equatable, Sendable {
+    /// The UNIX socket by which agent and replayer talk.
+    public var socket = "/run/baton/replay.sock"
+    /// The replayer's DPDK port on the network's side, as devargs; nil: `interface` by AF_XDP.
+    public var port: String?
+    /// The host's own interface while the replayer is attached: it gets the addresses and routes of `interface`.
+    public var device = "baton0"
+
+    public init() {}
+}
+
 public struct ServingSettings: Equatable, Sendable {
     public var threads: Int = 2
     /// A connection on which nothing has moved for this long is closed.
@@ -100,8 +115,14 @@ public struct ServingSettings: Equatable, Sendable {
     public var connectTimeoutMicroseconds: UInt64 = 5_000_000
     /// How long flows may go on after SIGTERM.
     public var drainMicroseconds: UInt64 = 30_000_000
+    /// Where the servers behind a director's virtual servers are, by what clients dial.
+    public var originServers: [Endpoint: Endpoint] = [:]
 
     public init() {}
+
+    /// Where an origin that clients dialled is to be reached from here: a virtual server is nobody's address on the
+    /// servers' side.
+    package func server(of origin: Endpoint) -> Endpoint { originServers[origin] ?? origin }
 }
 
 public struct LogSettings: Equatable, Sendable {
@@ -134,6 +155,7 @@ public enum SiteContent: Equatable, Sendable {
     case cache(CacheSite)
     case relay(RelaySite)
     case datagrams(DatagramSite)
+    case replay(ReplaySite)
 }
 
 /// Files below a directory.
@@ -174,6 +196,15 @@ public struct RelaySite: Equatable, Sendable {
 /// filter gives it what comes for the origins, and gives its answers the origins' address.
 public struct DatagramSite: Equatable, Sendable {
     public var server: Endpoint
+    public init(server: Endpoint) { self.server = server }
+}
+
+/// A server of this host that gets the connections themselves, by replay (`baton-replay`). Nothing of it changes.
+public struct ReplaySite: Equatable, Sendable {
+    public var server: Endpoint
+    /// The connections speak TLS; `hosts` are server names.
+    public var isTLS = false
+
     public init(server: Endpoint) { self.server = server }
 }
 

@@ -2,7 +2,7 @@ internal import StrictYAML
 internal import Wire
 
 extension Site {
-    /// One entry of `catalogue`: origins, hosts, and exactly one of `root`, `cache`, `relay` and `udp-server`.
+    /// One entry of `catalogue`: origins, hosts, and exactly one of `root`, `cache`, `relay`, `replay` and `udp-server`.
     static func read(_ section: YAMLSection) -> Site? {
         let origins = section.required("origins", .list(of: .service, minimum: 1))
         let hosts = section.value("hosts", .list(of: .host, minimum: 1), default: [HostPattern("*")!])
@@ -20,6 +20,11 @@ extension Site {
                 section.report("'public' has no meaning beside 'udp-server'", remedy: "remove it", at: "public")
             }
         }
+        if case .replay(let replay) = content, !origins.allSatisfy({ $0.isReplayable(by: replay.server) }) {
+            section.report(
+                "a replayed connection's origin is one address, of the family of its server (\(replay.server))",
+                remedy: "list each address by itself: 10.0.0.80:80", at: "origins")
+        }
         var site = Site(origins: origins, hosts: hosts, content: content)
         site.isPublic = isPublic
         return site
@@ -30,20 +35,22 @@ extension Site {
         let cache = section.optional("cache", .cache)
         let relay = section.optional("relay", .relayTarget)
         let server = section.optional("udp-server", .endpoint)
+        let replay = section.optional("replay", .endpoint)
         let index = section.optional("index", .string)
         let ignoresQuery = section.optional("ignore-query", .bool)
         let entries = section.optional("index-entries", .integer(in: 1...100_000_000))
         let announcesClient = section.optional("proxy-protocol", .bool)
         let isTLS = section.optional("tls", .bool)
-        let given = ["root", "cache", "relay", "udp-server"].filter(section.has)
+        let given = ["root", "cache", "relay", "replay", "udp-server"].filter(section.has)
         guard given.count == 1 else {
             section.report(
-                "an entry has exactly one of 'root', 'cache', 'relay' and 'udp-server'",
+                "an entry has exactly one of 'root', 'cache', 'relay', 'replay' and 'udp-server'",
                 remedy: given.isEmpty ? "add one" : "make an entry of each", at: section.mark)
             return nil
         }
         reportForeign(section, ["index", "ignore-query", "index-entries"], owner: "root", given[0])
-        reportForeign(section, ["proxy-protocol", "tls"], owner: "relay", given[0])
+        reportForeign(section, ["proxy-protocol"], owner: "relay", given[0])
+        if given[0] != "replay" { reportForeign(section, ["tls"], owner: "relay", given[0]) }
         if let root {
             guard root.hasPrefix("/") else {
                 section.report("'root' is not an absolute path", remedy: "begin it with /", at: "root")
@@ -57,6 +64,11 @@ extension Site {
         }
         if let cache { return .cache(CacheSite(address: cache)) }
         if let server { return .datagrams(DatagramSite(server: server)) }
+        if let replay {
+            var site = ReplaySite(server: replay)
+            site.isTLS = isTLS ?? false
+            return .replay(site)
+        }
         guard let relay else { return nil }
         var site = RelaySite(target: relay)
         site.announcesClient = announcesClient ?? false
@@ -69,6 +81,12 @@ extension Site {
         for key in keys where section.has(key) {
             section.report("'\(key)' has no meaning beside '\(given)'", remedy: "remove it", at: key)
         }
+    }
+}
+
+extension ServicePrefix {
+    fileprivate func isReplayable(by server: Endpoint) -> Bool {
+        addresses.address.isV4 == server.address.isV4 && addresses.length == 128
     }
 }
 

@@ -74,7 +74,7 @@ package enum AdopterRequest: Equatable, Sendable {
 }
 
 extension FixedMessage {
-    fileprivate mutating func put(_ state: ConnectionState) {
+    mutating func put(_ state: ConnectionState) {
         put(state.key.client.high, at: 8)
         put(state.key.client.low, at: 16)
         put(state.key.server.high, at: 24)
@@ -95,7 +95,7 @@ extension FixedMessage {
     }
 
     /// What an adoption uses of a state; the rest stays behind.
-    fileprivate var connection: ConnectionState? {
+    var connection: ConnectionState? {
         let key = FlowKey(
             client: IPAddress(high: get(at: 8), low: get(at: 16)), clientPort: get(at: 40),
             server: IPAddress(high: get(at: 24), low: get(at: 32)), serverPort: get(at: 42))

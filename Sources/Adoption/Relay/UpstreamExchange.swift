@@ -125,7 +125,7 @@ final class UpstreamExchange {
             // The cache no longer has it: the origin does.
             isOver = true
             upstream?.exchange = nil
-            handler.relay(context, original, to: handler.connection.origin)
+            handler.relay(context, original, to: handler.originServer)
             if case .relaying(let next) = handler.work { next.end(nil) }
             return
         }

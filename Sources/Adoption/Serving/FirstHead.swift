@@ -77,6 +77,7 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
         case .document, .askCache: serveHTTP(context)
         case .refused(.notFound) where !request.application.isDisjoint(with: [.httpGet, .httpOther]): serveHTTP(context)
         case .datagrams: tunnelToOrigin(context, "not over UDP", application: request.application)
+        case .replay: tunnelToOrigin(context, "adopted already", application: request.application)
         case .refused(let reason): tunnelToOrigin(context, "\(reason)", application: request.application)
         }
     }
@@ -107,7 +108,8 @@ final class FirstHead: ChannelDuplexHandler, RemovableChannelHandler {
             "the first request is the origin's",
             metadata: ["transfer": "\(connection.transaction)", "reason": "\(reason)"])
         tunnel(
-            context, to: RelaySite(target: .address(connection.origin)), application: application, host: "",
+            context, to: RelaySite(target: .address(server.settings.server(of: connection.origin))),
+            application: application, host: "",
             answeredBy: "origin")
     }
 

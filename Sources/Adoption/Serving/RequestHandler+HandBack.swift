@@ -44,7 +44,7 @@ extension RequestHandler {
     /// As without the offer.
     private func keep(_ context: ChannelHandlerContext) {
         guard let head else { return }
-        relay(context, head, to: connection.origin)
+        relay(context, head, to: originServer)
         if case .relaying(let exchange) = work { exchange.end(nil) }
         resumeReading()
     }

@@ -47,6 +47,8 @@ final class RequestHandler: ChannelDuplexHandler {
         self.account = account
     }
 
+    var originServer: Endpoint { server.settings.server(of: connection.origin) }
+
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -81,17 +83,17 @@ final class RequestHandler: ChannelDuplexHandler {
         boundary.headIsRead()
         record = ResponseRecord()
         guard let question = PlainRequest.question(head, origin: connection.origin) else {
-            return relay(context, head, to: connection.origin)
+            return relay(context, head, to: originServer)
         }
         switch server.catalogue.answer(question) {
         case .document(let site, let file):
             guard let document = server.catalogue.open(site: site, file: file) else {
-                return relay(context, head, to: connection.origin)
+                return relay(context, head, to: originServer)
             }
             work = .document(document, file: file)
         case .askCache(let cache): relay(context, head, to: cache.address, asCache: true)
         case .refused(.notFound) where canHandBack(head): work = .handingBack
-        case .relay, .datagrams, .refused: relay(context, head, to: connection.origin)
+        case .relay, .replay, .datagrams, .refused: relay(context, head, to: originServer)
         }
     }
 

@@ -115,6 +115,7 @@ extension Agent {
         // A successor that does not read does not hold connections up for long: they stay here.
         try? channel.limitWaiting(seconds: 0, sending: 2)
         server.passOn(to: channel)
+        decapsulator?.stop()
         isSucceeded.store(true, ordering: .releasing)
         kill(getpid(), SIGUSR1)
         // It says nothing more; it ends.

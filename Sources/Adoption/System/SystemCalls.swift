@@ -15,9 +15,14 @@ public struct SystemFailure: Error, Equatable, CustomStringConvertible {
 }
 
 /// Microseconds of the monotonic clock.
-package func monotonicMicroseconds() -> UInt64 {
+package func monotonicMicroseconds() -> UInt64 { microseconds(CLOCK_MONOTONIC) }
+
+/// The time of day.
+package func microsecondsSince1970() -> UInt64 { microseconds(CLOCK_REALTIME) }
+
+private func microseconds(_ clock: clockid_t) -> UInt64 {
     var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
+    clock_gettime(clock, &time)
     return UInt64(time.tv_sec) * 1_000_000 + UInt64(time.tv_nsec) / 1_000
 }
 

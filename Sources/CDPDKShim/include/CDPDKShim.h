@@ -32,6 +32,21 @@ static inline uint32_t shim_mbuf_length(const struct rte_mbuf *_Nonnull packet) 
 static inline uint32_t shim_mbuf_total_length(const struct rte_mbuf *_Nonnull packet) { return packet->pkt_len; }
 static inline void shim_mbuf_free(struct rte_mbuf *_Nonnull packet) { rte_pktmbuf_free(packet); }
 
+/* Bytes that a packet can have without being moved. */
+static inline uint32_t shim_mbuf_room(const struct rte_mbuf *_Nonnull packet) {
+    return (uint32_t)packet->data_len + rte_pktmbuf_tailroom(packet);
+}
+/* Makes a packet of one segment `length` bytes long, at most `shim_mbuf_room`. */
+static inline void shim_mbuf_resize(struct rte_mbuf *_Nonnull packet, uint16_t length) {
+    packet->data_len = length;
+    packet->pkt_len = length;
+}
+
+/* Makes room before a packet's first byte, and gives the new first one; null without so much headroom. */
+static inline uint8_t *_Nullable shim_mbuf_prepend(struct rte_mbuf *_Nonnull packet, uint16_t length) {
+    return (uint8_t *)rte_pktmbuf_prepend(packet, length);
+}
+
 /* An empty packet of `length` bytes, or null when the pool is empty. */
 static inline struct rte_mbuf *_Nullable shim_mbuf_make(struct rte_mempool *_Nonnull pool, uint16_t length) {
     struct rte_mbuf *packet = rte_pktmbuf_alloc(pool);

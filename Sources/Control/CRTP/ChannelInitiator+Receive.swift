@@ -33,7 +33,7 @@ extension ChannelInitiator {
             case .accept(let accept): receive(accept, keyID: header.keyID, now: now)
             case .error(let code): receive(code, about: detail, now: now)
             case .initiate, .keepalive, .keepaliveResponse, .transfer, .transferACK, .transferNACK, .firstByte,
-                .terminate, .terminateResponse, .flowInformation, .flowInformationEnd:
+                .handOff, .terminate, .terminateResponse, .flowInformation, .flowInformationEnd:
                 false
             }
         if isExpected { counters.accepted += 1 } else { counters.unexpected += 1 }
@@ -107,7 +107,7 @@ extension ChannelInitiator {
             goDown(.administrative)
             beginHandshakeLater(now: now)
             return true
-        case .initiate, .challenge, .accept, .keepalive: return false
+        case .initiate, .challenge, .accept, .keepalive, .handOff: return false
         case .transfer, .transferACK, .transferNACK, .firstByte, .terminateResponse, .flowInformation,
             .flowInformationEnd:
             actions.append(.received(frame, from: peer))

@@ -16,6 +16,8 @@ extension ChannelResponder {
         case .header(let header):
             if MessageType(rawValue: header.type)?.isHandshake ?? false {
                 receiveHandshake(datagram, header, from: source, now: now)
+            } else if header.type == MessageType.handOff.rawValue {
+                receiveHandOff(datagram, header, from: source, now: now)
             } else {
                 receiveInSession(datagram, header, from: source, now: now)
             }
@@ -125,7 +127,7 @@ extension ChannelResponder {
             actions.append(.down(peer: director, .administrative))
             return true
         case .error: return true
-        case .initiate, .challenge, .accept, .keepaliveResponse: return false
+        case .initiate, .challenge, .accept, .keepaliveResponse, .handOff: return false
         case .transfer, .transferACK, .transferNACK, .firstByte, .terminateResponse, .flowInformation,
             .flowInformationEnd:
             actions.append(.received(frame, from: director))

@@ -8,6 +8,8 @@ public struct ChannelResponder: Sendable {
     public var status = AgentStatus()
     /// Multicast groups that this agent listens to.
     public var groups: Set<Endpoint> = []
+    /// Directors that hand connections over without asking, and when they may have said so.
+    var handOffs = HandOffReceiver()
     /// What is to be done, in order; the caller carries it out and empties the list.
     public var actions: [ChannelAction] = []
     public internal(set) var counters = ChannelCounters()
@@ -89,6 +91,7 @@ public struct ChannelResponder: Sendable {
     /// Uses other keys from now on; sessions whose key is gone go on until their director replaces them.
     public mutating func replaceKeys(_ ring: KeyRing, now: UInt64) {
         keys = KeySchedule(ring)
+        handOffs.keep(keys)
     }
 
     /// Channels that are up, with the key of each one's session.

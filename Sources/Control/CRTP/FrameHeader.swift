@@ -118,6 +118,7 @@ package enum MessageType: UInt8, Sendable, CaseIterable {
     case transferACK = 17
     case transferNACK = 18
     case firstByte = 19
+    case handOff = 20
     case terminate = 21
     case terminateResponse = 22
     case flowInformation = 32
@@ -140,6 +141,7 @@ extension Message {
         case .transferACK: .transferACK
         case .transferNACK: .transferNACK
         case .firstByte: .firstByte
+        case .handOff: .handOff
         case .terminate: .terminate
         case .terminateResponse: .terminateResponse
         case .flowInformation: .flowInformation

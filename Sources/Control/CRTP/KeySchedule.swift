@@ -73,6 +73,17 @@ package struct KeySchedule: Sendable {
         return derive(key, salt: group.nonce, info: info, group.protection)
     }
 
+    /// The key of hand-offs, which need no session: the numbers that their director drew stand for nonces.
+    package func handOff(
+        senderID: UInt32, session: UInt32, keyID: UInt8, protection: Protection
+    ) -> FrameProtection? {
+        guard let key = preShared[keyID] else { return nil }
+        var info = Array("CRTP/1 one-way ".utf8) + [protection.rawValue, keyID]
+        info.append32(senderID)
+        info.append32(session)
+        return derive(key, salt: [UInt8](repeating: 0, count: 32), info: info, protection)
+    }
+
     private func derive(
         _ key: SymmetricKey, salt: [UInt8], info: [UInt8], _ protection: Protection
     ) -> FrameProtection? {

@@ -25,6 +25,9 @@ public enum Message: Equatable, Sendable {
     /// The agent has read its first request byte (`reset-by: proxy`). From the director: the request in TRANSFER is the
     /// agent's to answer.
     case firstByte
+    /// The connection is the agent's, which is not asked: it goes on behind the request, and answers it. Outside
+    /// sessions. `sentAt`: by the director's clock, microseconds since 1970.
+    case handOff(Transfer, sentAt: UInt64)
 }
 
 /// TRANSFER: one datagram carries all that an agent needs.
@@ -245,6 +248,8 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
     public static var datagrams: Capabilities { .init(rawValue: 256) }
     /// Takes connections whose next request another agent has read.
     public static var handedBack: Capabilities { .init(rawValue: 512) }
+    /// Takes connections by HANDOFF, without having been asked.
+    public static var handOffs: Capabilities { .init(rawValue: 1_024) }
 }
 
 /// KEEPALIVE: names the selection algorithm, so that the answer carries what it needs (US 9,338,192, column 9).

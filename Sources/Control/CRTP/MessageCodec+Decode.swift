@@ -30,7 +30,7 @@ extension MessageCodec {
         case .error: return .message(message, detail: body.load32(at: 4))
         case .transferNACK: return .message(message, detail: body.load32(at: 4))
         case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .transfer, .transferACK, .firstByte,
-            .terminate, .terminateResponse, .flowInformation, .flowInformationEnd:
+            .handOff, .terminate, .terminateResponse, .flowInformation, .flowInformationEnd:
             return .message(message, detail: 0)
         }
     }
@@ -44,6 +44,7 @@ extension MessageCodec {
         case .error, .keepalive, .transferNACK, .flowInformationEnd: 8
         case .keepaliveResponse: 16
         case .transfer: 88
+        case .handOff: 96
         case .transferACK, .firstByte, .terminateResponse: 0
         case .terminate: 24
         case .flowInformation: 48
@@ -75,7 +76,7 @@ extension MessageCodec {
                 case .value(let type, let critical, let start, let count):
                     let range = start..<start + count
                     switch (TypeLengthValue(rawValue: type), message) {
-                    case (.request, .transfer):
+                    case (.request, .transfer), (.request, .handOff):
                         guard request == nil else { return .malformed }
                         request = range
                     case (.cookie, .initiate):
@@ -90,10 +91,10 @@ extension MessageCodec {
                     case (.group, .keepalive):
                         guard group == nil, count == groupByteCount else { return .malformed }
                         group = range
-                    case (.connection, .transfer):
+                    case (.connection, .transfer), (.connection, .handOff):
                         guard connection == nil, count == connectionByteCount else { return .malformed }
                         connection = range
-                    case (.requirements, .transfer):
+                    case (.requirements, .transfer), (.requirements, .handOff):
                         guard requirements == nil, count == requirementsByteCount else { return .malformed }
                         requirements = range
                     case (.padding, _): break
@@ -125,6 +126,10 @@ extension MessageCodec {
             status.heldKeys = heldKeys(body, parts)
             return .keepaliveResponse(status)
         case .transfer: return decodeTransfer(body, parts).map(Message.transfer)
+        case .handOff:
+            // Of UDP there is nothing to take over.
+            guard let transfer = decodeTransfer(body, parts), !transfer.application.isOverUDP else { return nil }
+            return .handOff(transfer, sentAt: body.load64(at: 88))
         case .transferACK: return .transferACK
         case .firstByte: return .firstByte
         case .terminateResponse: return .terminateResponse

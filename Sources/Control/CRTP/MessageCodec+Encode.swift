@@ -21,7 +21,7 @@ package enum MessageCodec {
                 (initiate.cookie.map { part(min($0.count, cookieByteCount)) } ?? 0) + keysPart(initiate.heldKeys)
             case .accept(let accept): part(prefixOfCharacters(accept.agent.name).count) + keysPart(accept.heldKeys)
             case .keepaliveResponse(let status): keysPart(status.heldKeys)
-            case .transfer(let transfer): parts(of: transfer)
+            case .transfer(let transfer), .handOff(let transfer, _): parts(of: transfer)
             case .keepalive(let keepalive): keepalive.group == nil ? 0 : part(groupByteCount)
             case .challenge, .error, .transferACK, .transferNACK, .terminate, .terminateResponse,
                 .flowInformation, .flowInformationEnd, .firstByte:
@@ -63,7 +63,13 @@ package enum MessageCodec {
             body.append(code.rawValue)
             body.appendZeros(3)
             body.append32(detail)
-        case .transfer(let transfer): encode(transfer, into: &body)
+        case .transfer(let transfer):
+            encode(transfer, into: &body)
+            encode(partsOf: transfer, into: &body)
+        case .handOff(let transfer, let sentAt):
+            encode(transfer, into: &body)
+            body.append64(sentAt)
+            encode(partsOf: transfer, into: &body)
         case .transferACK, .firstByte, .terminateResponse: break
         case .transferNACK(let reason, let retryAfterMilliseconds):
             body.append(reason.rawValue)
@@ -164,7 +170,7 @@ package enum MessageCodec {
         body.append(0)
     }
 
-    /// 88 bytes, REQUEST, and where they say something CONNECTION and REQUIREMENTS.
+    /// 88 bytes.
     private static func encode(_ transfer: Transfer, into body: inout FrameWriter) {
         let state = transfer.connection
         encode(
@@ -197,6 +203,10 @@ package enum MessageCodec {
         body.append(flags)
         body.appendZeros(2)
         body.append32(transfer.handsBack)
+    }
+
+    /// REQUEST, and where they say something CONNECTION and REQUIREMENTS.
+    private static func encode(partsOf transfer: Transfer, into body: inout FrameWriter) {
         TypeLengthValue.request.append(transfer.request.prefix(maximumRequest), critical: true, to: &body)
         if transfer.connectionID != 0 {
             TypeLengthValue.connection.appendHead(connectionByteCount, critical: false, to: &body)

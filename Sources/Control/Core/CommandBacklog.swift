@@ -36,7 +36,9 @@ public struct CommandBacklog: Sendable {
     private static func hasBackstop(_ command: WorkerCommand) -> Bool {
         switch command {
         case .verdict, .listFlows, .countFlows, .findFlow, .learnIdentifier, .transmitOwn: true
-        case .proxy, .proxyDown, .retireProxy, .useRules, .installFlow, .flowDone, .resetOrigin, .move, .bypass,
+        case .encapsulate, .proxy, .proxyDown, .retireProxy, .useRules, .useVirtualServers, .installFlow, .flowDone,
+            .resetOrigin, .replay, .cancelReplay,
+            .move, .bypass, .disown,
             .recoveryEnded, .abortAllHolds, .capture:
             false
         }

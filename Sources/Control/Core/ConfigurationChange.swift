@@ -31,6 +31,14 @@ extension DirectorConfiguration {
                     .changed, before.key, from: before.text, to: after.text, needsRestart: before.needsRestart))
         }
         changes += Self.changes("proxies", proxies.map(\.described), other.proxies.map(\.described), isOrdered: false)
+        changes += Self.changes(
+            "virtual-servers", virtualServers.map(\.described), other.virtualServers.map(\.described), isOrdered: true
+        ).map { change in
+            // Their places are in the workers' memory, and in connections.
+            var change = change
+            change.needsRestart = true
+            return change
+        }
         changes += Self.changes("rules", describedRules, other.describedRules, isOrdered: true)
         changes += Self.changes(
             "routes", routes.map(\.described), other.routes.map(\.described), isOrdered: true)
@@ -51,7 +59,9 @@ extension DirectorConfiguration {
             }
             for (one, other) in zip(former.settings, entry.settings) where one.text != other.text {
                 changes.append(
-                    ConfigurationChange(.changed, "\(list).\(entry.name).\(one.key)", from: one.text, to: other.text))
+                    ConfigurationChange(
+                        .changed, "\(list).\(entry.name).\(one.key)", from: one.text, to: other.text,
+                        needsRestart: one.needsRestart))
             }
         }
         let kept = before.map(\.name).filter { name in after.contains { $0.name == name } }

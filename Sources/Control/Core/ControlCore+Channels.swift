@@ -42,13 +42,14 @@ extension ControlCore {
                 moves.forget(proxy: index)
                 abandon(index, .restarted, now: now)
             }
+            reviewOffers(now: now)
         }
         let name = proxies[index].configuration.name
         guard let hop = proxies[index].nextHop else {
             log(.error, "proxy has no MAC address") { _ in [("proxy", name)] }
             return
         }
-        commandAll(.proxy(proxies[index].index, hop))
+        introduce(index, hop)
         log(.info, "proxy up") { _ in [("proxy", name), ("mac", "\(hop.mac)"), ("vlan", "\(hop.vlan)")] }
     }
 
@@ -91,7 +92,7 @@ extension ControlCore {
         case .flowInformationEnd(let count):
             announcementEnded(count: count, transaction: frame.transaction, index, now: now)
         case .transfer(let transfer): handedBack(transfer, frame, index, now: now)
-        case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error:
+        case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .handOff:
             counters.add(.misplaced)
         }
     }

@@ -17,10 +17,13 @@ extension ControlCore {
     ) throws(FlowRefusal) {
         var proxy = ProxyIndex.none
         if let name = filter.proxy {
-            guard let index = proxies.firstIndex(where: { $0.configuration.name == name }) else {
+            if let index = proxies.firstIndex(where: { $0.configuration.name == name }) {
+                proxy = proxies[index].index
+            } else if let index = virtualServers.origins.firstIndex(where: { $0.name == name }) {
+                proxy = .origin(index)
+            } else {
                 throw .noProxy(name)
             }
-            proxy = proxies[index].index
         }
         let cursor = cursor ?? FlowCursor(workers: workerCount)
         guard cursor.places.count == workerCount else { throw .strangeCursor }
@@ -40,6 +43,7 @@ extension ControlCore {
     public mutating func takeFlows(now: UInt64) -> FlowAnswer? {
         guard var answer = listing.take(now: now) else { return nil }
         answer.proxies = proxies.map(\.configuration.name)
+        answer.origins = virtualServers.origins.map(\.name)
         return answer
     }
 

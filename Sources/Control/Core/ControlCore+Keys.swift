@@ -96,6 +96,7 @@ extension ControlCore {
         if ring.current != former { keys.previous = former }
         keys.ring = ring
         renewGroup()
+        renewHandOffs()
         for index in proxies.indices {
             proxies[index].channel.replaceKeys(ring, now: now)
             drainChannel(index, now: now)

@@ -105,7 +105,7 @@ extension ControlCore {
         guard let number = moves.number(target: slot) else { return false }
         let move = moves[number]
         switch action {
-        case .verdictProxy:
+        case .verdictProxy, .verdictHandOff:
             let (from, to) = (proxies[move.proxy].index, proxies[transfers[slot].proxy].index)
             command(.move(transfers[slot].handle, from: from, to: to), for: transfers[slot].handle)
         case .verdictOrigin:
@@ -117,7 +117,8 @@ extension ControlCore {
             // The flow is the first proxy's, if the worker does not move it.
             moves[number].isTargetOver = true
         case .transfer, .terminate, .flowDone, .setTimer, .cancelTimer, .sample, .countTimeout, .countLateACK,
-            .countUnconfirmed, .countMisjudged, .countUnanswered, .decided, .end:
+            .countUnconfirmed, .countMisjudged, .countUnanswered, .countRefusedHandOff, .handOff, .disown, .decided,
+            .end:
             return false
         }
         return true
@@ -144,7 +145,7 @@ extension ControlCore {
             }
             moves[number].sourceEnd = event
             return true
-        case .ack, .nack, .firstByte, .terminateResponse, .committed, .aborted, .flowEnded, .timer,
+        case .ack, .nack, .firstByte, .terminateResponse, .committed, .aborted, .flowEnded, .requestRepeated, .timer,
             .channelDown(.silent), .channelDown(.disconnected), .channelDown(.administrative):
             return false
         }

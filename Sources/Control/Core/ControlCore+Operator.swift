@@ -93,6 +93,7 @@ extension ControlCore {
         for (rule, count) in zip(configuration.rules, shedByRule) { status.shed[rule.name, default: 0] += count }
         status.proxiesUp = proxies.count { $0.isUp && $0.phase == .active }
         status.proxiesConfigured = configuration.proxies.count
+        status.origins = originStatus(now: now)
         status.crtp = counters.crtp
         for proxy in proxies {
             for counter in proxy.channel.counters.named where counter.name != "received" && counter.name != "sent" {
@@ -207,6 +208,10 @@ extension ControlCore {
         var result = WorkerConfiguration()
         result.candidates = configuration.rules.prefix(64).map(\.match)
         result.routes = routeRules()
+        result.virtualServers = virtualServers.servers.map(\.shared)
+        result.origins = virtualServers.origins.map(\.shared)
+        result.cookieSecret = virtualServers.cookieSecret
+        result.timestampOffset = virtualServers.timestampOffset
         result.flowCapacity = workers.flowCapacity
         result.flowCapacityIPv6 = workers.flowCapacityIPv6
         result.datagramFlowCapacity = workers.datagramFlowCapacity

@@ -17,8 +17,7 @@ extension ControlCore {
 
     /// True when some proxy would do, if only it had fewer transfers under way or rested no more.
     private func isAnyBusy(for request: TransferRequest, now: UInt64) -> Bool {
-        let needs = Capabilities(
-            neededFor: request.transfer.connection, application: request.transfer.application)
+        let needs = query(for: request, except: ProxySet(), now: now).needs
         let refusers = refusals.refusers(of: request.refusalKey, now: now)
         let patience = now + queue.patienceMicroseconds
         return selections[request.rule].usable.contains { index in

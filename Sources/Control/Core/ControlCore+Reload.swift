@@ -17,7 +17,7 @@ extension ControlCore {
         do throws(OperatorRefusal) { try checkKeys(ring) } catch { return error }
         let known = Set(proxies.filter { $0.phase != .free }.map(\.configuration.address))
         let added = new.proxies.count { !known.contains($0.address) }
-        let room = Self.proxyLimit - known.count
+        let room = proxyLimit - known.count
         guard added <= room else {
             return OperatorRefusal(
                 "there is room for \(room) more proxies and \(added) are new: those that were taken away keep their place "
@@ -70,9 +70,10 @@ extension ControlCore {
         rulesGeneration += 1
         let table = RuleTable(
             candidates: configuration.rules.map(\.match), routes: routeRules(), generation: rulesGeneration)
-        ruleTables.append(HandedTable(table: table, awaited: Set(0..<workerCount)))
+        ruleTables.append(table, workers: workerCount)
         commandAll(.useRules(table))
         tellAlgorithms()
+        reviewOffers(now: now)
         keepCounts(of: former)
         renewQueue(now: now)
         let choice = configuration.crtp.choice
@@ -94,14 +95,6 @@ extension ControlCore {
         var counts: [String: UInt64] = [:]
         for (rule, count) in zip(former.rules, shedByRule) { counts[rule.name, default: 0] += count }
         shedByRule = configuration.rules.map { counts.removeValue(forKey: $0.name) ?? 0 }
-    }
-
-    /// A worker has a table and, therefore, none of those before it.
-    package mutating func rulesInForce(_ generation: UInt32, worker: Int) {
-        for index in ruleTables.indices where ruleTables[index].table.generation <= generation {
-            ruleTables[index].awaited.remove(worker)
-        }
-        while ruleTables.count > 1, ruleTables[1].awaited.isEmpty { ruleTables.removeFirst().table.free() }
     }
 
     /// The rules, by now, that a request of a former generation comes under.
@@ -143,14 +136,14 @@ extension ControlCore {
     }
 
     private mutating func keep(_ index: Int, as configuration: DirectorConfiguration.Proxy, now: UInt64) {
-        let hop = proxies[index].nextHop
+        let (hop, encapsulation) = (proxies[index].nextHop, proxies[index].encapsulation)
         let former = proxies[index].configuration
         proxies[index].configuration = configuration
+        if former.encapsulation != configuration.encapsulation { proxies[index].narrowPath = nil }
         let isBack = proxies[index].phase != .active
         proxies[index].phase = .active
-        if proxies[index].isUp, let changed = proxies[index].nextHop, changed != hop || isBack {
-            commandAll(.proxy(proxies[index].index, changed))
-        }
+        let hasMoved = proxies[index].nextHop != hop || proxies[index].encapsulation != encapsulation
+        if proxies[index].isUp, let changed = proxies[index].nextHop, hasMoved || isBack { introduce(index, changed) }
         changeConnection(index, from: former, now: now)
         if isBack, proxies[index].channel.state == .idle, proxies[index].wish != .down { open(index, now: now) }
     }
@@ -213,10 +206,4 @@ extension ControlCore {
         awaited.remove(worker)
         proxies[index].phase = .retired(retirement, awaited: awaited)
     }
-}
-
-/// A table that workers were given, and those that have not said so yet.
-package struct HandedTable: Sendable {
-    package let table: RuleTable
-    package var awaited: Set<Int>
 }

@@ -78,6 +78,7 @@ extension ControlCore {
             needs: Capabilities(neededFor: connection, application: request.transfer.application),
             content: request.content, now: now)
         if request.transfer.isAcknowledged { query.needs.insert(.handedBack) }
+        if request.isOneWay { query.needs.insert(.handOffs) }
         query.except = except
         query.except.formUnion(refusals.refusers(of: request.refusalKey, now: now))
         return query

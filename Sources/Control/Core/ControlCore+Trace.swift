@@ -125,6 +125,7 @@ extension TransferEvent {
         case .committed: ("committed", "the held packets went to the proxy")
         case .aborted(let reason): ("aborted", "\(reason): the held packets went to the origin")
         case .flowEnded(let end): ("flow ended", "\(end)")
+        case .requestRepeated: ("request again", "the client has no answer")
         case .timer: nil
         }
     }
@@ -135,15 +136,19 @@ extension TransferAction {
     fileprivate var traced: (String, String)? {
         switch self {
         case .transfer(let attempt, let valid): ("TRANSFER", "copy \(attempt + 1), valid for \(valid)us")
+        case .handOff(let attempt): ("HANDOFF", "copy \(Int(attempt) + 1)")
         case .terminate(let cause): ("TERMINATE", "\(cause)")
         case .verdictOrigin: ("verdict", "origin")
         case .verdictProxy(let resetOrigin): ("verdict", resetOrigin ? "proxy" : "proxy, the origin's reset later")
+        case .verdictHandOff: ("verdict", "proxy, unasked")
         case .resetOrigin: ("origin reset", "")
+        case .disown: ("disowned", "the origin's reset ends it")
         case .countTimeout(let sentAt): ("timeout", "sent at \(sentAt)us")
         case .countLateACK: ("ACK late", "the origin has the request")
         case .countUnconfirmed: ("worker silent", "")
         case .countMisjudged(let reason): ("aborted after all", "\(reason)")
         case .countUnanswered: ("TERMINATE unanswered", "")
+        case .countRefusedHandOff(let reason): ("HANDOFF refused", "\(reason)")
         case .decided(let outcome): ("decided", outcome.reason)
         case .sample(let microseconds): ("round trip", "\(microseconds)us")
         case .flowDone, .setTimer, .cancelTimer, .end: nil

@@ -47,6 +47,7 @@ extension ControlCore {
             configuration.rules[rule].resetBy == .proxy && !request.request.application.isOverUDP
         asked.transfer.requirements = configuration.rules[rule].requirements
         asked.transfer.mayComeBack = isHeld && configuration.rules[rule].laterRequests == .move
+        asked.isOneWay = isHeld && isHandedOff(request, rule)
         if suspectCount > 0 { probe(for: asked, handle: request.handle, now: now) }
         if isHeld, askGroup(asked, handle: request.handle, now: now) { return }
         // Whoever waits is served before; `handle` looks at the line next.
@@ -86,11 +87,13 @@ extension ControlCore {
         }
         let machine = TransferMachine(
             isHeld: isHeld, wantsFirstByte: request.transfer.wantsFirstByte,
-            isOfDatagrams: request.transfer.application.isOverUDP, timing: timing)
+            isOfDatagrams: request.transfer.application.isOverUDP, isOneWay: isHeld && request.isOneWay && move == nil,
+            timing: timing)
         let slot = transfers.insert(
             TransferRecord(
                 machine: machine, transaction: transaction, proxy: proxy, handle: handle,
                 key: request.transfer.connection.key, request: request, startedAt: startedAt))
+        if transfers[slot].machine.isOneWay { handOffs.unanswered[slot] = request.transfer }
         if let move {
             // The flow's events are the first proxy's until it has moved.
             transfers.releaseHandle(at: slot)
@@ -187,6 +190,7 @@ extension ControlCore {
             let frame = Frame(.transfer(message), transaction: transfers[slot].transaction, attempt: attempt)
             if transfers[slot].siblings.isEmpty { return send(frame, to: proxy) }
             sendToGroup(frame, from: slot)
+        case .handOff(let attempt): handOff(slot, attempt: attempt, now: now)
         case .terminate(let cause):
             let transaction = transfers[slot].transaction
             guard let psn = transfers[slot].psn else { return true }
@@ -196,8 +200,10 @@ extension ControlCore {
         case .verdictOrigin: command(.verdict(handle, .origin), for: handle)
         case .verdictProxy(let resetOrigin):
             command(.verdict(handle, .proxy(proxies[proxy].index, resetOrigin: resetOrigin)), for: handle)
+        case .verdictHandOff: command(.verdict(handle, .handOff(proxies[proxy].index)), for: handle)
         case .resetOrigin: command(.resetOrigin(handle), for: handle)
         case .flowDone: command(.flowDone(handle), for: handle)
+        case .disown: command(.disown(handle), for: handle)
         case .setTimer(let deadline):
             if let timer = transfers[slot].timer { wheel.cancel(timer) }
             transfers[slot].timer = wheel.insert(slot, at: deadline)
@@ -226,6 +232,9 @@ extension ControlCore {
         case .countUnanswered:
             counters.add(.unanswered)
             log(.warning, "terminate never answered") { $0.fields(slot) }
+        case .countRefusedHandOff(let reason):
+            counters.add(.handOffRefused)
+            log(.warning, "hand-off refused") { $0.fields(slot) + [("reason", "\(reason)")] }
         case .decided(let outcome): decided(outcome, slot, now: now)
         case .end: finish(slot, now: now)
         }
@@ -279,6 +288,7 @@ extension ControlCore {
         if !moves.isEmpty { forgetMove(slot, now: now) }
         if let timer = transfers[slot].timer { wheel.cancel(timer) }
         count(slot, from: transfers[slot].machine.state, to: .ended)
+        if !handOffs.unanswered.isEmpty { handOffs.unanswered[slot] = nil }
         switch transfers[slot].machine.outcome?.ending {
         case .committed, .announced:
             endedFlows.insert(proxy: transfers[slot].proxy, transfer: transfers[slot].transaction)

@@ -23,11 +23,15 @@ public struct ControlCore {
     /// Of the rules that are in force here; workers may be one behind.
     package internal(set) var rulesGeneration: UInt32 = 0
     /// Tables that workers may have, oldest first.
-    package var ruleTables: [HandedTable] = []
+    package var ruleTables = HandedTables<RuleTable>()
+    package var virtualServers: VirtualServers
+    package var virtualServerTables = HandedTables<VirtualServerTable>()
     /// Counts the proxies that were taken away.
     package var retirements: UInt32 = 0
     /// When to look after proxies that were taken away.
     package var departuresDueAt: UInt64?
+    /// The next look at what routers said of ways to proxies.
+    package var pathsDueAt: UInt64?
     /// Longest wait for an agent: with what recognition may have taken, it ends before the worker's own backstop.
     package let longestTimeoutMicroseconds: UInt64
     /// Transfers whose request is held, or observed, at once; more go to the origin unasked.
@@ -49,6 +53,8 @@ public struct ControlCore {
     package var queue: RequestQueue
     /// By which rules with the algorithm `multicast` ask.
     package var group: GroupSender?
+    /// By which rules with `handoff: one-way` give.
+    package var handOffs = HandOffs()
     /// By rule: requests that waited in vain.
     package var shedByRule: [UInt64]
     /// When the queue was last looked at.
@@ -122,15 +128,18 @@ public struct ControlCore {
                 * self.workerCount + pendingLimit + recallLimit)
         wheel = TimingWheel(tickMicroseconds: min(200, max(100, configuration.timeout.granularityMicroseconds)))
         nextTransaction = UInt32(truncatingIfNeeded: hashSeed)
-        proxies = configuration.proxies.prefix(Self.proxyLimit).enumerated().map { makeProxy($1, index: $0) }
+        var source = random
+        virtualServers = VirtualServers(configuration.virtualServers, random: &source)
+        proxies = configuration.proxies.prefix(proxyLimit).enumerated().map { makeProxy($1, index: $0) }
         findEndpoints()
         selections = makeSelections()
         tellAlgorithms()
         renewGroup()
+        renewHandOffs()
     }
 
-    /// `ProxyIndex` counts from 0 to 254.
-    package static var proxyLimit: Int { 255 }
+    /// `ProxyIndex` counts from 0 to 254; origins have the last ones.
+    package var proxyLimit: Int { 255 - virtualServers.origins.count }
 
     package func makeProxy(_ proxy: DirectorConfiguration.Proxy, index: Int) -> ProxyRecord {
         var channel = ChannelInitiator(
@@ -204,11 +213,15 @@ public struct ControlCore {
             if handle.isOfDatagrams { settled(handle, isCommitted: false, now: now) }
         case .moved(let handle): moved(handle, now: now)
         case .moveRefused(let handle): moveRefused(handle, now: now)
+        case .requestRepeated(let handle): drive(handle, .requestRepeated, now: now)
+        case .handOffOver(let handle): handOffOver(handle)
         case .flowEnded(let handle, let end): drive(handle, .flowEnded(end), now: now)
         case .flowInstalled(let handle, let ticket): flowInstalled(handle, ticket: ticket, now: now)
         case .flowRefused(let ticket): flowRefused(ticket: ticket)
         case .proxyUnused(let proxy, let retirement): proxyUnused(proxy, retirement: retirement, worker: worker)
-        case .rulesInForce(let generation): rulesInForce(generation, worker: worker)
+        case .pathNarrowed(let proxy, let mtu): pathNarrowed(proxy, mtu, now: now)
+        case .rulesInForce(let generation): ruleTables.inForce(generation, worker: worker)
+        case .virtualServersInForce(let generation): virtualServerTables.inForce(generation, worker: worker)
         case .flow(let summary, let ticket): listing.append(summary, worker: worker, ticket: ticket)
         case .flowCount(let state, let proxy, let count, let ticket):
             listing.append(count, state: state, proxy: proxy, worker: worker, ticket: ticket)
@@ -244,6 +257,8 @@ public struct ControlCore {
         if !moves.isEmpty { advanceMoves(to: now) }
         if isRecovering, now >= recoveryDeadline { endRecovery("time is up") }
         if let due = departuresDueAt, due <= now { seeProxiesOff(now: now) }
+        if let due = pathsDueAt, due <= now { widenPaths(now: now) }
+        if let due = virtualServers.offersDueAt, due <= now { reviewOffers(now: now) }
     }
 
     /// When `advance` must be called next; nil for "whenever something comes".
@@ -260,6 +275,8 @@ public struct ControlCore {
         consider(listing.deadline)
         consider(queueDeadline)
         consider(departuresDueAt)
+        consider(pathsDueAt)
+        consider(virtualServers.offersDueAt)
         consider(moves.nextDeadline)
         return earliest
     }

@@ -26,6 +26,8 @@ package struct ControlCounters: Sendable {
         case unconfirmed, misjudged
         /// Connections that were handed back, and stayed with who had them.
         case moveRefused
+        /// HANDOFFs, of a connection the first and each further one; those whose agent could not adopt.
+        case handedOff, handedOffAgain, handOffRefused
         /// A worker spoke of a transfer that is not known.
         case strayEvent
     }

@@ -15,7 +15,7 @@ struct DescribedSetting {
     }
 }
 
-/// An entry of `proxies`, `rules` or `routes`.
+/// An entry of `proxies`, `virtual-servers`, `rules` or `routes`.
 struct DescribedEntry {
     let name: String
     let settings: [DescribedSetting]
@@ -29,7 +29,8 @@ extension DirectorConfiguration {
     /// Every key of the file that changes are told of, for entries of lists that are there.
     package var describedKeys: Set<String> {
         let lists = [
-            ("proxies", proxies.map(\.described)), ("rules", describedRules), ("routes", routes.map(\.described)),
+            ("proxies", proxies.map(\.described)), ("virtual-servers", virtualServers.map(\.described)),
+            ("rules", describedRules), ("routes", routes.map(\.described)),
         ]
         let entries = lists.flatMap { list, entries in
             entries.flatMap { entry in entry.settings.map { "\(list).\($0.key)" } }
@@ -139,6 +140,23 @@ extension DirectorConfiguration.Proxy {
                 DescribedSetting("address", address), DescribedSetting("weight", weight),
                 DescribedSetting("mac", mac.map { "\($0)" } ?? ""),
                 DescribedSetting("transport", transport.rawValue), DescribedSetting("server-name", serverName ?? ""),
+            ] + DirectorConfiguration.EncapsulationSettings.described(encapsulation))
+    }
+}
+
+extension DirectorConfiguration.VirtualServer {
+    var described: DescribedEntry {
+        DescribedEntry(
+            name: name,
+            settings: [
+                DescribedSetting("address", address), DescribedSetting("origins.name", list(origins.map(\.name))),
+                DescribedSetting("origins.address", list(origins.map { "\($0.address)" })),
+                DescribedSetting("origins.mac", list(origins.map { $0.mac.map { "\($0)" } ?? "" })),
+                DescribedSetting("window", window), DescribedSetting("maximum-segment", maximumSegment),
+                DescribedSetting("options", list(options.names)),
+                DescribedSetting("check.interval", duration(check.intervalMicroseconds)),
+                DescribedSetting("check.timeout", duration(check.timeoutMicroseconds)),
+                DescribedSetting("check.rise", check.rise), DescribedSetting("check.fall", check.fall),
             ])
     }
 }
@@ -159,6 +177,7 @@ extension DirectorConfiguration.Rule {
                 DescribedSetting("public", match.isPublic), DescribedSetting("mode", match.mode.text),
                 DescribedSetting("asymmetric", match.isAsymmetric), DescribedSetting("proxies", list(proxies)),
                 DescribedSetting("later-requests", laterRequests.rawValue),
+                DescribedSetting("handoff", handOff.rawValue),
                 DescribedSetting("follow-origin", match.followsOrigin),
                 DescribedSetting("reset-by", resetBy.rawValue),
                 DescribedSetting("algorithm", algorithm?.name ?? ""),
@@ -193,6 +212,13 @@ private func duration(_ microseconds: UInt64) -> String {
         if microseconds >= size, microseconds.isMultiple(of: size) { return "\(microseconds / size)\(unit)" }
     }
     return microseconds == 0 ? "0s" : "\(microseconds)us"
+}
+
+extension DirectorConfiguration.TCPOptions {
+    fileprivate var names: [String] {
+        let known: [(Self, String)] = [(.windowScale, "window-scale"), (.sack, "sack"), (.timestamps, "timestamps")]
+        return known.filter { contains($0.0) }.map(\.1)
+    }
 }
 
 extension RuleMode {

@@ -10,6 +10,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
     public var crtp = CRTPSettings()
     public var timeout = TimeoutSettings()
     public var proxies: [Proxy] = []
+    public var virtualServers: [VirtualServer] = []
     /// In order of precedence.
     public var rules: [Rule] = []
     public var routes: [Route] = []
@@ -155,6 +156,8 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var transport = Transport.udp
         /// Whom its certificate must name; nil: its address.
         public var serverName: String?
+        /// How clients' packets get there when layer 2 does not; nil: as they are.
+        public var encapsulation: EncapsulationSettings?
         public init(name: String, address: Endpoint) {
             self.name = name
             self.address = address
@@ -173,6 +176,7 @@ public struct DirectorConfiguration: Sendable, Equatable {
         public var proxies: [String] = []
         public var resetBy: ResetBy = .director
         public var laterRequests: LaterRequests = .relay
+        public var handOff: HandOff = .ask
         /// How one of them is chosen; nil: as `crtp.algorithm` says.
         public var algorithm: SelectionAlgorithm?
         /// TLS and QUIC: protocols that the proxies speak.
@@ -187,6 +191,12 @@ public struct DirectorConfiguration: Sendable, Equatable {
     /// What becomes of a later request that the proxy lacks: it relays, or hands the connection back so that a proxy gets
     /// it that does not; if none does, it relays.
     public enum LaterRequests: String, Sendable, Equatable, CaseIterable { case relay, move }
+
+    /// Whether a proxy is asked for a request, or just given it: where the director knows who is responsible.
+    public enum HandOff: String, Sendable, Equatable, CaseIterable {
+        case ask
+        case oneWay = "one-way"
+    }
 
     public enum ResetBy: String, Sendable, Equatable, CaseIterable { case director, proxy }
 

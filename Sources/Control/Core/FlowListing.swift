@@ -131,6 +131,8 @@ public struct FlowAnswer: Equatable, Sendable {
     package var counts: [Kind: UInt64] = [:]
     /// Names of the proxies by index.
     package var proxies: [String] = []
+    /// Names of the origins of virtual servers, which count from the other end.
+    package var origins: [String] = []
     /// From where to read on; nil when that was all.
     package var cursor: FlowCursor?
 
@@ -164,6 +166,7 @@ public struct FlowAnswer: Equatable, Sendable {
     }
 
     private func name(_ proxy: ProxyIndex) -> String {
-        Int(proxy.value) < proxies.count ? proxies[Int(proxy.value)] : ""
+        if Int(proxy.value) < proxies.count { return proxies[Int(proxy.value)] }
+        return origins.indices.contains(proxy.originIndex) ? origins[proxy.originIndex] : ""
     }
 }

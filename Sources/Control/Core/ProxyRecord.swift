@@ -33,6 +33,8 @@ package struct ProxyRecord: Sendable {
     package var timeoutCountedAt: UInt64 = 0
     /// Set aside because of them: no client's request waits for it until it has answered a probe.
     package var isSuspect = false
+    /// What a router said of the way to a proxy beyond layer 2: bytes of IP, and until when that is believed.
+    package var narrowPath: (mtu: UInt16, until: UInt64)?
     /// The next probe is not before this.
     package var probeAt: UInt64 = 0
     /// Records in the table of transfers, in whatever state.
@@ -92,7 +94,23 @@ package struct ProxyRecord: Sendable {
     package var nextHop: NextHop? {
         guard let agent else { return nil }
         let mac = configuration.mac ?? agent.mac
-        return mac == .zero ? nil : NextHop(mac: mac, vlan: agent.vlan, mtu: agent.mtu)
+        if mac == .zero { return nil }
+        guard let settings = configuration.encapsulation else {
+            return NextHop(mac: mac, vlan: agent.vlan, mtu: agent.mtu)
+        }
+        // The agent's VLAN and MTU are those of a wire that is not the director's.
+        return NextHop(mac: mac, mtu: settings.innerMTU(path: pathMTU(settings)))
+    }
+
+    /// Of a proxy beyond layer 2, once its agent has said who it is.
+    package var encapsulation: Encapsulation? {
+        guard let agent, let settings = configuration.encapsulation else { return nil }
+        return settings.encapsulation(innerMAC: agent.mac)
+    }
+
+    /// Bytes of IP that the way there takes.
+    package func pathMTU(_ settings: DirectorConfiguration.EncapsulationSettings) -> UInt16 {
+        min(settings.mtu, narrowPath?.mtu ?? .max)
     }
 
     package var isDraining: Bool { wish == .drain || status?.isDraining == true }

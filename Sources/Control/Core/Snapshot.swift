@@ -44,6 +44,25 @@ public struct DirectorStatus: Codable, Sendable, Equatable {
     /// In the configuration's order.
     public var rules: [RuleStatus] = []
     public var links = LinkStatus()
+    /// Of all virtual servers, in the configuration's order.
+    public var origins: [OriginStatus] = []
+    public init() {}
+}
+
+/// A row of `batonctl origins`.
+public struct OriginStatus: Codable, Sendable, Equatable {
+    public var server = ""
+    /// The virtual server's own, which clients dial.
+    public var serverAddress = ""
+    public var origin = ""
+    public var address = ""
+    public var up = false
+    /// How long it has been up, or down.
+    public var sinceSeconds: Double = 0
+    /// What the last check found.
+    public var reason = ""
+    /// Empty while it is not known.
+    public var mac = ""
     public init() {}
 }
 

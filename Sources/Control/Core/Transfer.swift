@@ -37,6 +37,8 @@ package enum TransferEvent: Hashable, Sendable {
     case committed
     case aborted(AbortReason)
     case flowEnded(FlowEnd)
+    /// Of a connection that was handed off: its client has sent the request again.
+    case requestRepeated
     /// The time that `setTimer` asked for has come.
     case timer
 }
@@ -45,12 +47,18 @@ package enum TransferEvent: Hashable, Sendable {
 package enum TransferAction: Hashable, Sendable {
     // to the agent
     case transfer(attempt: UInt8, validMicroseconds: UInt64)
+    /// HANDOFF, the first one or again.
+    case handOff(attempt: UInt8)
     case terminate(Terminate.Cause)
     // to the worker
     case verdictOrigin
     case verdictProxy(resetOrigin: Bool)
+    /// The same; the agent hears of it once the worker has confirmed it.
+    case verdictHandOff
     case resetOrigin
     case flowDone
+    /// The agent cannot take what was handed off, and nobody else has it.
+    case disown
     // the transfer's one timer
     case setTimer(at: UInt64)
     case cancelTimer
@@ -64,6 +72,7 @@ package enum TransferAction: Hashable, Sendable {
     case countMisjudged(AbortReason)
     /// The agent never answered TERMINATE.
     case countUnanswered
+    case countRefusedHandOff(NACKReason)
     /// How it ended for the client. Once.
     case decided(TransferOutcome)
     /// Nothing more will come: forget it.

@@ -10,7 +10,7 @@ extension TransferMachine {
         case .nack(let attempt, _): return isValid(attempt)
         case .timer: return now >= deadline
         case .flowDone, .channelDown: return true
-        case .ack, .firstByte, .terminateResponse, .committed, .aborted, .flowEnded: return false
+        case .ack, .firstByte, .terminateResponse, .committed, .aborted, .flowEnded, .requestRepeated: return false
         }
     }
 
@@ -38,7 +38,7 @@ extension TransferMachine {
         case .channelDown(.silent), .channelDown(.disconnected), .channelDown(.administrative):
             recall(.cancel, now, &actions)
             return .init(.channelDown)
-        case .ack, .firstByte, .terminateResponse, .committed, .aborted, .flowEnded:
+        case .ack, .firstByte, .terminateResponse, .committed, .aborted, .flowEnded, .requestRepeated:
             preconditionFailure("this event does not end the asking")
         }
     }

@@ -24,7 +24,7 @@ extension TransferMachine {
         case .channelDown:
             decide(.init(.channelDown), &actions)
             move(to: .ended, &actions)
-        case .committed, .aborted, .flowEnded, .firstByte, .flowDone, .terminateResponse: break
+        case .committed, .aborted, .flowEnded, .requestRepeated, .firstByte, .flowDone, .terminateResponse: break
         }
     }
 
@@ -58,7 +58,7 @@ extension TransferMachine {
             decide(.init(.channelDown), &actions)
             actions.append(.verdictOrigin)
             recall(.cancel, now, &actions)
-        case .committed, .flowEnded, .firstByte, .terminateResponse: break
+        case .committed, .flowEnded, .requestRepeated, .firstByte, .terminateResponse: break
         }
     }
 
@@ -66,10 +66,12 @@ extension TransferMachine {
         switch event {
         case .committed:
             isConfirmed = true
+            if isOneWay { handOff(&actions) }
             enterCommitted(now, &actions)
         case .aborted(let reason):
-            isAborted = true
             decide(.init(.aborted, abort: reason), &actions)
+            if isOneWay { return abortHandOff(&actions) }
+            isAborted = true
             recall(.late, now, &actions)
         case .timer:
             actions.append(.countUnconfirmed)
@@ -80,10 +82,11 @@ extension TransferMachine {
         case .firstByte:
             resetOrigin(&actions)
         case .flowDone, .channelDown(.restarted):
-            if isOfDatagrams { return }
+            // Of what it will be told of only now, an agent that has started anew has forgotten nothing.
+            if isOfDatagrams || isOneWay { return }
             decide(.init(.committed), &actions)
             close(now, &actions)
-        case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.disconnected),
+        case .ack, .nack, .terminateResponse, .requestRepeated, .channelDown(.silent), .channelDown(.disconnected),
             .channelDown(.administrative):
             break
         }
@@ -98,7 +101,8 @@ extension TransferMachine {
         case .timer:
             actions.append(.countUnconfirmed)
             move(to: .ended, &actions)
-        case .nack, .committed, .flowEnded, .firstByte, .flowDone, .terminateResponse, .channelDown: break
+        case .nack, .committed, .flowEnded, .requestRepeated, .firstByte, .flowDone, .terminateResponse, .channelDown:
+            break
         }
     }
 
@@ -126,7 +130,7 @@ extension TransferMachine {
             linger(now, &actions)
         case .channelDown(.restarted):
             linger(now, &actions)
-        case .channelDown, .committed, .flowEnded, .firstByte: break
+        case .channelDown, .committed, .flowEnded, .requestRepeated, .firstByte: break
         }
     }
 
@@ -139,18 +143,25 @@ extension TransferMachine {
         case .timer:
             if !isAborted { actions.append(.countUnconfirmed) }
             move(to: .ended, &actions)
-        case .nack, .committed, .flowEnded, .firstByte, .flowDone, .terminateResponse, .channelDown: break
+        case .nack, .committed, .flowEnded, .requestRepeated, .firstByte, .flowDone, .terminateResponse, .channelDown:
+            break
         }
     }
 
     mutating func committed(_ event: TransferEvent, _ now: UInt64, _ actions: inout [TransferAction]) {
         switch event {
         case .committed:
+            if isOneWay, !isConfirmed { handOff(&actions) }
             isConfirmed = true
+        case .requestRepeated:
+            if isOneWay, isConfirmed { handOff(&actions) }
+        case .nack(let attempt, let reason):
+            refused(attempt, reason, now, &actions)
         case .aborted(let reason):
             guard !isConfirmed else { return }
-            isAborted = true
             actions.append(.countMisjudged(reason))
+            if isOneWay { return abortHandOff(&actions) }
+            isAborted = true
             recall(.late, now, &actions)
         case .timer:
             resetOrigin(&actions)
@@ -167,7 +178,7 @@ extension TransferMachine {
             // An agent that has started anew has none of its old sockets: it will never say `flowDone`.
             if isOfDatagrams { return }
             close(now, &actions)
-        case .ack, .nack, .terminateResponse, .channelDown(.silent), .channelDown(.disconnected),
+        case .ack, .terminateResponse, .channelDown(.silent), .channelDown(.disconnected),
             .channelDown(.administrative):
             break
         }
@@ -177,7 +188,7 @@ extension TransferMachine {
         switch event {
         case .flowEnded, .aborted, .timer:
             move(to: .ended, &actions)
-        case .ack, .nack, .committed, .firstByte, .flowDone, .terminateResponse, .channelDown: break
+        case .ack, .nack, .committed, .requestRepeated, .firstByte, .flowDone, .terminateResponse, .channelDown: break
         }
     }
 }

@@ -14,8 +14,10 @@ package struct TransferMachine: Hashable, Sendable {
     package let wantsFirstByte: Bool
     /// UDP: the agent adopts nothing, a server beside it answers. What becomes of the agent afterwards is no matter.
     package let isOfDatagrams: Bool
-    /// Copies of TRANSFER sent so far: 0, 1 or 2. Their attempt numbers are 0 and 1.
-    package private(set) var attempts: UInt8 = 0
+    /// The proxy is not asked: it hears of the connection, by HANDOFF, once the worker has committed it.
+    package let isOneWay: Bool
+    /// Copies of TRANSFER sent so far: 0, 1 or 2. Their attempt numbers are 0 and 1. Of HANDOFF the same, without a bound.
+    package internal(set) var attempts: UInt8 = 0
     /// How it ended for the client, once that is known.
     package private(set) var outcome: TransferOutcome?
 
@@ -37,8 +39,11 @@ package struct TransferMachine: Hashable, Sendable {
     /// When the first TRANSFER left.
     package var begunAt: UInt64 { firstSentAt }
 
-    package init(isHeld: Bool, wantsFirstByte: Bool, isOfDatagrams: Bool = false, timing: TransferTiming) {
-        state = isHeld ? .asking : .observing
+    package init(
+        isHeld: Bool, wantsFirstByte: Bool, isOfDatagrams: Bool = false, isOneWay: Bool = false, timing: TransferTiming
+    ) {
+        state = isOneWay ? .granting : isHeld ? .asking : .observing
+        self.isOneWay = isOneWay
         self.isOfDatagrams = isOfDatagrams
         self.wantsFirstByte = wantsFirstByte
         self.timing = timing
@@ -50,16 +55,22 @@ package struct TransferMachine: Hashable, Sendable {
         self.timing = timing
         wantsFirstByte = false
         isOfDatagrams = false
+        isOneWay = false
         isConfirmed = true
         isOriginReset = true
         outcome = .init(.announced)
     }
 
-    /// Sends the first TRANSFER. Once, before any event.
+    /// Sends the first TRANSFER, or gives the verdict at once. Once, before any event.
     package mutating func begin(now: UInt64, into actions: inout [TransferAction]) {
         guard attempts == 0 else { return }
-        attempts = 1
         firstSentAt = now
+        if isOneWay {
+            actions.append(.verdictHandOff)
+            actions.append(.setTimer(at: now + timing.confirmationMicroseconds))
+            return
+        }
+        attempts = 1
         deadline = now + timing.timeoutMicroseconds
         actions.append(.transfer(attempt: 0, validMicroseconds: timing.timeoutMicroseconds))
         if let delay = timing.retransmissionMicroseconds, delay < timing.timeoutMicroseconds {

@@ -64,6 +64,8 @@ package struct TransferRequest: Sendable {
     package var refusalKey: UInt64
     /// Who has been asked for it.
     package var asked = ProxySet()
+    /// It is not asked for, but handed off.
+    package var isOneWay = false
     /// Asked to see whether the proxy answers; for no client.
     package var isProbe = false
 

@@ -49,7 +49,7 @@ extension Worker {
         }
         switch verdict {
         case .origin: abortDatagrams(flow, .verdictOrigin, now: now)
-        case .proxy(let proxy, _): commitDatagrams(flow, proxy, now: now)
+        case .proxy(let proxy, _), .handOff(let proxy): commitDatagrams(flow, proxy, now: now)
         }
     }
 

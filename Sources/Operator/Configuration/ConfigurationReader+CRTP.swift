@@ -130,12 +130,21 @@ extension ConfigurationReader {
                 "the agent's port is 0", remedy: "write the port that the agent listens on, such as 10.9.0.11:7443",
                 at: "address")
         }
+        let encapsulation = section.has("encapsulation") ? section.section("encapsulation", Self.encapsulation) : nil
+        if encapsulation != nil, mac == nil {
+            section.report(
+                "the proxy is beyond layer 2, and nothing says where its packets go first",
+                remedy:
+                    "add mac: with the Ethernet address of the router on the way, as 'ip neigh' shows it on a host of "
+                    + "the servers' wire", at: "encapsulation")
+        }
         guard let name else { return nil }
         var proxy = DirectorConfiguration.Proxy(name: name, address: address ?? Endpoint(.unspecified, port: 0))
         proxy.weight = weight
         proxy.mac = mac
         proxy.transport = transport
         proxy.serverName = serverName
+        proxy.encapsulation = encapsulation
         return (proxy, section.mark)
     }
 }

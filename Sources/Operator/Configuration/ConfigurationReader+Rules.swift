@@ -69,8 +69,10 @@ extension ConfigurationReader {
         }
         rule.algorithm = section.optional("algorithm", .algorithm)
         checkMulticast(rule, section)
+        rule.handOff = section.value("handoff", YAMLKind<DirectorConfiguration.HandOff>.choice, default: rule.handOff)
         rule.priority = section.value("priority", .integer(in: 0...1_000), default: rule.priority)
         rule.requirements = section.section("requirements", Self.requirements)
+        checkHandOff(rule, section)
         checkApplications(rule, section)
         guard name != nil else { return nil }
         let values = combinations(ports, servers, clients).map { ports, server, client in
@@ -198,7 +200,7 @@ extension ConfigurationReader {
                 "dns and quic are over UDP, the other applications over TCP", remedy: "make a rule of each",
                 at: "application")
         }
-        for key in ["public", "asymmetric", "reset-by", "requirements"] where section.has(key) {
+        for key in ["public", "asymmetric", "reset-by", "requirements", "handoff"] where section.has(key) {
             section.report("'\(key)' has no meaning for UDP", remedy: "remove it", at: key)
         }
     }

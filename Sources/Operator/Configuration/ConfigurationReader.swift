@@ -23,12 +23,14 @@ struct ConfigurationReader {
         checkHold(file)
         let proxies = file.sections("proxies", Self.proxy)
         configuration.proxies = proxies.map(\.proxy)
+        checkEncapsulations(proxies, file)
         checkProxies(proxies, file, isListenGiven: crtp.isListenGiven)
         if !proxies.isEmpty, !crtp.hasKeys {
             file.report(
                 "proxies are named, but 'crtp.keys' has no key for their channels",
                 remedy: "add crtp: { keys: { 1: /etc/baton/key1 } }", at: "proxies")
         }
+        readVirtualServers(file)
         readRules(file)
         configuration.control = file.section("control", Self.control)
         configuration.metrics = file.section("metrics", Self.metrics)
@@ -194,13 +196,13 @@ struct ConfigurationReader {
             }
             proxyLines.append((proxy.name, mark.line))
         }
-        if proxies.count > Self.proxyLimit {
+        if proxies.count > Self.placeLimit {
             file.report(
-                "\(proxies.count) proxies are named; at most \(Self.proxyLimit) are possible",
+                "\(proxies.count) proxies are named; at most \(Self.placeLimit) are possible",
                 remedy: "remove some, or use another director", at: "proxies")
         }
     }
 
-    /// `ProxyIndex` counts from 0 to 254.
-    private static var proxyLimit: Int { 255 }
+    /// `ProxyIndex` counts from 0 to 254: of proxies and origins together.
+    static var placeLimit: Int { 255 }
 }

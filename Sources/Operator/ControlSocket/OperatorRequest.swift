@@ -12,6 +12,8 @@ public enum OperatorRequest: Equatable, Sendable {
     /// The rules, and the routes, in force.
     case candidates
     case routes
+    /// Those of virtual servers.
+    case origins
     /// What would become of a request or a connection.
     case explain(ExplainQuestion)
     /// How many there are, by state and proxy.
@@ -39,8 +41,8 @@ public enum OperatorRequest: Equatable, Sendable {
     var readsConfiguration: Bool {
         switch self {
         case .rotateKeys, .reload: true
-        case .status, .proxies, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers, .bypass,
-            .algorithm, .proxy, .keys, .version, .capture, .readCapture:
+        case .status, .proxies, .origins, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers,
+            .bypass, .algorithm, .proxy, .keys, .version, .capture, .readCapture:
             false
         }
     }
@@ -53,8 +55,8 @@ public enum OperatorRequest: Equatable, Sendable {
         case .proxy, .rotateKeys, .capture: true
         case .readCapture(_, let stop): stop
         case .reload(let isDryRun): !isDryRun
-        case .status, .proxies, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers, .keys,
-            .version:
+        case .status, .proxies, .origins, .candidates, .routes, .explain, .trace, .flows, .flowCounts, .transfers,
+            .keys, .version:
             false
         }
     }
@@ -75,6 +77,7 @@ public enum OperatorResponse: Equatable, Sendable {
     case explain(Explanation)
     case candidates([CandidateStatus])
     case routes([RouteStatus])
+    case origins([OriginStatus])
     case trace(TraceStatus)
     case transfers([TransferStatus])
     case bypass(BypassStatus)

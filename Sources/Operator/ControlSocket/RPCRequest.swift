@@ -11,7 +11,8 @@ struct RPCRequest: Equatable {
     static let methods = [
         "algorithm", "bypass", "candidates", "capture", "capture.read", "capture.stop", "explain", "flows",
         "flows.count",
-        "keys", "keys.rotate", "proxies", "proxy", "reload", "routes", "status", "trace", "transfers", "version",
+        "keys", "keys.rotate", "origins", "proxies", "proxy", "reload", "routes", "status", "trace", "transfers",
+        "version",
     ]
     static var rowLimit: Int { 10_000 }
 
@@ -54,6 +55,7 @@ struct RPCRequest: Equatable {
         case "proxies": return .proxies
         case "candidates": return .candidates
         case "routes": return .routes
+        case "origins": return .origins
         case "version": return .version
         case "flows":
             let limit = try parameters.integer("limit", in: 1...rowLimit) ?? 100
@@ -185,6 +187,7 @@ struct RPCResponse {
         case .trace(let value): jsonLine(Envelope(id: id, result: value))
         case .candidates(let value): jsonLine(Envelope(id: id, result: value))
         case .routes(let value): jsonLine(Envelope(id: id, result: value))
+        case .origins(let value): jsonLine(Envelope(id: id, result: value))
         case .explain(let value): jsonLine(Envelope(id: id, result: value))
         case .transfers(let value): jsonLine(Envelope(id: id, result: value))
         case .algorithm(let value): jsonLine(Envelope(id: id, result: value))

@@ -13,6 +13,7 @@ package struct MetricsText {
         metrics.workers(status.workers)
         metrics.rules(status.rules)
         metrics.proxies(proxies)
+        metrics.origins(status.origins)
         return metrics.text + "# EOF\n"
     }
 
@@ -125,6 +126,12 @@ package struct MetricsText {
         }
         family("baton_proxy_timeout_seconds", .gauge, "How long a request waits for it.") {
             rows("") { Double($0.timeoutMicroseconds) / 1_000_000 }
+        }
+    }
+
+    private mutating func origins(_ origins: [OriginStatus]) {
+        family("baton_origin_up", .gauge, "1 while the virtual server's origin gets new connections.") {
+            origins.map { ("", [("server", $0.server), ("origin", $0.origin)], $0.up ? "1" : "0") }
         }
     }
 

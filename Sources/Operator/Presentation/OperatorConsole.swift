@@ -39,6 +39,11 @@ public struct OperatorConsole: Sendable {
         return Presentation.routes(try client.call([RouteStatus].self, "routes"), style)
     }
 
+    public func origins() throws(ControlClientProblem) -> String {
+        if isJSON { return try raw("origins") }
+        return Presentation.origins(try client.call([OriginStatus].self, "origins"), style)
+    }
+
     public func transfers(limit: Int) throws(ControlClientProblem) -> String {
         let parameters: [String: JSONValue] = ["limit": .integer(limit)]
         if isJSON { return try raw("transfers", parameters) }

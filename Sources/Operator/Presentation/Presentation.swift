@@ -11,6 +11,9 @@ package enum Presentation {
             "algorithm   \(printable(status.algorithm))",
             "crtp        \(counts(status.crtp, separator: ", ", lead: "", empty: "no frames yet"))",
         ]
+        if !status.origins.isEmpty {
+            lines.append("origins     \(status.origins.count { $0.up }) of \(status.origins.count) up")
+        }
         if status.bypass { lines.append("bypass      on: nothing is held, every request goes to the origin") }
         if status.recovering { lines.append("recovery    under way: agents announce their connections") }
         for worker in status.workers { lines += [""] + self.worker(worker, style) }

@@ -23,7 +23,8 @@ public enum SYNAnswer: Equatable, Sendable, BitwiseCopyable {
         guard layout.isBetweenHosts(bytes) else { return .refused(.address) }
         let options = TCPOptions(of: syn)
         guard !options.isMalformed, !options.isAuthenticated else { return .refused(.options) }
-        guard layout.hasValidChecksum(bytes) else { return .refused(.checksum) }
+        let sums = SYNSums(bytes, layout)
+        guard sums.areRight else { return .refused(.checksum) }
 
         let agreed = CarriedOptions(options, syn.flags, offer)
         let cookie = SYNCookie(layout.key(bytes, fromClient: true), clientISN: syn.sequence, agreed, offer, key)
@@ -33,7 +34,7 @@ public enum SYNAnswer: Equatable, Sendable, BitwiseCopyable {
             timestamp: agreed.timestamp(at: milliseconds), echo: options.timestampValue)
         let length = segment.frameLength(layout)
         guard length <= room else { return .refused(.room) }
-        segment.write(over: frame, layout)
+        segment.write(over: frame, layout, after: sums.connection)
         return .answered(length: length)
     }
 }

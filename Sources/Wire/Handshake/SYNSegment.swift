@@ -29,8 +29,10 @@ struct SYNSegment: BitwiseCopyable {
 
     /// Turns the SYN's frame round, from its first byte to its last: addresses and ports change places, tags stay, what else
     /// its headers said is gone.
+    ///
+    /// - Parameter connection: the sum of what they keep (`SYNSums`).
     @inline(__always)
-    func write(over frame: UnsafeMutableRawPointer, _ layout: PacketLayout) {
+    func write(over frame: UnsafeMutableRawPointer, _ layout: PacketLayout, after connection: InternetChecksum) {
         let network = Int(layout.network)
         let bytes = UnsafeRawPointer(frame)
         let source = layout.source(bytes, ipHeader: network)
@@ -40,38 +42,35 @@ struct SYNSegment: BitwiseCopyable {
         frame.setWireMAC(6, bytes.wireMAC(0))
         frame.setWireMAC(0, client)
 
-        var answer = layout
         if layout.isV6 {
             frame.setIPv6(network, from: destination, to: source, next: 6, length: length, hops: Self.hopLimit)
-            answer.transport = layout.network &+ 40
         } else {
             frame.setIPv4(network, from: destination, to: source, protocol: 6, length: length, hops: Self.hopLimit)
-            answer.transport = layout.network &+ 20
         }
-        answer.payload = answer.transport &+ UInt16(truncatingIfNeeded: length)
-        answer.payloadLength = 0
-        let header = frame + Int(answer.transport)
+        let header = frame + (network &+ (layout.isV6 ? 40 : 20))
         header.setWire32(0, ports &<< 16 | ports &>> 16)
-        writeTCP(header, isV6: layout.isV6)
-        header.setWire16(16, answer.computedChecksum(bytes))
+        writeTCP(HeaderWriter(header, after: connection), isV6: layout.isV6)
         pad(frame, layout)
     }
 
-    /// All of the header but its ports and its checksum; in words, as the sum reads them again at once.
+    /// All of the header but its ports.
     @inline(__always)
-    private func writeTCP(_ header: UnsafeMutableRawPointer, isV6: Bool) {
+    private func writeTCP(_ header: HeaderWriter, isV6: Bool) {
         let flags: TCPFlags = agreed.ecn ? [.syn, .ack, .ece] : [.syn, .ack]
-        header.setWire32(4, sequence.value)
-        header.setWire32(8, acknowledgement.value)
-        header.setWire32(
+        var header = header
+        header.sum.add(word: UInt16(truncatingIfNeeded: length))
+        header.set32(4, sequence.value)
+        header.set32(8, acknowledgement.value)
+        header.set32(
             12, UInt32(truncatingIfNeeded: length) &<< 26 | UInt32(flags.rawValue) &<< 16 | UInt32(offer.window))
-        header.setWire32(16, 0)
-        header.setWire32(20, 0x0204_0000 | UInt32(offer.maximumSegmentSize(isV6: isV6)))
-        guard agreed.timestamps else { return }
-        header.setWire32(24, agreed.sack ? 0x0402_080A : 0x0101_080A)
-        header.setWire32(28, timestamp)
-        header.setWire32(32, echo)
-        if agreed.isScaled { header.setWire32(36, 0x0103_0300 | UInt32(offer.windowScale)) }
+        header.set32(20, 0x0204_0000 | UInt32(offer.maximumSegmentSize(isV6: isV6)))
+        if agreed.timestamps {
+            header.set32(24, agreed.sack ? 0x0402_080A : 0x0101_080A)
+            header.set32(28, timestamp)
+            header.set32(32, echo)
+            if agreed.isScaled { header.set32(36, 0x0103_0300 | UInt32(offer.windowScale)) }
+        }
+        header.header.setWire32(16, UInt32(header.sum.value) &<< 16)
     }
 
     /// Nothing of what was there before leaves with a short frame.

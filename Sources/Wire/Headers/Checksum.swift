@@ -2,7 +2,7 @@
 ///
 /// All sums here are over bytes in memory order taken as little-endian words; the sum is indifferent to byte order as
 /// long as everything agrees (RFC 1071 section 2B), and `stored` swaps where a field is read or written.
-public struct InternetChecksum: Sendable {
+public struct InternetChecksum: Sendable, BitwiseCopyable {
     @usableFromInline var sum: UInt64 = 0
 
     @inlinable @inline(__always)
@@ -29,20 +29,17 @@ public struct InternetChecksum: Sendable {
     @inlinable @inline(__always)
     public mutating func add(word: UInt16) { sum &+= UInt64(word.byteSwapped) }
 
+    /// Adds two words, given as one number.
+    @inlinable @inline(__always)
+    public mutating func add(pair: UInt32) { sum &+= UInt64(pair.byteSwapped) }
+
     /// The one's complement of the folded sum, as the field's value.
     @inlinable
     public var value: UInt16 { ~folded.byteSwapped }
 
     /// The sum in 16 bits, in memory order.
     @inlinable
-    var folded: UInt16 {
-        var folded = (sum & 0xFFFF_FFFF) &+ (sum >> 32)
-        folded = (folded & 0xFFFF_FFFF) &+ (folded >> 32)
-        folded = (folded & 0xFFFF) &+ (folded >> 16)
-        folded = (folded & 0xFFFF) &+ (folded >> 16)
-        folded = (folded & 0xFFFF) &+ (folded >> 16)
-        return UInt16(truncatingIfNeeded: folded)
-    }
+    var folded: UInt16 { sum.folded }
 
     /// True when the sum over data and its checksum field comes out right.
     @inlinable
@@ -88,12 +85,17 @@ public struct ChecksumChange: Sendable, BitwiseCopyable {
     /// The checksum that was `checksum` before.
     @inlinable @inline(__always)
     public func applied(to checksum: UInt16) -> UInt16 {
-        var folded = sum &+ UInt64(~checksum)
-        folded = (folded & 0xFFFF_FFFF) &+ (folded &>> 32)
-        folded = (folded & 0xFFFF) &+ (folded &>> 16)
-        folded = (folded & 0xFFFF) &+ (folded &>> 16)
-        folded = (folded & 0xFFFF) &+ (folded &>> 16)
-        return ~UInt16(truncatingIfNeeded: folded)
+        ~(sum &+ UInt64(~checksum)).folded
+    }
+}
+
+extension UInt64 {
+    /// The one's complement sum of its four words. Halves that are added to each other in both orders at once leave their
+    /// carry where it belongs.
+    @inlinable @inline(__always)
+    var folded: UInt16 {
+        let half = UInt32(truncatingIfNeeded: (self &+ (self &>> 32 | self &<< 32)) &>> 32)
+        return UInt16(truncatingIfNeeded: (half &+ (half &>> 16 | half &<< 16)) &>> 16)
     }
 }
 

@@ -6,7 +6,8 @@ public struct NeighborMessage: Equatable, Sendable {
     public var kind: Kind
     /// Whom it is about: an ARP target or its answering sender, the target of a solicitation or an advertisement.
     public var subject: IPAddress
-    /// The sender's own.
+    /// The sender's own; `unspecified`, with a zero Ethernet address, of an IPv6 host that asks whether the subject is free
+    /// for it (RFC 4862 section 5.4).
     public var sender: IPAddress
     public var senderMAC: MACAddress
 
@@ -59,8 +60,14 @@ public struct NeighborMessage: Equatable, Sendable {
         case 136: (kind, wanted) = (.answer, 2)
         default: return nil
         }
-        guard let address = Self.linkAddress(wanted, message + 24, count: size - 24) else { return nil }
-        senderMAC = address
+        let address = Self.linkAddress(wanted, message + 24, count: size - 24)
+        if sender == .unspecified {
+            let receiver = IPAddress(high: packet.wire64(24), low: packet.wire64(32))
+            guard kind == .question, address == nil, receiver == Self.solicitedNode(subject) else { return nil }
+        } else if address == nil {
+            return nil
+        }
+        senderMAC = address ?? .zero
     }
 
     /// The link-layer address among a message's options.
@@ -89,17 +96,34 @@ public struct NeighborMessage: Equatable, Sendable {
 
     // MARK: frames
 
-    /// The frame that asks everybody, or that answers `receiver`.
+    /// The frame that asks everybody, or that answers `receiver`; as long as Ethernet wants it at least.
     public func frame(to receiver: (address: IPAddress, mac: MACAddress)? = nil, vlan: VLAN = .untagged) -> [UInt8] {
-        let isV4 = subject.isV4
-        let destination = receiver?.mac ?? (isV4 ? .broadcast : .ofGroup(Self.solicitedNode(subject)))
-        var bytes = [UInt8](repeating: 0, count: 14 + (vlan.isTagged ? 4 : 0) + (isV4 ? 46 : 72))
-        bytes.withUnsafeMutableBytes { buffer in
-            let frame = buffer.baseAddress!
-            let start = frame.setEthernet(from: senderMAC, to: destination, vlan: vlan, type: isV4 ? 0x0806 : 0x86DD)
-            if isV4 { setARP(frame + start, receiver) } else { setICMPv6(frame + start, receiver) }
-        }
+        var bytes = [UInt8](repeating: 0, count: max(length(vlan: vlan), 60 + (vlan.isTagged ? 4 : 0)))
+        bytes.withUnsafeMutableBytes { write(over: $0.baseAddress!, to: receiver, vlan: vlan) }
         return bytes
+    }
+
+    /// Bytes that `write` writes.
+    public func length(vlan: VLAN) -> Int { (vlan.isTagged ? 18 : 14) + (subject.isV4 ? 28 : 40 + sizeOfICMPv6) }
+
+    /// Whoever has no address yet does not say its Ethernet address.
+    private var sizeOfICMPv6: Int { kind == .question && sender == .unspecified ? 24 : 32 }
+
+    /// The same over whatever is at `frame`, with room for `length(vlan:)` bytes; allocates nothing.
+    public func write(
+        over frame: UnsafeMutableRawPointer, to receiver: (address: IPAddress, mac: MACAddress)?, vlan: VLAN
+    ) {
+        let isV4 = subject.isV4
+        let destination: MACAddress
+        if let receiver, receiver.address != .unspecified || isV4 {
+            destination = receiver.mac
+        } else if isV4 {
+            destination = .broadcast
+        } else {
+            destination = .ofGroup(receiver == nil ? Self.solicitedNode(subject) : Self.allNodes)
+        }
+        let start = frame.setEthernet(from: senderMAC, to: destination, vlan: vlan, type: isV4 ? 0x0806 : 0x86DD)
+        if isV4 { setARP(frame + start, receiver) } else { setICMPv6(frame + start, receiver?.address) }
     }
 
     private func setARP(_ packet: UnsafeMutableRawPointer, _ receiver: (address: IPAddress, mac: MACAddress)?) {
@@ -111,19 +135,27 @@ public struct NeighborMessage: Equatable, Sendable {
         packet.setWire32(24, kind == .question ? subject.v4 : receiver?.address.v4 ?? subject.v4)
     }
 
-    private func setICMPv6(_ packet: UnsafeMutableRawPointer, _ receiver: (address: IPAddress, mac: MACAddress)?) {
-        let destination = receiver?.address ?? Self.solicitedNode(subject)
-        packet.setIPv6(0, from: kind == .question ? sender : subject, to: destination, next: 58, length: 32, hops: 255)
+    /// Whoever has no address yet is answered with all others (RFC 4861 section 7.2.4).
+    private func setICMPv6(_ packet: UnsafeMutableRawPointer, _ receiver: IPAddress?) {
+        let isToAll = receiver == .unspecified
+        let destination = isToAll ? Self.allNodes : receiver ?? Self.solicitedNode(subject)
+        packet.setIPv6(
+            0, from: kind == .question ? sender : subject, to: destination, next: 58, length: sizeOfICMPv6,
+            hops: 255)
         let message = packet + 40
-        message.setWire8(0, kind == .question ? 135 : 136)
+        message.setWire32(0, kind == .question ? 135 &<< 24 : 136 &<< 24)
         // An answer was asked for, and replaces what was known (RFC 4861 section 4.4).
-        if kind == .answer { message.setWire8(4, 0x60) }
+        message.setWire32(4, kind == .question ? 0 : isToAll ? 0x2000_0000 : 0x6000_0000)
         message.setAddress(8, subject)
-        message.setWire8(24, kind == .question ? 1 : 2)
-        message.setWire8(25, 1)
-        message.setWireMAC(26, senderMAC)
-        message.setWire16(2, Self.checksum(ofICMPv6: message, count: 32, in: packet).value)
+        if sizeOfICMPv6 > 24 {
+            message.setWire16(24, kind == .question ? 0x0101 : 0x0201)
+            message.setWireMAC(26, senderMAC)
+        }
+        message.setWire16(2, Self.checksum(ofICMPv6: message, count: sizeOfICMPv6, in: packet).value)
     }
+
+    /// ff02::1 (RFC 4291 section 2.7.1).
+    private static var allNodes: IPAddress { IPAddress(high: 0xFF02 << 48, low: 1) }
 
     /// ff02::1:ffXX:XXXX (RFC 4291 section 2.7.1).
     static func solicitedNode(_ address: IPAddress) -> IPAddress {

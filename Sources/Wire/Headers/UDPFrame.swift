@@ -56,29 +56,27 @@ extension UnsafeMutableRawPointer {
     }
 
     /// Twenty bytes at `start`, for `length` bytes of payload. Don't fragment.
+    @inline(__always)
     func setIPv4(
         _ start: Int, from source: IPAddress, to destination: IPAddress, protocol number: UInt8, length: Int,
         hops: UInt8
     ) {
-        // In words, as the sum reads them again at once.
-        setWire32(start, 0x4500_0000 | UInt32(UInt16(truncatingIfNeeded: 20 + length)))
-        setWire32(start + 4, 0x4000)
-        setWire32(start + 8, UInt32(hops) << 24 | UInt32(number) << 16)
-        setWire32(start + 12, source.v4)
-        setWire32(start + 16, destination.v4)
-        var sum = InternetChecksum()
-        sum.add(UnsafeRawPointer(self) + start, count: 20)
-        setWire16(start + 10, sum.value)
+        var header = HeaderWriter(self + start)
+        header.set32(0, 0x4500_0000 | UInt32(UInt16(truncatingIfNeeded: 20 + length)))
+        header.set32(4, 0x4000)
+        header.set32(8, UInt32(hops) << 24 | UInt32(number) << 16)
+        header.set32(12, source.v4)
+        header.set32(16, destination.v4)
+        setWire16(start + 10, header.sum.value)
     }
 
     /// Forty bytes at `start`, for `length` bytes of payload.
+    @inline(__always)
     func setIPv6(
         _ start: Int, from source: IPAddress, to destination: IPAddress, next: UInt8, length: Int, hops: UInt8
     ) {
         setWire32(start, 0x6000_0000)
-        setWire16(start + 4, UInt16(truncatingIfNeeded: length))
-        setWire8(start + 6, next)
-        setWire8(start + 7, hops)
+        setWire32(start + 4, UInt32(UInt16(truncatingIfNeeded: length)) << 16 | UInt32(next) << 8 | UInt32(hops))
         setAddress(start + 8, source)
         setAddress(start + 24, destination)
     }

@@ -38,8 +38,16 @@ struct SegmentShift: BitwiseCopyable {
     /// A whole segment whose TCP header begins at `header`. False, and nothing changed, when options are malformed.
     @inlinable @inline(__always)
     func apply(toSegment header: UnsafeMutableRawPointer) -> Bool {
-        let length = TCPHeader(UnsafeRawPointer(header)).length
         var edit = HeaderEdit(header)
+        guard apply(&edit) else { return false }
+        edit.updateChecksum(16, after: edit.change)
+        return true
+    }
+
+    /// The same without the checksum, which is to learn of other changes, too.
+    @inlinable @inline(__always)
+    func apply(_ edit: inout HeaderEdit) -> Bool {
+        let length = TCPHeader(edit.view).length
         if length == 32, edit.view.wire32(20) == 0x0101_080A {
             // What most segments have: NOP, NOP, timestamps.
             shiftFixedFields(&edit)
@@ -49,7 +57,6 @@ struct SegmentShift: BitwiseCopyable {
             shiftFixedFields(&edit)
             if length > 20 { shiftOptions(&edit, end: length) }
         }
-        edit.updateChecksum(16, after: edit.change)
         return true
     }
 

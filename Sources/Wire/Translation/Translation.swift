@@ -37,6 +37,18 @@ public struct Translation: Hashable, Sendable, BitwiseCopyable {
         }
     }
 
+    @inlinable @inline(__always)
+    init(
+        sequence: UInt32, timestamp: UInt32, clientWindow: WindowScaling, serverWindow: WindowScaling,
+        removed: RemovedOptions
+    ) {
+        self.sequence = sequence
+        self.timestamp = timestamp
+        self.clientWindow = clientWindow
+        self.serverWindow = serverWindow
+        self.removed = removed
+    }
+
     /// - Parameters:
     ///   - client: what the client was told.
     ///   - server: what the server answered.

@@ -5,7 +5,7 @@ public struct WindowScaling: Hashable, Sendable, BitwiseCopyable {
     public let sent: UInt8
     public let read: UInt8
 
-    @inlinable
+    @inlinable @inline(__always)
     public init(sent: UInt8, read: UInt8) {
         self.sent = min(sent, 14)
         self.read = min(read, 14)

@@ -77,10 +77,13 @@ final class GoldenRun {
             handles[held.connection.key.clientPort] = held.handle
             words.insert("\(held.connection.key.clientPort)", at: 1)
         case .committed(let handle), .aborted(let handle, _), .moved(let handle), .moveRefused(let handle),
-            .flowEnded(let handle, _):
+            .flowEnded(let handle, _), .requestRepeated(let handle), .handOffOver(let handle):
             words.insert(handles.first { $0.value == handle }.map { "\($0.key)" } ?? "?", at: 1)
         case .datagramHeld, .datagramObserved, .identifierLearnt: break
-        case .flowInstalled, .flowRefused, .proxyUnused, .rulesInForce, .flow, .flowCount, .endOfFlows: break
+        case .flowInstalled, .flowRefused, .proxyUnused, .pathNarrowed, .rulesInForce, .virtualServersInForce, .flow,
+            .flowCount,
+            .endOfFlows:
+            break
         }
         heard.append("\(time): " + words.joined(separator: " "))
     }

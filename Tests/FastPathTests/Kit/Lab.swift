@@ -49,6 +49,10 @@ final class WorkerBox {
 
 /// A director with one or two workers, and the wires on both sides. Time is virtual: a tick is a microsecond.
 final class Lab {
+    /// The director's own, on the clients' side.
+    static let directorMAC: UInt64 = 0x0200_0000_0002
+    /// And on the servers' side.
+    static let serverSideMAC: UInt64 = 0x0200_0000_0003
     static let clientMAC: UInt64 = 0x0200_0000_0001
     static let originMAC: UInt64 = 0x0200_0000_0080
     static let proxyMAC: UInt64 = 0x0200_0000_00F0
@@ -59,6 +63,7 @@ final class Lab {
     let events: [Ring<WorkerEvent>]
     let commands: [Ring<WorkerCommand>]
     let captures: [CaptureLink]
+    let replays = Ring<ReplayOrder>(capacity: 16)
     static let captureCapacity = 64
     let counters: [CounterBlock]
     let controlHeartbeat = Heartbeat()
@@ -100,7 +105,9 @@ final class Lab {
             let links = WorkerLinks(
                 index: index, clientQueue: PortQueue(port: ports[index * 2].number, queue: 0),
                 serverQueue: PortQueue(port: ports[index * 2 + 1].number, queue: 0), pool: pool, events: events[index],
-                commands: commands[index], capture: captures[index], own: own, counters: counters[index],
+                commands: commands[index], capture: captures[index], own: own, replays: replays,
+                counters: counters[index],
+                clientMAC: MACAddress(Lab.directorMAC), serverMAC: MACAddress(Lab.serverSideMAC),
                 heartbeat: Heartbeat(),
                 controlHeartbeat: controlHeartbeat, controlDoorbell: Doorbell(descriptor: -1), doorbells: bells,
                 handOver: workers == 1 ? [[handOver[0][0]]] : handOver, clientWaitable: [], serverWaitable: [])

@@ -90,7 +90,9 @@ struct Segment: Equatable {
         let isV6 = source.count == 16
         let quoted = network(transport.count, protocol: 6) + transport.prefix(8)
         var message: [UInt8] = [isV6 ? 2 : 3, isV6 ? 0 : 4, 0, 0, 0, 0, 0x05, 0x00] + quoted
-        message.replaceSubrange(2..<4, with: Segment.big(~UInt16(Segment.sum(message))))
+        // ICMPv6 sums a pseudo-header, ICMP does not.
+        let pseudo = isV6 ? outer.source + outer.destination + Segment.big(UInt32(message.count)) + [0, 0, 0, 58] : []
+        message.replaceSubrange(2..<4, with: Segment.big(~UInt16(Segment.sum(pseudo + message))))
         return outer.ethernet + outer.network(message.count, protocol: isV6 ? 58 : 1) + message
     }
 

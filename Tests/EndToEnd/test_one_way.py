@@ -1,0 +1,110 @@
+"""Connections that a proxy gets without being asked, by one datagram, over IPv4 and IPv6."""
+
+from .laboratory_case import LaboratoryCase, scenarios, topology, wait_until
+from lab.scenarios import Played, curl, handed_off, lose_hand_offs, resolve
+from lab.services import ONE_WAY_HOST, ONE_WAY_RULE, RULES
+
+
+class OneWay(LaboratoryCase):
+    rules = (ONE_WAY_RULE,) + RULES
+    files = {"other.bin": (100_000, False)}
+
+    def transfers(self):
+        return self.services.ctl("status")["transfers"]
+
+    def asked(self):
+        return sum(row["acks"] + row["nacks"] + row["timeouts"] for row in self.services.ctl("proxies"))
+
+    def assertForgotten(self):
+        """Both ends know that it is over."""
+        wait_until("no agent has a connection", lambda: all(
+            row["connections"] == 0 and row["committedFlows"] == 0 for row in self.services.ctl("proxies")), 10)
+
+    def tearDown(self):
+        self.assertForgotten()
+        self.assertNothingHeld()
+        self.assertConserved()
+
+    def test_nobody_is_asked(self):
+        before, asked = self.transfers(), self.asked()
+        with self.assertClientSeesNothing():
+            result = self.play(lambda laboratory: Played(handed_off(laboratory), ["small.bin"] * 2, "proxy"), "one-way")
+        self.assertEqual(result["row"]["clientControlPackets"], 0)
+        after = self.transfers()
+        self.assertEqual((after["handedOff"] - before["handedOff"], after["committed"] - before["committed"]), (2, 2))
+        self.assertEqual(self.asked(), asked)
+
+    def test_what_the_proxy_lacks_it_relays(self):
+        def relayed():
+            return sum("/other.bin " in line and "by=origin" in line
+                       for proxy in self.proxies for line in self.services.access_log(proxy))
+
+        asked, before = self.asked(), relayed()
+        self.play(lambda laboratory: Played(handed_off(laboratory, "other.bin"), ["other.bin"] * 2, "proxy"), "lacking")
+        self.assertEqual(self.asked(), asked)
+        self.assertEqual(relayed() - before, 2)
+
+    def test_the_connection_goes_on_afterwards(self):
+        def twice(laboratory):
+            urls = [f"http://{ONE_WAY_HOST}/{name}" for name in ("small.bin", "other.bin", "small.bin")]
+            got = curl(laboratory).get(urls, resolve(topology.v6("origin")))
+            return Played(got, ["small.bin", "other.bin", "small.bin"], "proxy")
+
+        before = self.transfers()
+        self.play(twice, "kept")
+        self.assertEqual(self.transfers()["handedOff"] - before["handedOff"], 1)
+
+    def test_a_lost_datagram_is_healed_by_the_clients_repetition(self):
+        before = self.transfers()
+        with self.assertClientSeesNothing():
+            result = self.play(self.losing(2), "lost")
+        self.assertEqual(result["row"]["clientControlPackets"], 0)
+        after = self.transfers()
+        self.assertEqual(after["handedOff"] - before["handedOff"], 2)
+        self.assertGreaterEqual(after["handedOffAgain"] - before["handedOffAgain"], 2)
+        self.assertEqual(after["cancelled"], before["cancelled"])
+
+    def losing(self, amount):
+        def play(laboratory):
+            end = lose_hand_offs(laboratory, amount)
+            try:
+                got = handed_off(laboratory)
+            finally:
+                lost = end()
+            self.assertEqual(lost, amount)
+            return Played(got, ["small.bin"] * 2, "proxy")
+        return play
+
+
+class Stopped(OneWay):
+    """An agent that is late takes what has waited for it, copies included, and serves it once."""
+
+    crtp_options = {"detect-multiplier": 100}
+    test_nobody_is_asked = test_what_the_proxy_lacks_it_relays = None
+    test_the_connection_goes_on_afterwards = test_a_lost_datagram_is_healed_by_the_clients_repetition = None
+
+    def test_copies_are_one_connection(self):
+        def stopped(laboratory):
+            before = self.transfers()
+            for proxy in self.proxies:
+                laboratory.services.pause(proxy)
+            client = curl(laboratory).start([f"http://{ONE_WAY_HOST}/small.bin"], resolve())
+            try:
+                wait_until("the client has repeated its request twice", lambda: self.transfers()[
+                    "handedOffAgain"] - before["handedOffAgain"] >= 2, 20)
+            finally:
+                for proxy in self.proxies:
+                    laboratory.services.resume(proxy)
+            return Played(client.finish(), ["small.bin"], "proxy")
+
+        self.play(stopped, "stopped")
+        lines = [line for proxy in self.proxies for line in self.services.access_log(proxy) if "/small.bin " in line]
+        self.assertEqual(len(lines), 1)
+
+
+class Scenarios(LaboratoryCase):
+    def test_one_way(self):
+        self.play(scenarios.one_way)
+
+    def test_one_way_lost(self):
+        self.play(scenarios.one_way_lost)
