@@ -20,9 +20,11 @@ func packageConfig(_ arguments: String...) -> [String] {
     let output = Pipe()
     process.standardOutput = output
     process.standardError = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return [] }
+    // SwiftPM keeps what a manifest came to, but not that it failed: DPDK may be there the next time.
+    guard (try? process.run()) != nil else { fatalError("no pkg-config: run 'make setup'") }
     let data = output.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
+    guard process.terminationStatus == 0 else { fatalError("no libdpdk for pkg-config: run 'make setup'") }
     return String(decoding: data, as: UTF8.self).split(whereSeparator: \.isWhitespace).map(String.init)
 }
 

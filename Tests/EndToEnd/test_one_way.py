@@ -1,7 +1,7 @@
 """Connections that a proxy gets without being asked, by one datagram, over IPv4 and IPv6."""
 
 from .laboratory_case import LaboratoryCase, scenarios, topology, wait_until
-from lab.scenarios import Played, curl, handed_off, lose_hand_offs, resolve
+from lab.scenarios import Played, both_families, curl, handed_off, lose_hand_offs, resolve
 from lab.services import ONE_WAY_HOST, ONE_WAY_RULE, RULES
 
 
@@ -64,11 +64,23 @@ class OneWay(LaboratoryCase):
         self.assertGreaterEqual(after["handedOffAgain"] - before["handedOffAgain"], 2)
         self.assertEqual(after["cancelled"], before["cancelled"])
 
-    def losing(self, amount):
+    def test_what_is_left_of_a_former_connection_is_mute(self):
+        """The client's port had a connection with the same proxy, which has it in TIME_WAIT and gets the segments first."""
+        def again(laboratory):
+            return both_families(laboratory, ONE_WAY_HOST, options=["--local-port", "41000", "--header", "Connection: close"])
+
+        again(self.laboratory)
+        remains = [self.topology.run(name, "ss", "-Htan", "state", "time-wait", "dport", "=", "41000")
+                   for name in self.proxies]
+        self.assertEqual(sum(text.count(":41000") for text in remains), 2, remains)
+        with self.assertClientSeesNothing():
+            self.play(self.losing(2, again), "remains")
+
+    def losing(self, amount, get=handed_off):
         def play(laboratory):
             end = lose_hand_offs(laboratory, amount)
             try:
-                got = handed_off(laboratory)
+                got = get(laboratory)
             finally:
                 lost = end()
             self.assertEqual(lost, amount)
@@ -100,11 +112,3 @@ class Stopped(OneWay):
         self.play(stopped, "stopped")
         lines = [line for proxy in self.proxies for line in self.services.access_log(proxy) if "/small.bin " in line]
         self.assertEqual(len(lines), 1)
-
-
-class Scenarios(LaboratoryCase):
-    def test_one_way(self):
-        self.play(scenarios.one_way)
-
-    def test_one_way_lost(self):
-        self.play(scenarios.one_way_lost)

@@ -5,7 +5,8 @@ public import Wire
 /// - Segments of the clients to an origin's address reach this host only because a director sent them here. Those
 ///   that belong to an adopted socket get a mark, and the mark a local route; all others are dropped, so that the
 ///   kernel never answers a client with a reset. The origin's address is on no interface and in no other table, so
-///   this host does not answer ARP or neighbour solicitations for it.
+///   this host does not answer ARP or neighbour solicitations for it. What is left of a connection in TIME_WAIT
+///   hears of nothing but a FIN: a client may use its port again, for a connection that is another server's.
 /// - SYN, FIN and RST of an uncommitted socket never leave, not even after the agent was killed.
 /// - Datagrams of the clients to an origin go to the server that takes them, and its answers get the origin's address:
 ///   the kernel's own translation, by connection tracking.
@@ -58,9 +59,10 @@ public struct GuardRules: Equatable, Sendable {
             }
             chain segments {
                 fib daddr type local accept
-                tcp flags & (syn | ack) == syn socket transparent 1 socket wildcard 0 meta mark set \(hex(deliveryMark)) counter accept
+                tcp flags & (syn | ack) == syn socket transparent 1 socket wildcard 0 \(isWhole) meta mark set \(hex(deliveryMark)) counter accept
                 tcp flags & (syn | ack) == syn counter drop comment "SYN without a connection"
-                socket transparent 1 meta mark set \(hex(deliveryMark)) counter accept
+                socket transparent 1 \(isWhole) meta mark set \(hex(deliveryMark)) counter accept
+                tcp flags & fin == fin socket transparent 1 meta mark set \(hex(deliveryMark)) counter accept comment "in TIME_WAIT"
                 counter drop comment "segment without a socket"
             }
             chain leaving {
@@ -108,6 +110,9 @@ public struct GuardRules: Equatable, Sendable {
 
     /// Behind the `local` table (0), before `main` (32766), and the same for the same table.
     package var rulePriority: UInt32 { 10_000 + routingTable % 10_000 }
+
+    /// True of sockets but those in TIME_WAIT: they have no mark, so that it can be compared with nothing.
+    private var isWhole: String { "socket mark != 0xffffffff" }
 
     private var interfaceRule: String {
         guard !interfaces.isEmpty else { return "" }
