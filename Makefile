@@ -78,7 +78,7 @@ bench: PACKAGES += dpdk-doc
 bench: setup
 	$(BUILD) --product baton-bench
 	$(BUILD) --product baton-bench-transfers
-	for program in batond baton-agent baton-replay batonctl; do $(BUILD) --product $$program || exit 1; done
+	for program in batond baton-agent batonctl; do $(BUILD) --product $$program || exit 1; done
 	python3 bench/run.py $(if $(QUICK),--quick) $(if $(FULL),--full) $(if $(ROWS),--rows $(ROWS))
 
 pktgen: build

@@ -5,7 +5,7 @@
 //   level 1   InterCore CRTP       │   FirstFlight   Datagrams
 //   level 2   Control   FastPath ──┘  Streams
 //   level 3   Operator  Adoption  HealthChecks
-//   level 4   batond    baton-agent   baton-replay   batonctl   baton-bench (bench/baton-bench)
+//   level 4   batond    baton-agent   batonctl   baton-bench (bench/baton-bench)
 //
 // Tests/RepositoryTests fails when a source file imports what this list does not allow.
 import Foundation
@@ -46,7 +46,6 @@ let package = Package(
     products: [
         .executable(name: "batond", targets: ["batond"]),
         .executable(name: "baton-agent", targets: ["baton-agent"]),
-        .executable(name: "baton-replay", targets: ["baton-replay"]),
         .executable(name: "batonctl", targets: ["batonctl"]),
     ],
     dependencies: [
@@ -137,7 +136,8 @@ let package = Package(
         .executableTarget(
             name: "batond",
             dependencies: [
-                "Operator", "HealthChecks", "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams", "Streams",
+                "Adoption", "Operator", "HealthChecks", "Control", "CRTP", "FastPath", "InterCore", "Wire", "Datagrams",
+                "Streams",
                 "CDPDKShim",
                 "StrictYAML",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -152,14 +152,6 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-        .executableTarget(
-            name: "baton-replay",
-            dependencies: [
-                "Adoption", "Operator", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
-            ],
-            swiftSettings: seesDPDK, linkerSettings: linksDPDK),
         .executableTarget(
             name: "batonctl",
             dependencies: ["Operator", .product(name: "ArgumentParser", package: "swift-argument-parser")],

@@ -35,7 +35,7 @@ def measure():
             laboratory.content.add("long.bin", BYTES, cached=True)
             laboratory.up()
             laboratory.services.start_replayed_server("p1")
-            laboratory.services.start_replayer("p1")
+            laboratory.services.attach("p1")
             return _in_turns(laboratory)
         except CommandFailed as error:
             raise ReplayFailed(str(error)) from error

@@ -77,6 +77,9 @@ def schema(name, keys):
     if "catalogue" in root["properties"]:
         root["properties"]["catalogue"]["items"]["oneOf"] = [{"required": [one]} for one in ("root", "cache", "relay", "replay", "udp-server")]
     settle(root)
+    if "host" in root["properties"]:
+        root["required"].remove("ports")
+        root["oneOf"] = [{"required": ["ports"]}, {"required": ["host"]}]
     return root
 
 
@@ -161,6 +164,8 @@ def annotated(name, keys, example):
         f"## yaml-language-server: $schema={name}.schema.json", ""]
     path, told, in_list = [], set(), {}
     for line in example.splitlines():
+        # Instead of what stands before it: the two do not go together.
+        is_alternative, line = line.startswith("# "), line.removeprefix("# ")
         stripped = line.strip()
         if not stripped:
             lines.append("")
@@ -193,6 +198,9 @@ def annotated(name, keys, example):
         # An empty section is fine, so that a key below it can be changed by itself.
         is_header = stripped.endswith(":") and not stripped.startswith("- ") and full not in optional
         stays = is_header or is_needed or has_needed
+        if is_alternative:
+            lines.append(f"## {line}")
+            continue
         lines.append(line if stays and not (is_example and indent) and not is_later else f"#{line}")
     missing = sorted(set(table) - told)
     assert not missing, missing

@@ -91,8 +91,9 @@ package struct FlowEntry: BitwiseCopyable {
         package static var answered: Marks { .init(rawValue: 8_192) }
         /// Committed to a proxy that was not asked, and no answer has been acknowledged (`Worker+HandOff.swift`).
         package static var handedOff: Marks { .init(rawValue: 16_384) }
-        /// Of a flow that has a proxy, which has been greeted if ever it was to be: that proxy is beyond layer 2.
-        package static var encapsulated: Marks { .init(rawValue: 64) }
+        /// Of a flow that has a proxy, which has been greeted if ever it was to be: that proxy is beyond layer 2, or on the
+        /// clients' side.
+        package static var detoured: Marks { .init(rawValue: 64) }
         /// What keeps a client's plain segment from the short way.
         package static var closerLook: Marks { .init(rawValue: 64 | 128 | 16_384) }
 

@@ -8,10 +8,10 @@ extension Worker {
     func give(_ flow: Flow, to proxy: ProxyIndex) {
         takeFromProxy(flow)
         flow.pointee.proxy = proxy
-        if tunnels.has(proxy) {
-            flow.pointee.marks.insert(.encapsulated)
+        if tunnels.has(proxy) || configuration.proxiesOnClientSide {
+            flow.pointee.marks.insert(.detoured)
         } else {
-            flow.pointee.marks.remove(.encapsulated)
+            flow.pointee.marks.remove(.detoured)
         }
         flowsOfProxy[Int(proxy.value)] &+= 1
     }

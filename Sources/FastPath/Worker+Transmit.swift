@@ -109,13 +109,17 @@ extension Worker {
         counters[.waitingPackets] = UInt64(clientSide.count &+ serverSide.count)
     }
 
-    /// Sends a client's packet to a proxy: the destination MAC changes, nothing else, if layer 2 reaches it. The tag stays
+    /// Sends a client's packet to a proxy: the destination MAC changes, nothing else, if layer 2 of the servers reaches it. The tag stays
     /// as it is, for a proxy gets only flows of its own VLAN (`isInOtherVLAN`).
     @inline(__always)
     mutating func sendToProxy(_ packet: OpaquePointer, _ proxy: ProxyIndex) {
         if tunnels.has(proxy) { return sendThroughTunnel(packet, proxy) }
-        UnsafeMutableRawPointer(shim_mbuf_data(packet)).storeDestination(proxyMACs[Int(proxy.value)])
-        sendToServers(packet)
+        let frame = UnsafeMutableRawPointer(shim_mbuf_data(packet))
+        frame.storeDestination(proxyMACs[Int(proxy.value)])
+        guard configuration.proxiesOnClientSide else { return sendToServers(packet) }
+        // Back where it came from: switches there must not learn that the client is here.
+        frame.setWireMAC(6, links.clientMAC)
+        sendToClients(packet)
     }
 
     /// True, and counted, for a proxy that says it is in another VLAN than the connection. It gets none of it: its

@@ -42,7 +42,7 @@ public struct WorkerLinks: @unchecked Sendable {
     public let capture: CaptureLink
     /// Nil when the control channel goes by the kernel.
     public let own: OwnAddressLink?
-    /// Of an agent; nil in a director.
+    /// Of a director that stands on a host with an agent.
     public let replays: Ring<ReplayOrder>?
     public let counters: CounterBlock
     public let heartbeat: Heartbeat
@@ -118,6 +118,7 @@ struct CompiledConfiguration {
     let hashSeed: UInt64
     let workerCount: Int
     let workerIndex: Int
+    let proxiesOnClientSide: Bool
     /// TSC ticks.
     let incompleteHead, backstop, heartbeat, synOnly, idle, committedIdle, closed, recovery, microsecond, hertz: UInt64
     let transmitDelay, datagramIdle, bindRetry, unasked, millisecond: UInt64
@@ -135,6 +136,7 @@ struct CompiledConfiguration {
         hashSeed = configuration.hashSeed
         workerCount = configuration.workerCount
         workerIndex = configuration.workerIndex
+        proxiesOnClientSide = configuration.proxiesOnClientSide
         func ticks(_ microseconds: UInt64) -> UInt64 {
             let (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)
             return seconds * hertz + rest * hertz / 1_000_000

@@ -10,7 +10,7 @@ package struct ReplayTable {
     }
 
     private var epoch: UInt64 = 0
-    private var nextTicket: UInt32 = 1
+    private var nextTicket: UInt32 = firstTicket
     /// By ticket, until the server has answered.
     private var ordered: [UInt32: Replay] = [:]
     private var handles: [UInt64: FlowHandle] = [:]
@@ -19,6 +19,11 @@ package struct ReplayTable {
     private var lastEnd: UInt64 = 0
 
     package init() {}
+
+    /// Other tickets are the control core's, of flows that agents have announced.
+    private static var firstTicket: UInt32 { 1 << 31 }
+    package static func isOrder(_ ticket: UInt32) -> Bool { ticket >= firstTicket }
+    package func has(_ handle: FlowHandle) -> Bool { numbers.keys.contains(handle) }
 
     package var count: Int { ordered.count + numbers.count }
 
@@ -40,7 +45,7 @@ package struct ReplayTable {
 
     package mutating func order(_ connection: ConnectionState, _ number: UInt64) -> ReplayOrder? {
         guard ordered[nextTicket] == nil else { return nil }
-        defer { nextTicket &+= 1 }
+        defer { nextTicket = nextTicket &+ 1 | ReplayTable.firstTicket }
         ordered[nextTicket] = Replay(number: number)
         return ReplayOrder(connection, ticket: nextTicket)
     }

@@ -40,6 +40,8 @@ public struct WorkerConfiguration: Sendable {
     public var datagramIdleMicroseconds: UInt64 = 180_000_000
     /// Clamp the MSS of candidate handshakes to this; 0 for no clamp.
     public var maximumSegment: UInt16 = 0
+    /// Proxies are reached by the clients' side: a director on a host, which has nobody but that host on the other.
+    public var proxiesOnClientSide = false
     /// Start in recovery: mid-stream packets of candidate rules without an entry are withheld until `recoveryEnded`,
     /// at most this long; 0 for none.
     public var recoveryMicroseconds: UInt64 = 3_000_000

@@ -1,3 +1,4 @@
+import Adoption
 import ArgumentParser
 import Control
 import FastPath
@@ -15,12 +16,16 @@ struct Batond: ParsableCommand {
             What follows -- goes to DPDK's EAL as it is. EAL's main lcore becomes the control core, every other lcore
             a worker: give one more lcore than `workers: count` says.
 
+            On a server (`host` in the file) the host's own interface is the clients' side, and the host gets another one with
+            its addresses; EAL's arguments may be left out then.
+
             Environment variables may stand in for keys of the file: BATOND_LOG=debug, BATOND_CRTP__LISTEN=10.9.0.1:0,
             BATOND_RULES='[{ name: web, ports: [80] }]'.
 
             Examples:
               batond --config /etc/baton/batond.yaml --check-config
               batond --config /etc/baton/batond.yaml -- --lcores 0@0,1@1 --in-memory
+              batond --config /etc/baton/host.yaml --restore
               batond --config trial.yaml -- --lcores 0@0,1@1 --no-huge -m 256 --no-pci
             """,
         version: batonVersion)
@@ -34,25 +39,38 @@ struct Batond: ParsableCommand {
     @Flag(help: "With --check-config: one JSON object.")
     var json = false
 
+    @Flag(help: "Gives the host back what a director on it ('host') that was killed has left behind, and exits.")
+    var restore = false
+
     @Argument(parsing: .postTerminator, help: "EAL arguments.")
     var eal: [String] = []
 
     func run() throws {
         let source = ConfigurationSource(path: config, environment: ProcessInfo.processInfo.environment)
         let loaded = source.load()
+        let host = loaded.configuration?.host.map { AgentConfiguration.load($0.agent) }
+        let problems = loaded.problems + (host?.problems ?? [])
         if checkConfig {
-            let report = ConfigurationReport(file: config, problems: loaded.problems)
+            let report = ConfigurationReport(file: config, problems: problems)
             print(json ? report.json : report.text)
             throw ExitCode(report.exitCode)
         }
-        for problem in loaded.problems { complain("batond: \(problem)") }
-        guard let configuration = loaded.configuration, let keys = loaded.keys else { throw ExitCode(1) }
+        for problem in problems { complain("batond: \(problem)") }
+        guard let configuration = loaded.configuration, let keys = loaded.keys, host == nil || host?.value != nil else {
+            throw ExitCode(1)
+        }
         do {
-            try Director(configuration, keys: keys, from: source, eal: eal).run()
+            if restore { return try giveBack(host?.value) }
+            try Director(configuration, keys: keys, from: source, agent: host?.value, eal: eal).run()
         } catch {
             complain("batond: \(error)")
             throw ExitCode(1)
         }
+    }
+
+    private func giveBack(_ agent: AgentConfiguration?) throws {
+        guard let agent else { throw ValidationError("--restore is for a director on a host: the file has no 'host'.") }
+        print(try Attachment(agent).restore() ? "restored" : "nothing to restore")
     }
 }
 

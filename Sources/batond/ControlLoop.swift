@@ -53,6 +53,10 @@ struct ControlLoop: ~Copyable {
     var ports: (client: [Port], server: [Port]) = ([], [])
     /// When to look at the ports' links again.
     var nextLookAtLinks: UInt64 = 0
+    /// On a host.
+    var replays: HostReplays?
+    var drainMicroseconds: UInt64 = 0
+    var drainsUntil: UInt64?
 
     init(
         core: ControlCore, endpoint: consuming ControlEndpoint, streams: StreamDialler, checker: OriginChecker,
@@ -84,14 +88,15 @@ struct ControlLoop: ~Copyable {
     mutating func run(until stop: () -> Bool) {
         core.setClock(microsecondsSince1970(), now: monotonicMicroseconds())
         core.start(now: monotonicMicroseconds())
-        while !stop() {
+        while true {
             let now = monotonicMicroseconds()
+            if stop(), isDrained(now: now) { break }
             core.setClock(microsecondsSince1970(), now: now)
             heartbeat.beat(now: Environment.timestamp)
             takeCaptured()
             let handled =
                 takeEvents(now: now) + takeDatagrams(now: now) + takeStreamEvents(now: now)
-                + takeChecks(now: now) + takeOperatorRequests(now: now)
+                + takeChecks(now: now) + takeOperatorRequests(now: now) + takeReplays()
             core.advance(to: now)
             perform(now: now)
             if capture != nil { settleCapture(now: now) }
@@ -109,6 +114,7 @@ struct ControlLoop: ~Copyable {
             let events = workers[index].events
             for _ in 0..<Self.batch {
                 let taken: Void? = events.pop { event, payload in
+                    if replays?.take(event, now: now) == true { return }
                     core.handle(event, payload: payload, worker: index, now: now)
                 }
                 guard taken != nil else { break }
@@ -148,6 +154,7 @@ struct ControlLoop: ~Copyable {
             }
         }
         core.actions.removeAll(keepingCapacity: true)
+        performReplays()
         for _ in 0..<endpoint.flush(by: workers) { workers[0].backlog.append(.transmitOwn) }
         let lost = endpoint.takeLost(now: now)
         if lost > 0 { logger.warning("frames of the channel lost", metadata: ["count": "\(lost)"]) }
@@ -175,7 +182,8 @@ struct ControlLoop: ~Copyable {
         let nap = min(core.nextDeadline.map { $0 > now ? $0 - now : 0 } ?? UInt64.max, Self.longestNapMicroseconds)
         guard nap > 0 else { return }
         // The bell comes last: `shim_wait` empties that one.
-        let descriptors = endpoint.descriptors + [mailbox.descriptor, doorbell.descriptor]
+        let descriptors =
+            endpoint.descriptors + (replays?.descriptors ?? []) + [mailbox.descriptor, doorbell.descriptor]
         shim_wait(descriptors, Int32(descriptors.count), nap)
     }
 }

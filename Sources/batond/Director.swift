@@ -1,3 +1,4 @@
+import Adoption
 import CDPDKShim
 import CRTP
 import Control
@@ -19,9 +20,13 @@ struct Director {
     let source: ConfigurationSource
     let logger: Logger
     private let sink: LogSink
+    /// Where it stands on a server.
+    private let host: HostSide?
 
+    /// - Parameter agent: of the host that it stands on, if it does.
     init(
-        _ configuration: DirectorConfiguration, keys: KeyRing, from source: ConfigurationSource, eal: [String]
+        _ configuration: DirectorConfiguration, keys: KeyRing, from source: ConfigurationSource,
+        agent: AgentConfiguration?, eal: [String]
     ) throws {
         self.configuration = configuration
         self.source = source
@@ -33,7 +38,9 @@ struct Director {
         logger = Logger(label: "batond")
         // Before EAL starts threads, so that none of them takes it.
         HangUpSignal.block()
-        try Environment.start(["batond"] + eal)
+        let logger = logger
+        host = try agent.map { try HostSide($0, logger: logger) }
+        try Environment.start(["batond"] + (eal.isEmpty ? host?.defaultEAL ?? [] : eal))
     }
 
     func run() throws {
@@ -44,7 +51,19 @@ struct Director {
             try PacketPool(
                 packets: configuration.workers.mbufs, index: index, socket: Environment.socket(ofLcore: lcore))
         }
-        let sides = try openPorts(pools)
+        if let host {
+            let interrupts = configuration.workers.idle == .adaptive
+            try host.whileAttached(pools, interrupts: interrupts) { try serve($0, pools, lcores) }
+        } else {
+            let sides = try openPorts(pools)
+            try serve(sides, pools, lcores)
+            for port in sides.client + sides.server { port.stop() }
+        }
+        Environment.stop()
+    }
+
+    private func serve(_ sides: (client: [Port], server: [Port]), _ pools: [PacketPool], _ lcores: [Int]) throws {
+        let count = lcores.count
         guard let clientQueues = queues(sides.client, count), let serverQueues = queues(sides.server, count) else {
             throw Environment.Failure(
                 description: "\(count) worker(s) need \(count) queue(s) on each side: add ports or `ports: queues`, or "
@@ -61,7 +80,7 @@ struct Director {
             count: count, lcores: lcores, core: core, pools: pools, clientQueues: clientQueues,
             serverQueues: serverQueues, clientMACs: sides.client.flatMap { port in port.queues.map { _ in port.mac } },
             serverMACs: sides.server.flatMap { port in port.queues.map { _ in port.mac } },
-            own: ownAddress.map { ($0, sides.server[0].mac, configuration.crtp.vlan) },
+            own: ownAddress.map { ($0, sides.server[0].mac, configuration.crtp.vlan) }, host: host,
             controlDoorbell: bell, controlHeartbeat: heartbeat, idle: configuration.workers.idle)
         let endpoint = try ControlEndpoint(configuration.crtp, mac: sides.server[0].mac)
         let mailbox = OperatorMailbox()
@@ -93,6 +112,8 @@ struct Director {
                 configuration.ports.client.joined(separator: " "), configuration.ports.server.joined(separator: " ")
             ))
         loop.ports = sides
+        loop.replays = host?.replays
+        loop.drainMicroseconds = host?.agent.serving.drainMicroseconds ?? 0
         HangUpSignal.reload(from: source, by: mailbox, logger: logger)
         var service = ServiceNotifications()
         service.isReady("\(count) worker(s), \(configuration.proxies.count) proxies")
@@ -108,8 +129,6 @@ struct Director {
         controlSocket.close()
         pages.close()
         workers.stop()
-        for port in sides.client + sides.server { port.stop() }
-        Environment.stop()
     }
 
     /// What of the layout costs speed. A worker that sleeps when nothing comes does not mind company on its CPU.

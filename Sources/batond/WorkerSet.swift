@@ -14,7 +14,7 @@ struct WorkerSet {
     init(
         count: Int, lcores: [Int], core: ControlCore, pools: [PacketPool], clientQueues: [Port.Queue],
         serverQueues: [Port.Queue], clientMACs: [MACAddress], serverMACs: [MACAddress],
-        own: (address: IPAddress, mac: MACAddress, vlan: VLAN)?,
+        own: (address: IPAddress, mac: MACAddress, vlan: VLAN)?, host: HostSide?,
         controlDoorbell: Doorbell,
         controlHeartbeat: Heartbeat, idle: IdlePolicy
     ) throws {
@@ -26,7 +26,8 @@ struct WorkerSet {
         var links: [WorkerLink] = []
         var contexts: [UnsafeMutablePointer<WorkerContext>] = []
         for index in 0..<count {
-            let configuration = core.workerConfiguration(for: index)
+            var configuration = core.workerConfiguration(for: index)
+            host?.prepare(&configuration)
             let events = Ring<WorkerEvent>(
                 capacity: 2 * configuration.heldFlowLimit + 4_096, payloadCapacity: WorkerEvent.maximumPayload)
             let commands = Ring<WorkerCommand>(capacity: 4_096)
@@ -38,7 +39,8 @@ struct WorkerSet {
             let worker = WorkerLinks(
                 index: index, clientQueue: clientQueues[index].queue, serverQueue: serverQueues[index].queue,
                 pool: pools[index],
-                events: events, commands: commands, capture: capture, own: own, counters: counters,
+                events: events, commands: commands, capture: capture, own: own, replays: host?.replays.orders,
+                counters: counters,
                 clientMAC: clientMACs[index], serverMAC: serverMACs[index], heartbeat: heartbeat,
                 controlHeartbeat: controlHeartbeat, controlDoorbell: controlDoorbell, doorbells: doorbells,
                 handOver: count > 1 ? handOver : [],

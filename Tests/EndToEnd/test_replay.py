@@ -24,7 +24,7 @@ class Replayed(LaboratoryCase):
 
     @classmethod
     def attach(cls):
-        cls.services.start_replayer("p1")
+        cls.services.attach("p1")
 
     def tearDown(self):
         self.assertNothingHeld()
@@ -116,9 +116,9 @@ class ComesAndGoes(Replayed):
     def test_two_hundred_downloads_do_not_notice(self):
         """Attached under a hundred that pass the host's own interface, detached under those and a hundred replayed ones."""
         own = self.start_slow(100, f"http://{topology.v4('p1')}:{REPLAY_PORT}/half.bin?own=")
-        self.services.start_replayer("p1")
+        self.services.attach("p1")
         replayed = [self.replayed(10) for _ in range(10)]
-        replayer = self.services.processes.pop("p1-replay")
+        replayer = self.services.processes.pop("p1-host")
         replayer.signal(15)
         wait_until("it drains", lambda: "draining" in replayer.tail(), 10, replayer)
         # Meanwhile nobody new is taken.
@@ -137,11 +137,11 @@ class ComesAndGoes(Replayed):
         self.download(topology.v4("origin"), by="origin")
 
     def test_a_killed_replayer_leaves_the_host_restorable(self):
-        self.services.start_replayer("p1")
+        self.services.attach("p1")
         self.download(topology.v6("origin"), by="p1")
-        self.services.kill("p1-replay")
+        self.services.kill("p1-host")
         wait_until("the agent knows", lambda: not self.services.is_replayer_connected("p1"), 10)
-        command = self.topology.inside("p1", f"{BINARIES}/baton-replay", "--config", self.services.path("p1.yaml"))
+        command = self.topology.inside("p1", f"{BINARIES}/batond", "--config", self.services.path("p1-host.yaml"))
         refused = subprocess.run(command, capture_output=True, text=True)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("--restore", refused.stdout + refused.stderr)
@@ -151,7 +151,7 @@ class ComesAndGoes(Replayed):
         self.download(topology.v4("origin"), by="origin")
 
     def test_a_server_that_is_not_there_is_refused_in_time(self):
-        self.services.start_replayer("p1")
+        self.services.attach("p1")
         try:
             self.services.processes.pop("p1-web").stop()
             before = self.refusals()
@@ -160,10 +160,10 @@ class ComesAndGoes(Replayed):
             self.assertEqual(self.refusals(), before + 2, "the answer was no, not silence")
         finally:
             self.services.start_replayed_server("p1")
-            self.services.stop_replayer("p1")
+            self.services.detach("p1")
 
     def test_downloads_outlive_their_agent(self):
-        self.services.start_replayer("p1")
+        self.services.attach("p1")
         try:
             finish = self.replayed(20)
             self.services.kill("p1")
@@ -173,4 +173,4 @@ class ComesAndGoes(Replayed):
             wait_until("agent and replayer have met", lambda: self.services.is_replayer_connected("p1"), 10)
             self.download(topology.v6("origin"), by="p1")
         finally:
-            self.services.stop_replayer("p1")
+            self.services.detach("p1")

@@ -162,7 +162,7 @@ extension WorkerTests {
     @Test func aClientThatIsSilentForeverIsTold() throws {
         let lab = lab {
             $0.committedIdleMicroseconds = 10_000_000
-            $0.idleMicroseconds = 5_000_000
+            $0.unaskedMicroseconds = 5_000_000
         }
         let client = Replayed(lab)
         OriginSide(lab, try #require(client.order())).send("S.", seq: 0)

@@ -106,6 +106,11 @@ import Wire
             }
         }
         walk(root, "")
+        // What stands there as a comment goes only instead of something else.
+        for line in try examples[1].split(separator: "\n") where line.hasPrefix("# ") {
+            let alternative = try YAMLFile.parse(String(line.dropFirst(2)), name: "alternative.yaml")
+            walk(alternative.root, "")
+        }
         #expect(used.subtracting(described).sorted() == [])
         #expect(described.subtracting(used).sorted() == [])
         // And `batonctl reload` tells of changes of any of them. A route's matches and an entry's name are its name there.

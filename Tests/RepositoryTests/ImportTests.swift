@@ -40,7 +40,8 @@ import Testing
         (
             "Sources/batond",
             [
-                "Operator", "HealthChecks", "Control", "CRTP", "Datagrams", "Streams", "FastPath", "InterCore", "Wire",
+                "Adoption", "Operator", "HealthChecks", "Control", "CRTP", "Datagrams", "Streams", "FastPath",
+                "InterCore", "Wire",
                 "CDPDKShim", "StrictYAML", "ArgumentParser", "DequeModule", "Logging", "Foundation", "Glibc",
                 "Synchronization",
                 "Dispatch",
@@ -51,13 +52,6 @@ import Testing
             [
                 "Adoption", "Operator", "CRTP", "Wire", "StrictYAML", "ArgumentParser", "Logging", "Foundation",
                 "Glibc", "Synchronization", "Dispatch",
-            ]
-        ),
-        (
-            "Sources/baton-replay",
-            [
-                "Adoption", "Operator", "FastPath", "InterCore", "Wire", "CDPDKShim", "StrictYAML", "ArgumentParser",
-                "Logging", "Foundation", "Glibc",
             ]
         ),
         ("Sources/batonctl", ["Operator", "ArgumentParser"]),

@@ -4,9 +4,9 @@ import Testing
 /// The systemd units are understood by systemd, to the last line.
 @Suite(.enabled(if: access("/usr/bin/systemd-analyze", X_OK) == 0, "systemd-analyze is not installed"))
 struct ServiceUnitTests {
-    @Test(arguments: ["batond", "baton-agent"]) func systemdUnderstandsTheUnit(_ name: String) throws {
+    @Test(arguments: ["batond", "batond-host", "baton-agent"]) func systemdUnderstandsTheUnit(_ name: String) throws {
         let unit = try String(contentsOfFile: "\(Repository.root)/packaging/systemd/\(name).service", encoding: .utf8)
-        #expect(unit.contains("ExecStart=/usr/bin/\(name) "))
+        #expect(unit.contains("ExecStart=/usr/bin/\(name.replacing("-host", with: "")) "))
         let directory = NSTemporaryDirectory() + "baton-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: directory) }

@@ -16,10 +16,10 @@ from .capture import Capture, ControlPackets, datagram_bytes
 from .downloads import Curl, Download, segmented_get, sha256_of
 from .distant import Distant
 from .load import Load
+from .peers import Peers
 from .services import (
     CACHED_HOST, CRTP_PORT, MOVING_HOST, MULTICAST_HOST, OBSERVED_HOST, ONE_WAY_HOST, ONE_WAY_RULE, ORIGIN_HOST, REPLAY_HOST,
-    Content,
-    Services)
+    SHARED, Content, Services, peer_host)
 from .shell import wait_until
 from .topology import PROXIES, Topology
 
@@ -28,7 +28,8 @@ SERVERS = ("origin", "p1", "p2", "distant")
 
 #: `expected` is "proxy" or "origin": who was to serve it. `files` are the names of the files in the order of the bodies.
 #: `load` is the summary of a `Load` instead of one client.
-Played = namedtuple("Played", "download files expected load", defaults=(None,))
+#: `reason` is for transfers that another director than the laboratory's has made.
+Played = namedtuple("Played", "download files expected load reason", defaults=(None, None))
 
 
 class Laboratory:
@@ -136,7 +137,7 @@ class Laboratory:
             row["servedBy"], proof = self._served_by(near, logs, len(played.files))
             if isinstance(played.expected, tuple):
                 row["servedBy"] = self._served_in_turn(near, logs, played)
-        row["reason"] = self._reason(last, text_from(self.services.path("director.log"), places["director"]))
+        row["reason"] = played.reason or self._reason(last, text_from(self.services.path("director.log"), places["director"]))
         if isinstance(played.expected, tuple):
             served_as_expected = row["servedBy"] == " ".join(played.expected)
         else:
@@ -590,16 +591,45 @@ def replay_nginx(laboratory, file="huge.bin"):
     """An nginx that knows nothing of all this gets the connections, over IPv4 and IPv6: 1 GiB each, by replayed handshakes."""
     services = laboratory.services
     services.start_replayed_server("p1")
-    services.start_replayer("p1")
+    services.attach("p1")
     try:
         got = with_rule(laboratory, REPLAY_RULE, lambda: both_families(laboratory, REPLAY_HOST, file))
     finally:
-        services.stop_replayer("p1")
+        services.detach("p1")
         services.processes.pop("p1-web").stop()
     return Played(got, [file] * 2, "proxy")
 
 
 replay_nginx.__name__ = "replay-nginx"
+
+
+def peers(laboratory):
+    """Two servers behind one address: a connection lands on either, and moves to the one that has the content. The fabric
+    is told in mid-download, or not at all. Over IPv4 and IPv6."""
+    downloads, files = [], []
+
+    def get(name, told=None):
+        for address in SHARED:
+            client = curl(laboratory).start(
+                [f"http://{peer_host(name)}/only-{name}.bin"], {peer_host(name): address.partition("/")[0]},
+                ["--limit-rate", "4M"])
+            if told:
+                wait_until("the download has begun", lambda: client.body_size() > 0, 10)
+                pair.land(told)
+            downloads.append(client.finish())
+            files.append(f"only-{name}.bin")
+            if told:
+                pair.land(PROXIES[0])
+
+    with Peers(laboratory) as pair:
+        get("p1")
+        get("p2")
+        get("p2", told="p2")
+        pair.land("p2")
+        get("p1")
+        committed = {name: pair.status(name)["transfers"]["committed"] for name in PROXIES}
+    assert committed == {"p1": 4, "p2": 2}, committed
+    return Played(together(downloads), files, "proxy", reason="committed by its peer")
 
 
 def encapsulated(laboratory, kind, outer):
@@ -684,4 +714,4 @@ for scenario in (quic_sni, quic_origin):
 #: In the order of the demo.
 ALL = [cached, uncached, late, dead, keepalive, split, ipv6, tls, asymmetric, pmtu, restart, retransfer, observe,
        multicast, one_way, one_way_lost, rotate, reload, drain, tcp_channel, quic_sni, quic_origin, symmetric,
-       symmetric_ipv6, symmetric_nack, symmetric_nack_ipv6, replay_nginx, ipip, gue, vxlan]
+       symmetric_ipv6, symmetric_nack, symmetric_nack_ipv6, replay_nginx, peers, ipip, gue, vxlan]

@@ -33,6 +33,9 @@ HTTP_PORT = CRTP_PORT + 2
 POOL_PORT = 8081
 #: Where a proxy's nginx listens that gets connections by replay.
 REPLAY_PORT = 8082
+#: The same of those that come to an address that two of them share.
+PEER_PORT = 8083
+SHARED = ("10.0.0.70/32", "fd00:ba::70/128")
 GROUPS = (f"239.192.0.1:{CRTP_PORT}", f"[ff15::ba70]:{CRTP_PORT}")
 
 #: One machine is all hosts here, and late now and then: a head may be incomplete, and two proxies can be asked, for nearly
@@ -54,7 +57,13 @@ RULES = (
 )
 
 
+def peer_host(name):
+    """What a proxy calls its own content, behind the shared address."""
+    return f"{name}.peers.example.org"
+
+
 def endpoint(address, port):
+    address = address.partition("/")[0]
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
@@ -221,26 +230,38 @@ http {{
         listen = [f"listen {REPLAY_PORT} backlog=4096; listen [::]:{REPLAY_PORT} backlog=4096;"]
         self.start_nginx(f"{name}-web", name, self.content.proxy, listen, self.path(f"{name}-access.log"))
 
-    def start_replayer(self, name):
-        """Attaches: a worker stands between the proxy's network and its host from now on."""
-        memory = ["--in-memory", "--socket-mem", "64"] if free_hugepages() >= 64 else ["--no-huge", "-m", "192"]
+    def attach(self, name, sections="", peers=()):
+        """A director on a proxy's own host stands between that and the network from now on. `sections`: more of its
+        configuration; `peers`: its proxies."""
+        log = os.path.getsize(self.path(f"{name}.log"))
+        configuration = self.write(f"{name}-host.yaml", f"""
+name: {name}-host
+log-lines-per-second: 100000
+host: {{ agent: {self.path(f"{name}.yaml")} }}
+workers: {{ incomplete-head: {INCOMPLETE_HEAD}, lifetimes: {{ closed: 1s }} }}
+timeout: {{ {", ".join(f"{key}: {value}" for key, value in self.timeout_options.items())} }}
+control: {{ socket: {self.path(f"{name}-host.sock")} }}
+{sections}""")
+        memory = ["--in-memory", "--socket-mem", "128"] if free_hugepages() >= 96 else ["--no-huge", "-m", "192"]
         cpus = os.cpu_count() or 1
         process = self.start(
-            f"{name}-replay", name, os.path.join(BINARIES, "baton-replay"), "--config", self.path(f"{name}.yaml"), "--",
+            f"{name}-host", name, os.path.join(BINARIES, "batond"), "--config", configuration, "--",
             "--lcores", f"0@0,1@{cpus - 1}", "--no-pci", "--no-telemetry", "--no-shconf",
             "--file-prefix", f"{self.topology.prefix}-{name}", "--log-level", "error", *memory)
-        wait_until("the replayer is attached, and the agent knows", lambda: "attached" in process.tail()
-                   and self.is_replayer_connected(name), 20, process)
+        wait_until("the director is attached, and the agent knows", lambda: "attached" in process.tail()
+                   and self.is_replayer_connected(name, log), 20, process)
+        wait_until("its peers are up", lambda: self.is_director_ready(peers, f"{name}-host"), 20, process)
         return process
 
-    def is_replayer_connected(self, name):
+    def is_replayer_connected(self, name, since=0):
         with open(self.path(f"{name}.log"), errors="replace") as file:
+            file.seek(since)
             told = [line for line in file if "replayer connected" in line or "replayer gone" in line]
         return bool(told) and "connected" in told[-1]
 
-    def stop_replayer(self, name):
-        """Detaches, once its connections are over."""
-        self.processes.pop(f"{name}-replay").stop()
+    def detach(self, name):
+        """The host gets its interface back, once nobody's connection needs the director."""
+        self.processes.pop(f"{name}-host").stop()
 
     # MARK: agents
 
@@ -252,9 +273,12 @@ http {{
         virtual = [endpoint(address, 80) for address in addresses.VIRTUAL_SERVERS]
         relays = [f'{{ address: "{dialled}", server: "{endpoint(server, POOL_PORT)}" }}'
                   for dialled, server in zip(virtual, (addresses.v4("origin"), addresses.v6("origin")))]
+        own = (addresses.v4(name), addresses.v6(name))
+        origin = (addresses.v4("origin"), addresses.v6("origin"))
         replays = "\n".join(
-            f'  - {{ origins: ["{endpoint(dialled, 80)}"], hosts: [{REPLAY_HOST}], replay: "{endpoint(own, REPLAY_PORT)}" }}'
-            for dialled, own in ((addresses.v4("origin"), addresses.v4(name)), (addresses.v6("origin"), addresses.v6(name))))
+            f'  - {{ origins: ["{endpoint(dialled, 80)}"], hosts: [{host}], replay: "{endpoint(server, port)}" }}'
+            for dialled, host, port in ((origin, REPLAY_HOST, REPLAY_PORT), (SHARED, peer_host(name), PEER_PORT))
+            for dialled, server in zip(dialled, own))
         options = "\n".join(f"{key}: {value}" for key, value in self.agent_options.get(name, {}).items())
         crtp = "\n".join(f"  {key}: {value}" for key, value in self.agent_crtp_options.items())
         sites = "\n".join(f"  - {site}" for site in [*self.sites, *self.sites_of(name)])
@@ -268,7 +292,7 @@ crtp:
   tcp: ["{addresses.v4(name)}:{TCP_PORT}"]
   http: ["{addresses.v4(name)}:{HTTP_PORT}"]
   tls: {{ listen: ["{addresses.v4(name)}:{CRTP_PORT}"], certificate: {self.authority.certificate(name)}, key: {self.authority.key(name)}, client-ca: {self.authority.file} }}
-  directors: [{addresses.v4('director')}, {addresses.OWN_ADDRESS}, "{addresses.v6('director')}", "{addresses.OWN_ADDRESS_V6}"]
+  directors: [{", ".join(f'"{address}"' for address in self.directors())}]
   groups: {json.dumps(GROUPS)}
   keys: {{ {self.key_table()} }}
 {crtp}
@@ -284,6 +308,11 @@ catalogue:
 {replays}
 {sites}
 """
+
+    def directors(self):
+        """Who may ask agents."""
+        hosts = [addresses.v4(name) for name in self.topology.proxies]
+        return [addresses.v4("director"), addresses.OWN_ADDRESS, addresses.v6("director"), addresses.OWN_ADDRESS_V6, *hosts]
 
     def start_agent(self, name):
         configuration = self.write(f"{name}.yaml", self.agent_configuration(name))
@@ -400,18 +429,20 @@ control: {{ socket: {self.path('batond.sock')} }}
         wait_until("batond forwards, its proxies are up", lambda: self.is_director_ready(wait_for), 20, process)
         return process
 
-    def is_director_ready(self, wait_for=None):
+    def is_director_ready(self, wait_for=None, director="batond"):
         """batond answers, and knows of these proxies (or all) and of the flows that they have."""
         try:
-            proxies = {row["name"]: row["state"] for row in self.ctl("proxies") if row["state"] != "leaving"}
+            proxies = {row["name"]: row["state"] for row in self.ctl("proxies", director=director) if row["state"] != "leaving"}
+            isRecovering = self.ctl("status", director=director)["recovering"]
         except (CommandFailed, ValueError):
             return False
-        return all(proxies.get(name) == "up" for name in wait_for or self.topology.proxies) and not self.ctl("status")["recovering"]
+        wanted = self.topology.proxies if wait_for is None else wait_for
+        return all(proxies.get(name) == "up" for name in wanted) and not isRecovering
 
-    def ctl(self, *arguments):
+    def ctl(self, *arguments, director="batond"):
         """batonctl's answer as a value."""
         return json.loads(
-            run(os.path.join(BINARIES, "batonctl"), *arguments, "--socket", self.path("batond.sock"), "--json"))
+            run(os.path.join(BINARIES, "batonctl"), *arguments, "--socket", self.path(f"{director}.sock"), "--json"))
 
     def counters(self):
         """All workers' counters and gauges, summed."""

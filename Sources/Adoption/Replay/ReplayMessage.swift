@@ -1,7 +1,7 @@
 import Glibc
 package import Wire
 
-/// What an agent and the replayer of its host (`baton-replay`) tell each other, over a UNIX socket that keeps messages
+/// What an agent and the replayer of its host (a `batond` that stands on it) tell each other, over a UNIX socket that keeps messages
 /// apart. All have one size, in the host's byte order. Decoding refuses whatever encoding does not produce.
 ///
 /// ```

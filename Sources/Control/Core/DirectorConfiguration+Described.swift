@@ -47,6 +47,7 @@ extension DirectorConfiguration {
             DescribedSetting("ports.client", list(ports.client), needsRestart: true),
             DescribedSetting("ports.server", list(ports.server), needsRestart: true),
             DescribedSetting("ports.queues", ports.queues, needsRestart: true),
+            DescribedSetting("host.agent", host?.agent ?? "", needsRestart: true),
         ] + workers.settings + crtp.settings + timeout.settings + [
             DescribedSetting("control.socket", control.path, needsRestart: true),
             DescribedSetting("control.group", control.group ?? "", needsRestart: true),

@@ -6,6 +6,8 @@ public import Wire
 public struct DirectorConfiguration: Sendable, Equatable {
     public var name = "director"
     public var ports = Ports()
+    /// The director stands on a server itself; there are no `ports` then.
+    public var host: HostSettings?
     public var workers = Workers()
     public var crtp = CRTPSettings()
     public var timeout = TimeoutSettings()
@@ -32,6 +34,12 @@ public struct DirectorConfiguration: Sendable, Equatable {
         /// Receive and transmit queues of each port.
         public var queues = 1
         public init() {}
+    }
+
+    public struct HostSettings: Sendable, Equatable {
+        /// The configuration file of the host's agent: its interface, its servers, and where the two talk.
+        public var agent: String
+        public init(agent: String) { self.agent = agent }
     }
 
     public struct Workers: Sendable, Equatable {

@@ -2,7 +2,7 @@ import CDPDKShim
 import InterCore
 import Wire
 
-/// Adoption by replay, in an agent: a connection that a director gives away goes to a server of this host that knows
+/// Adoption by replay, on a host: a connection that another director gives away goes to a server of this host that knows
 /// nothing of it. The worker shakes hands with that server as the client would have done, with the client's own sequence
 /// number, options and clock, and translates from then on (US 7,831,731 for the replayed handshake; the rest is what
 /// `Worker+Binding` does for a director's own connections).
@@ -32,7 +32,8 @@ extension Worker {
             guard former.pointee.state == .translated, hasEnded(former), isEndTold(former) else { return false }
             removeFlow(former)
         }
-        guard flows.hasFreePrelude, let flow = note(packed, hash, .binding, limit: configuration.idle, now: now) else {
+        guard flows.hasFreePrelude, let flow = note(packed, hash, .binding, limit: configuration.unasked, now: now)
+        else {
             return false
         }
         flows.givePrelude(flow)
@@ -65,7 +66,7 @@ extension Worker {
     mutating func settleReplay(_ flow: Flow, now: UInt64) {
         let prelude = flows.prelude(flow)
         prelude.pointee.isShaken = true
-        rearm(flow, now: now, limit: configuration.idle)
+        rearm(flow, now: now, limit: configuration.unasked)
         if !push(.flowInstalled(handle(flow), ticket: prelude.pointee.ticket)) { undo(flow) }
     }
 

@@ -14,7 +14,10 @@ struct ConfigurationReader {
 
     mutating func read(_ file: YAMLSection) {
         configuration.name = file.value("name", .name, default: configuration.name)
-        configuration.ports = file.section("ports", Self.ports)
+        if file.has("host") {
+            configuration.host = file.section("host", Self.host)
+        }
+        if !file.has("host") || file.has("ports") { configuration.ports = file.section("ports", Self.ports) }
         configuration.workers = file.section("workers", Self.workers)
         let crtp = file.section("crtp", Self.crtp)
         configuration.crtp = crtp.settings
@@ -32,6 +35,7 @@ struct ConfigurationReader {
         }
         readVirtualServers(file)
         readRules(file)
+        checkHost(file)
         configuration.control = file.section("control", Self.control)
         configuration.metrics = file.section("metrics", Self.metrics)
         configuration.page = file.section("page", Self.page)

@@ -7,13 +7,21 @@ struct Attachment {
     let device: String
     private let path: String
 
-    init(_ configuration: AgentConfiguration) {
-        interface = configuration.interface
-        device = configuration.replay.device
-        path = configuration.replay.socket + ".host"
+    init(_ agent: AgentConfiguration) {
+        interface = agent.interface
+        device = agent.replay.device
+        path = agent.replay.socket + ".host"
     }
 
-    /// After the port with the host's interface is there.
+    func requireNothingLeft() throws {
+        guard HostInterface.saved(at: path) != nil else { return }
+        throw Environment.Failure(
+            description:
+                "'\(interface)' is attached to a director, or to one that was killed: --restore gives the host its "
+                + "addresses back")
+    }
+
+    /// Before the port with the host's interface is there.
     func attach(_ host: HostInterface) throws {
         try host.save(at: path)
         try host.move(to: device)
@@ -29,7 +37,7 @@ struct Attachment {
         guard let host = HostInterface.saved(at: path) else { return false }
         guard !HostInterface.exists(device) else {
             throw Environment.Failure(
-                description: "'\(device)' is there: a replayer is attached. SIGTERM detaches it.")
+                description: "'\(device)' is there: a director is attached. SIGTERM detaches it.")
         }
         try detach(host)
         return true

@@ -1,0 +1,76 @@
+import Adoption
+import FastPath
+import InterCore
+import Wire
+
+/// The connections of this host's agent that its servers get by replayed handshakes: carries the agent's wishes to the
+/// worker, and what becomes of them back.
+struct HostReplays {
+    private let agent: AgentConnection
+    /// Taken by the worker, one for each `WorkerCommand.replay`.
+    let orders = Ring<ReplayOrder>(capacity: 4_096)
+    private var table = ReplayTable()
+    private var commands: [WorkerCommand] = []
+    /// Nobody new is taken.
+    var isDraining = false
+
+    init(_ agent: AgentConnection) { self.agent = agent }
+
+    var count: Int { table.count }
+    /// None is under way, and those that have ended have had time for their last acknowledgements.
+    func isEmpty(since now: UInt64) -> Bool { table.isEmpty(since: now) }
+    /// What becomes readable when the agent says something, or comes.
+    var descriptors: [CInt] { agent.descriptors }
+
+    /// What the agent has said meanwhile. How many messages there were.
+    mutating func takeWishes() -> Int {
+        var taken = 0
+        while let message = agent.receive() {
+            taken += 1
+            switch message {
+            case .hello(let epoch): commands += table.begin(epoch).map { .cancelReplay($0) }
+            case .replay(let number, let connection): begin(number, connection)
+            case .cancel(let number): if let handle = table.cancel(number) { commands.append(.cancelReplay(handle)) }
+            case .ready, .refused, .begun, .ended: break
+            }
+        }
+        return taken
+    }
+
+    private mutating func begin(_ number: UInt64, _ connection: ConnectionState) {
+        guard !isDraining, orders.hasRoom(for: 1), let order = table.order(connection, number) else {
+            return agent.send(.refused(number: number))
+        }
+        _ = orders.push(order)
+        commands.append(.replay)
+    }
+
+    /// False for an event that is about another flow.
+    mutating func take(_ event: WorkerEvent, now: UInt64) -> Bool {
+        switch event {
+        case .flowInstalled(let handle, let ticket) where ReplayTable.isOrder(ticket):
+            if let number = table.installed(handle, ticket) {
+                agent.send(.ready(number: number))
+            } else {
+                commands.append(.cancelReplay(handle))
+            }
+        case .flowRefused(let ticket) where ReplayTable.isOrder(ticket):
+            if let number = table.refused(ticket) { agent.send(.refused(number: number)) }
+        case .committed(let handle) where table.has(handle):
+            if let number = table.begun(handle) { agent.send(.begun(number: number)) }
+        case .flowEnded(let handle, _) where table.has(handle):
+            if let number = table.ended(handle, now: now) { agent.send(.ended(number: number)) }
+        default: return false
+        }
+        return true
+    }
+
+    /// What the worker is to be told.
+    mutating func takeCommands() -> [WorkerCommand] {
+        defer { commands.removeAll(keepingCapacity: true) }
+        return commands
+    }
+
+    func flush() { agent.flush() }
+    func close() { agent.close() }
+}

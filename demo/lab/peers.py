@@ -1,0 +1,77 @@
+"""Two servers behind one address, each with content of its own and with a director between its network and itself. A
+connection lands on either, as the fabric likes, and moves when the other one has what it asks for."""
+
+from . import topology as addresses
+from .services import CRTP_PORT, PEER_PORT, SHARED, endpoint, peer_host
+from .topology import PROXIES
+
+
+class Peers:
+    """While it is entered, both proxies are peers. The fabric is the client's route to their address."""
+
+    def __init__(self, laboratory):
+        self.laboratory = laboratory
+        self.topology = laboratory.topology
+        self.services = laboratory.services
+
+    def __enter__(self):
+        try:
+            for name in PROXIES:
+                self._share(name)
+                # The kernel takes no gateway that another interface leads to.
+                self.topology.run("client", "ip", "route", "add", addresses.v6(name), "dev", "c1")
+            for name in PROXIES:
+                self.attach(name)
+            self.land(PROXIES[0])
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for name in PROXIES:
+            if f"{name}-host" in self.services.processes:
+                self.services.detach(name)
+        for name in PROXIES:
+            if f"{name}-peer" in self.services.processes:
+                self.services.processes.pop(f"{name}-peer").stop()
+            for address in SHARED:
+                self.topology.run(name, "ip", "address", "flush", "to", address, "dev", "lo", check=False)
+        for address in (*SHARED, *map(addresses.v6, PROXIES)):
+            self.topology.run("client", "ip", "route", "del", address, check=False)
+
+    def _share(self, name):
+        """The address, for which no host speaks on the wire, and an nginx that listens there and at the host's own."""
+        for key in ("arp_ignore=1", "arp_announce=2"):
+            self.topology.run(name, "sysctl", "-qw", f"net.ipv4.conf.all.{key}")
+        for address in SHARED:
+            self.topology.run(name, "ip", "address", "add", address, "dev", "lo")
+        own = (addresses.v4(name), addresses.v6(name))
+        listen = [f"listen {endpoint(address, port)} backlog=4096;"
+                  for found, port in ((SHARED, 80), (own, PEER_PORT)) for address in found]
+        self.services.start_nginx(f"{name}-peer", name, self.laboratory.content.own(name), listen,
+                                  self.services.path(f"{name}-access.log"))
+
+    def attach(self, name):
+        """The director on a host: what another one has goes there."""
+        others = [other for other in PROXIES if other != name]
+        proxies = "\n".join(
+            f'  - {{ name: {other}, address: "{addresses.v4(other)}:{CRTP_PORT}" }}' for other in others)
+        rules = ", ".join(
+            f"{{ name: {other}, servers: [{', '.join(SHARED)}], ports: [80], application: [http-get], "
+            f"hosts: [{peer_host(other)}], proxies: [{other}] }}" for other in others)
+        self.services.attach(name, f"""
+crtp: {{ listen: "{addresses.v4(name)}:0", keys: {{ {self.services.key_table()} }}, current-key: 1 }}
+proxies:
+{proxies}
+rules: [{rules}]
+""", peers=others)
+
+    def land(self, name):
+        """The fabric sends every packet of the shared address to this host from now on."""
+        for address, host, own in zip(SHARED, (addresses.v4(name), addresses.v6(name)),
+                                      (addresses.v4("return"), addresses.v6("return"))):
+            self.topology.run("client", "ip", "route", "replace", address, "via", host, "dev", "c1", "src", own, *([] if ":" in host else ["onlink"]))
+
+    def status(self, name):
+        return self.services.ctl("status", director=f"{name}-host")
