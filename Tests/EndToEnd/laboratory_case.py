@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -47,6 +48,7 @@ class LaboratoryCase(unittest.TestCase):
     #: Servers over UDP as well.
     datagrams = False
     #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
+    #: By name: size, whether proxies have it, and which one if not all.
     files = {}
 
     @classmethod
@@ -68,8 +70,8 @@ class LaboratoryCase(unittest.TestCase):
         cls.services.crtp_options |= cls.crtp_options
         cls.services.sites = list(cls.sites)
         try:
-            for name, (size, cached) in cls.files.items():
-                cls.laboratory.content.add(name, size, cached)
+            for name, wanted in cls.files.items():
+                cls.laboratory.content.add(name, *wanted)
             cls.start()
         except BaseException:
             cls.tearDownClass()
@@ -93,6 +95,27 @@ class LaboratoryCase(unittest.TestCase):
         self.assertTrue(result["ok"], f"{result['row']}\n" + "\n".join(result["problems"]) + "\n" + "\n".join(
             f"{at:9.1f} ms {program} {line}" for at, program, line in result["timeline"][-30:]))
         return result
+
+    def start_slow(self, file, count, url, *options):
+        """So many downloads of a file at once, which take some seconds, and how to hear what became of them. They have
+        begun."""
+        directory = self.services.path(f"slow-{len(os.listdir(self.directory))}")
+        os.makedirs(directory)
+        expected = scenarios.sha256_of(f"{self.laboratory.content.origin}/{file}")
+        rate = os.path.getsize(f"{self.laboratory.content.origin}/{file}") // 4
+        process = subprocess.Popen(self.topology.inside(
+            "client", "curl", "--no-progress-meter", "--fail", "--parallel", "--parallel-immediate", "--parallel-max",
+            str(count), "--limit-rate", str(rate), *options, "--output", f"{directory}/#1", f"{url}[1-{count}]"),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+        def finish():
+            output, _ = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, output), (0, ""))
+            sums = [scenarios.sha256_of(f"{directory}/{name}") for name in os.listdir(directory)]
+            self.assertEqual(sums, [expected] * count)
+
+        wait_until("all downloads have begun", lambda: len(os.listdir(directory)) == count, 20)
+        return finish
 
     def agree(self, host, combination):
         """What a host's kernel says in its handshakes: OPTIONS, on or off."""

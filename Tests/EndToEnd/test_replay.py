@@ -78,44 +78,20 @@ class Impaired(Replayed):
 class ComesAndGoes(Replayed):
     #: A hundred at once, and this machine is all hosts: nobody is to be late.
     timeout_options = {"floor": "60ms", "initial": "60ms", "ceiling": "64ms"}
-    #: Bytes a second of each slow download: it takes about four seconds.
-    SLOW = 128 << 10
-
     @classmethod
     def attach(cls):
         """The tests do."""
-
-    def start_slow(self, count, url, *options):
-        """So many downloads at once from the client, and how to hear what became of them."""
-        directory = self.services.path(f"slow-{len(os.listdir(self.directory))}")
-        os.makedirs(directory)
-        process = subprocess.Popen(self.topology.inside(
-            "client", "curl", "--no-progress-meter", "--fail", "--parallel", "--parallel-immediate", "--parallel-max",
-            str(count), "--limit-rate", str(self.SLOW), *options, "--output", f"{directory}/#1", f"{url}[1-{count}]"),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-        def finish():
-            output, _ = process.communicate(timeout=60)
-            self.assertEqual((process.returncode, output), (0, ""))
-            expected = scenarios.sha256_of(f"{self.laboratory.content.origin}/half.bin")
-            sums = [scenarios.sha256_of(f"{directory}/{name}") for name in os.listdir(directory)]
-            self.assertEqual(sums, [expected] * count)
-
-        def has_begun():
-            return len(os.listdir(directory)) == count
-        wait_until("all downloads have begun", has_begun, 20)
-        return finish
 
     def refusals(self):
         return sum(row["nacks"] for row in self.services.ctl("proxies"))
 
     def replayed(self, count):
-        return self.start_slow(count, f"http://{REPLAY_HOST}/half.bin?many=", "--resolve",
+        return self.start_slow("half.bin", count, f"http://{REPLAY_HOST}/half.bin?many=", "--resolve",
                                f"{REPLAY_HOST}:80:{topology.v4('origin')}")
 
     def test_two_hundred_downloads_do_not_notice(self):
         """Attached under a hundred that pass the host's own interface, detached under those and a hundred replayed ones."""
-        own = self.start_slow(100, f"http://{topology.v4('p1')}:{REPLAY_PORT}/half.bin?own=")
+        own = self.start_slow("half.bin", 100, f"http://{topology.v4('p1')}:{REPLAY_PORT}/half.bin?own=")
         self.services.attach("p1")
         replayed = [self.replayed(10) for _ in range(10)]
         replayer = self.services.processes.pop("p1-host")

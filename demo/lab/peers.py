@@ -16,13 +16,9 @@ class Peers:
 
     def __enter__(self):
         try:
-            for name in PROXIES:
-                self._share(name)
-                # The kernel takes no gateway that another interface leads to.
-                self.topology.run("client", "ip", "route", "add", addresses.v6(name), "dev", "c1")
+            self.share()
             for name in PROXIES:
                 self.attach(name)
-            self.land(PROXIES[0])
         except BaseException:
             self.__exit__()
             raise
@@ -32,6 +28,25 @@ class Peers:
         for name in PROXIES:
             if f"{name}-host" in self.services.processes:
                 self.services.detach(name)
+        self.unshare()
+
+    def share(self):
+        """The address, for which no host speaks on the wire, and on each host an nginx that listens there and at its own."""
+        for name in PROXIES:
+            for key in ("arp_ignore=1", "arp_announce=2"):
+                self.topology.run(name, "sysctl", "-qw", f"net.ipv4.conf.all.{key}")
+            for address in SHARED:
+                self.topology.run(name, "ip", "address", "add", address, "dev", "lo")
+            own = (addresses.v4(name), addresses.v6(name))
+            listen = [f"listen {endpoint(address, port)} backlog=4096;"
+                      for found, port in ((SHARED, 80), (own, PEER_PORT)) for address in found]
+            self.services.start_nginx(f"{name}-peer", name, self.laboratory.content.own(name), listen,
+                                      self.services.path(f"{name}-access.log"))
+            # The kernel takes no gateway that another interface leads to.
+            self.topology.run("client", "ip", "route", "add", addresses.v6(name), "dev", "c1")
+        self.land(PROXIES[0])
+
+    def unshare(self):
         for name in PROXIES:
             if f"{name}-peer" in self.services.processes:
                 self.services.processes.pop(f"{name}-peer").stop()
@@ -39,18 +54,6 @@ class Peers:
                 self.topology.run(name, "ip", "address", "flush", "to", address, "dev", "lo", check=False)
         for address in (*SHARED, *map(addresses.v6, PROXIES)):
             self.topology.run("client", "ip", "route", "del", address, check=False)
-
-    def _share(self, name):
-        """The address, for which no host speaks on the wire, and an nginx that listens there and at the host's own."""
-        for key in ("arp_ignore=1", "arp_announce=2"):
-            self.topology.run(name, "sysctl", "-qw", f"net.ipv4.conf.all.{key}")
-        for address in SHARED:
-            self.topology.run(name, "ip", "address", "add", address, "dev", "lo")
-        own = (addresses.v4(name), addresses.v6(name))
-        listen = [f"listen {endpoint(address, port)} backlog=4096;"
-                  for found, port in ((SHARED, 80), (own, PEER_PORT)) for address in found]
-        self.services.start_nginx(f"{name}-peer", name, self.laboratory.content.own(name), listen,
-                                  self.services.path(f"{name}-access.log"))
 
     def attach(self, name):
         """The director on a host: what another one has goes there."""
@@ -67,11 +70,12 @@ proxies:
 rules: [{rules}]
 """, peers=others)
 
-    def land(self, name):
-        """The fabric sends every packet of the shared address to this host from now on."""
-        for address, host, own in zip(SHARED, (addresses.v4(name), addresses.v6(name)),
-                                      (addresses.v4("return"), addresses.v6("return"))):
-            self.topology.run("client", "ip", "route", "replace", address, "via", host, "dev", "c1", "src", own, *([] if ":" in host else ["onlink"]))
+    def land(self, name, shared=SHARED):
+        """The fabric sends every packet of the shared address, or one family's, to this host from now on."""
+        for address in shared:
+            family = addresses.v6 if ":" in address else addresses.v4
+            self.topology.run("client", "ip", "route", "replace", address, "via", family(name), "dev", "c1",
+                              "src", family("return"), *([] if ":" in address else ["onlink"]))
 
     def status(self, name):
         return self.services.ctl("status", director=f"{name}-host")
