@@ -2,6 +2,7 @@
 
 from .laboratory_case import LaboratoryCase, scenarios
 from lab.capture import ControlPackets
+from lab.witnesses import expert_errors
 
 MEBIBYTE = 1 << 20
 
@@ -35,6 +36,7 @@ class Scenarios(LaboratoryCase):
         with open(spoilt, "wb") as file:
             file.write(data)
         self.assertEqual(ControlPackets().read(spoilt, {80}).count, 1)
+        self.assertEqual((expert_errors(captured), len(expert_errors(spoilt))), ([], 1), "its checksum is wrong, too")
 
     def test_invariant6_every_packet_has_one_fate(self):
         """Invariant 6: what came in went out, is held, or was dropped for a counted reason."""

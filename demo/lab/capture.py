@@ -7,6 +7,9 @@ from collections import namedtuple
 
 from .shell import Process, wait_until
 
+#: Bytes of each frame that a capture keeps: enough for what is read here, or all of them.
+HEADERS, WHOLE = 118, 2_048
+
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 #: Packets that tcpdump has captured, that it was to, and those that the kernel dropped.
@@ -180,7 +183,7 @@ class ControlPackets:
 class Capture:
     """tcpdump on a host's interface, from `start` to `stop`."""
 
-    def __init__(self, topology, host, device, path, filter="tcp", length=118):
+    def __init__(self, topology, host, device, path, filter="tcp", length=HEADERS):
         command = topology.inside(
             host, "tcpdump", "-i", device, "-n", "-s", str(length), "-B", "65536", "--immediate-mode", "-U", "-Z", "root",
             "-w", path, filter)

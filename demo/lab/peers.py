@@ -64,7 +64,7 @@ class Peers:
             f"{{ name: {other}, servers: [{', '.join(SHARED)}], ports: [80], application: [http-get], "
             f"hosts: [{peer_host(other)}], proxies: [{other}] }}" for other in others)
         self.services.attach(name, f"""
-crtp: {{ listen: "{addresses.v4(name)}:0", keys: {{ {self.services.key_table()} }}, current-key: 1 }}
+crtp: {{ listen: "{addresses.v4(name)}:0", keys: {{ {self.services.key_table()} }}, current-key: {self.services.crtp_options.get("current-key", 1)} }}
 proxies:
 {proxies}
 rules: [{rules}]

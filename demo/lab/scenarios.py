@@ -12,7 +12,7 @@ from collections import namedtuple
 
 from . import topology as addresses
 from . import datagrams
-from .capture import Capture, ControlPackets, datagram_bytes
+from .capture import HEADERS, WHOLE, Capture, ControlPackets, datagram_bytes
 from .downloads import Curl, Download, segmented_get, sha256_of
 from .distant import Distant
 from .load import Load
@@ -22,6 +22,7 @@ from .services import (
     SHARED, Content, Services, peer_host)
 from .shell import wait_until
 from .topology import PROXIES, Topology
+from .witnesses import complaints, expert_errors, new_complaints
 
 MEBIBYTE = 1 << 20
 SERVERS = ("origin", "p1", "p2", "distant")
@@ -100,10 +101,13 @@ class Laboratory:
         places = {server: os.path.getsize(self.services.path(f"{log}.log"))
                   for server, log in (("director", "director"), ("p1", "p1"), ("p2", "p2"))}
         far = getattr(scenario, "client", "client") == "far"
+        client = "far" if far else "client"
+        length = HEADERS if getattr(scenario, "is_long", False) else WHOLE
         captures = [Capture(self.topology, "client", device, self.services.path(f"{name}-{device}.pcap"),
-                            "udp" if over_udp else "tcp") for device in ("c0", "c1")]
+                            "udp" if over_udp else "tcp", length) for device in ("c0", "c1")]
         if far:
-            captures.append(Capture(self.topology, "far", "eth0", self.services.path(f"{name}-far.pcap")))
+            captures.append(Capture(self.topology, "far", "eth0", self.services.path(f"{name}-far.pcap"), "tcp", length))
+        before = complaints(self.topology, client)
         last = self._last_transfer()
         started = time.monotonic()
         wall = time.time()
@@ -147,6 +151,8 @@ class Laboratory:
             problems.append(played.download.error)
         if not served_as_expected:
             problems.append(f"served by {row['servedBy']} instead of {played.expected}: {proof}")
+        problems += new_complaints(before, complaints(self.topology, client))
+        problems += [line for path in paths[2 if far else 0:] for line in expert_errors(path)[:5]]
         problems += self._left_behind()
         ok = row["sha256Match"] and row["clientControlPackets"] == 0 and not problems
         return {"row": row, "ok": ok, "problems": problems, "timeline": self._timeline(places, wall), "proof": proof}
@@ -387,6 +393,9 @@ def restart(laboratory):
     return Played(client.finish(), ["huge.bin"], "proxy")
 
 
+restart.is_long = True
+
+
 def retransfer(laboratory):
     """Three objects over one connection: of one proxy, of the other, and of the origin."""
     files = ["only-p1.bin", "only-p2.bin", "uncached.bin"]
@@ -483,6 +492,10 @@ def drain(laboratory):
         return under_load(laboratory, change)
     finally:
         services.ctl("proxy", drained, "up")
+
+
+for scenario in (rotate, reload, drain):
+    scenario.is_long = True
 
 
 def tcp_channel(laboratory):
@@ -601,6 +614,7 @@ def replay_nginx(laboratory, file="huge.bin"):
 
 
 replay_nginx.__name__ = "replay-nginx"
+replay_nginx.is_long = True
 
 
 def peers(laboratory):
