@@ -114,8 +114,7 @@ class LaboratoryCase(unittest.TestCase):
 
     def agree(self, host, combination):
         """What a host's kernel says in its handshakes: OPTIONS, on or off."""
-        for key, value in zip(OPTIONS, combination):
-            self.topology.run(host, "sysctl", "-qw", f"net.ipv4.{key}={value}")
+        self.topology.run(host, "sysctl", "-qw", *(f"net.ipv4.{key}={value}" for key, value in zip(OPTIONS, combination)))
 
     @contextlib.contextmanager
     def assertClientSeesNothing(self, device="c0"):
