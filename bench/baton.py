@@ -109,6 +109,17 @@ class Baton:
         except CommandFailed as error:
             raise BatonFailed(f"synproxy: {error}") from error
 
+    def synflood_download(self):
+        """Mbit/s of downloads that keep their rate, flooded and not."""
+        os.environ["BATON_BINARIES"] = self._directory
+        # Not before: what it stands on needs Debian's packages for tests.
+        import flooded
+
+        try:
+            return flooded.measure(SYNFlood(self._directory, self._work, self._seconds).build())
+        except flooded.FloodFailed as error:
+            raise BatonFailed(f"synflood-download: {error}") from error
+
     def syn_answers(self, traffic):
         """The plain loop, which answers every SYN with a cookie."""
         report = self._run_on_ports("synanswers", traffic)

@@ -83,6 +83,7 @@ class Programme:
         yield self._syn_answers("1m")
         yield self._synflood_cookie("1m")
         yield self._synflood_established("100k")
+        yield self._synflood_download()
         yield self._synproxy("synproxy", ALONGSIDE)
         yield self._synproxy("synproxy-apart", APART)
         yield self._translate("100k")
@@ -217,6 +218,14 @@ class Programme:
             notes=("clocksPerSYN",),
         )
 
+    def _synflood_download(self):
+        """A download from a virtual server that keeps its rate, while others flood that with SYNs."""
+        peer = "baton, no flood"
+        return self._in_turns_with(
+            peer, lambda: self._baton.synflood_download(), "flooded", "quiet",
+            Figure("synflood-download", "Mbit/s", "mbps", peer, 0.95),
+            {"ports": "af_xdp on veth"}, notes=("answersPerSecond",))
+
     def _synproxy(self, row, where):
         """SYNs over veth, answered with cookies."""
         peer = "SYNPROXY"
@@ -342,19 +351,20 @@ class Programme:
     def _replay_download(self):
         """A download that a replayer translates."""
         peer = "untranslated, the same way"
-        plain = {}
+        return self._in_turns_with(
+            peer, lambda: self._baton.replay_download(), "replayed", "plain",
+            Figure("replay-download", "Mbit/s", "mbps", peer, 0.95),
+            {"ports": "af_xdp on veth, TAP", "bytes": 256 << 20})
 
-        def replayed():
-            rates = self._baton.replay_download()
-            plain.update(mbps=rates["plain"])
-            return {"mbps": rates["replayed"]}
+    @staticmethod
+    def _in_turns_with(peer, measure, own, other, figure, conditions, notes=()):
+        """Two kinds of downloads that `measure` has made in turns itself, through the same programs."""
+        last = {}
+
+        def measured():
+            rates = measure()
+            last.update(mbps=rates[other])
+            return rates | {"mbps": rates[own]}
 
         return Contest(
-            [Figure("replay-download", "Mbit/s", "mbps", peer, 0.95)],
-            replayed,
-            # Both were measured in turns through the same replayer.
-            {peer: lambda: dict(plain)},
-            {"ports": "af_xdp on veth, TAP", "bytes": 256 << 20},
-            0,
-            most_rounds=LONG,
-        )
+            [figure], measured, {peer: lambda: dict(last)}, conditions, 0, most_rounds=LONG, notes=notes)

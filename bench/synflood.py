@@ -61,9 +61,11 @@ class SYNFlood:
         self._seconds = seconds
 
     def build(self):
+        """The sender's program; where it lies."""
         source = os.path.join(HERE, "source", "syn_sender.c")
         if not os.path.exists(self._sender) or os.path.getmtime(self._sender) < os.path.getmtime(source):
             subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", self._sender, source], check=True)
+        return self._sender
 
     def director(self, where):
         """SYNs answered by a whole batond. Apart from the sender, its worker polls the kernel for what has come."""
