@@ -26,11 +26,16 @@ extension Worker {
                 guard worker.strangersPass, slot.segment.isPlain else { break }
                 strangers &+= 1
             } else {
-                let isDone =
+                let outcome =
                     slot.segment.isPlainIPv4
                     ? worker.note(frame, slot, lookup.v4, fromClient: fromClient)
-                    : slot.segment.isPlainIPv6 && worker.note(frame, slot, lookup.v6, fromClient: fromClient)
-                guard isDone || servesVirtually && translatePlain(index, fromClient: fromClient) else { break }
+                    : slot.segment.isPlainIPv6
+                        ? worker.note(frame, slot, lookup.v6, fromClient: fromClient) : .left
+                if outcome != .done {
+                    guard servesVirtually, fromClient == (outcome == .translated),
+                        fromClient ? translateClients(frame, slot) : translateOrigins(frame, index)
+                    else { break }
+                }
             }
             waiting[index] = packet
             index &+= 1
@@ -47,13 +52,16 @@ private struct PlainForwarder: BitwiseCopyable {
     let tick: UInt32
     let strangersPass: Bool
 
-    /// Of a slot that has a flow: notes there how far the segment takes the connection, and gives a client's its proxy's address. False, and
-    /// nothing done, when that is not all there is to do.
+    /// What has become of a segment: all, or nothing. `translated`: its connection is an origin's behind a virtual server.
+    enum Outcome { case done, left, translated }
+
+    /// Of a slot that has a flow: notes there how far the segment takes the connection, and gives a client's its proxy's
+    /// address, unless that is not all there is to do.
     @inline(__always)
     func note<Layout: EntryLayout>(
         _ frame: UnsafeMutableRawPointer, _ slot: BurstLookup.Slot, _ finder: FlowFinder<Layout>, fromClient: Bool
-    ) -> Bool {
-        guard Layout.matches(finder.place(slot.probed), plain: frame, fromClient: fromClient) else { return false }
+    ) -> Outcome {
+        guard Layout.matches(finder.place(slot.probed), plain: frame, fromClient: fromClient) else { return .left }
         let flow = finder.at(slot.probed)
         let tcp = TCPHeader(UnsafeRawPointer(frame) + Layout.plainTransport)
         let end = tcp.sequence + slot.segment.payloadLength
@@ -61,12 +69,12 @@ private struct PlainForwarder: BitwiseCopyable {
             let isNoted =
                 fromClient
                 ? noteClient(frame, flow, end, acknowledged: tcp.acknowledgement) : noteProxy(frame, flow, end)
-            guard isNoted else { return false }
+            guard isNoted else { return .left }
         } else if flow.pointee.state != .origin {
-            return false
+            return flow.pointee.state == .translated ? .translated : .left
         }
         flow.pointee.lastSeen = tick
-        return true
+        return .done
     }
 
     /// A step longer than the least that any window allows is looked at more closely, and so is the first of a flow

@@ -134,32 +134,19 @@ extension Worker {
 
 // MARK: the short way
 
+// Out of line, so that other connections pay nothing for it. False, and nothing done, when that is not all there is to do.
+
 extension Worker {
-    /// A plain segment of a translated connection, in the short way. Out of line, so that other connections pay nothing for
-    /// it. False, and nothing done, when that is not all there is to do.
+    /// A client's plain segment, whose slot has a translated connection that is its own.
     @inline(never)
-    func translatePlain(_ index: Int, fromClient: Bool) -> Bool {
-        let lookup = flows.lookup
-        let slot = lookup.slots[index]
-        let frame = UnsafeMutableRawPointer(shim_mbuf_data(burst.packets[index].unsafelyUnwrapped))
-        if fromClient {
-            return slot.segment.isPlainIPv4
-                ? toOrigin(frame, slot, lookup.v4) : slot.segment.isPlainIPv6 && toOrigin(frame, slot, lookup.v6)
-        }
-        guard slot.segment.isOfOrigin else { return false }
-        return slot.segment.isV6
-            ? toClient(frame, slot, lookup.keys + index, lookup.v6)
-            : toClient(frame, slot, lookup.keys + index, lookup.v4)
+    func translateClients(_ frame: UnsafeMutableRawPointer, _ slot: BurstLookup.Slot) -> Bool {
+        slot.segment.isV6
+            ? toOrigin(frame, flows.lookup.v6.at(slot.probed), IPv6Layout.self)
+            : toOrigin(frame, flows.lookup.v4.at(slot.probed), IPv4Layout.self)
     }
 
     @inline(__always)
-    private func toOrigin<Layout: EntryLayout>(
-        _ frame: UnsafeMutableRawPointer, _ slot: BurstLookup.Slot, _ finder: FlowFinder<Layout>
-    ) -> Bool {
-        let flow = finder.at(slot.probed)
-        guard flow.pointee.state == .translated,
-            Layout.matches(finder.place(slot.probed), plain: frame, fromClient: true)
-        else { return false }
+    private func toOrigin<Layout: EntryLayout>(_ frame: UnsafeMutableRawPointer, _ flow: Flow, _: Layout.Type) -> Bool {
         let origin = virtuals.origins + flow.pointee.proxy.originIndex
         guard
             flow.pointee.translation.translation.toServer(
@@ -170,7 +157,17 @@ extension Worker {
         return true
     }
 
-    /// An origin's segment has a key that is not the frame's; only the flow's own origin may speak.
+    /// An origin's plain segment. It has a key that is not the frame's; only the flow's own origin may speak.
+    @inline(never)
+    func translateOrigins(_ frame: UnsafeMutableRawPointer, _ index: Int) -> Bool {
+        let lookup = flows.lookup
+        let slot = lookup.slots[index]
+        guard slot.segment.isOfOrigin else { return false }
+        return slot.segment.isV6
+            ? toClient(frame, slot, lookup.keys + index, lookup.v6)
+            : toClient(frame, slot, lookup.keys + index, lookup.v4)
+    }
+
     @inline(__always)
     private func toClient<Layout: EntryLayout>(
         _ frame: UnsafeMutableRawPointer, _ slot: BurstLookup.Slot, _ key: UnsafePointer<PackedFlowKey>,

@@ -29,8 +29,8 @@ public struct PackedTranslation: Hashable, Sendable, BitwiseCopyable {
     @inlinable @inline(__always)
     public var translation: Translation {
         Translation(
-            sequence: sequence, timestamp: timestamp, clientWindow: WindowScaling(sent: others &>> 4, read: 0),
-            serverWindow: WindowScaling(sent: serverScales & 15, read: serverScales &>> 4),
+            sequence: sequence, timestamp: timestamp, clientWindow: WindowScaling(known: others &>> 4, 0),
+            serverWindow: WindowScaling(known: serverScales & 15, serverScales &>> 4),
             removed: Translation.RemovedOptions(rawValue: others & 15))
     }
 }

@@ -48,16 +48,29 @@ struct SegmentShift: BitwiseCopyable {
     @inlinable @inline(__always)
     func apply(_ edit: inout HeaderEdit) -> Bool {
         let length = TCPHeader(edit.view).length
-        if length == 32, edit.view.wire32(20) == 0x0101_080A {
+        if length == 20 {
+            shiftFixedFields(&edit)
+        } else if length == 32, edit.view.wire32(20) == 0x0101_080A {
             // What most segments have: NOP, NOP, timestamps.
             shiftFixedFields(&edit)
             shiftTimestamps(&edit, TCPOption(kind: TCPOptionKind.timestamps, offset: 22, length: 10))
         } else {
-            guard length == 20 || Self.canRead(edit.view, length) else { return false }
-            shiftFixedFields(&edit)
-            if length > 20 { shiftOptions(&edit, end: length) }
+            // By value, so that the others' edits stay in registers.
+            guard let changed = applied(edit, length) else { return false }
+            edit = changed
         }
         return true
+    }
+
+    /// Of any other segment; nil, and nothing changed, when its options are malformed.
+    @inline(never)
+    @usableFromInline
+    func applied(_ edit: HeaderEdit, _ length: Int) -> HeaderEdit? {
+        guard Self.canRead(edit.view, length) else { return nil }
+        var edit = edit
+        shiftFixedFields(&edit)
+        shiftOptions(&edit, end: length)
+        return edit
     }
 
     @inlinable @inline(__always)

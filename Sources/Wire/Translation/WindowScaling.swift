@@ -11,6 +11,13 @@ public struct WindowScaling: Hashable, Sendable, BitwiseCopyable {
         self.read = min(read, 14)
     }
 
+    /// - Parameters: known to be at most 14.
+    @inlinable @inline(__always)
+    init(known sent: UInt8, _ read: UInt8) {
+        self.sent = sent
+        self.read = read
+    }
+
     @inlinable var inverse: WindowScaling { .init(sent: read, read: sent) }
 
     /// What the receiver must read. Rounded down, so that no more is promised than was; at most 65,535. An open window
