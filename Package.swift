@@ -104,7 +104,7 @@ let package = Package(
         .target(
             name: "Adoption",
             dependencies: [
-                "CDatagrams", "CRTP", "Wire", "Streams", "StrictYAML",
+                "CDatagrams", "CRTP", "InterCore", "Wire", "Streams", "StrictYAML",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -190,7 +190,8 @@ let package = Package(
         .testTarget(
             name: "AdoptionTests",
             dependencies: [
-                "Adoption", "CRTP", "Streams", "StrictYAML", "Wire", .product(name: "NIOCore", package: "swift-nio"),
+                "Adoption", "CRTP", "InterCore", "Streams", "StrictYAML", "Wire",
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

@@ -185,11 +185,10 @@ public final class Agent: Sendable {
         return rules
     }
 
-    /// With a replayer attached the clients' packets arrive at the host's side of it; out of tunnels, by their device.
+    /// With a director on the host the clients' packets arrive at the host's side of it; out of tunnels, by their device.
     private static func interfaces(_ configuration: AgentConfiguration) -> [String] {
-        let replayed = Catalogue.replays(configuration.sites).isEmpty ? [] : [configuration.replay.device]
         let tunnelled = configuration.encapsulation.map { [$0.device] } ?? []
-        return [configuration.interface] + configuration.extraInterfaces + replayed + tunnelled
+        return [configuration.interface] + configuration.extraInterfaces + [configuration.replay.device] + tunnelled
     }
 
     /// What connections directors may ask for. A relay's server may speak anything.

@@ -13,6 +13,7 @@ public struct PortLinks: Sendable {
     }
 
     private let ports: [[UInt16]]
+    private let isMirroring: Bool
     private var mirror: LinkMirror
     private var unsupported: Set<UInt16> = []
 
@@ -22,16 +23,22 @@ public struct PortLinks: Sendable {
 
     /// - Parameters:
     ///   - now: microseconds, as in `look`.
-    public init(client: [UInt16], server: [UInt16], now: UInt64) {
+    ///   - isMirroring: false to look only. A host must not lose its routes because its wire is pulled out for a moment.
+    public init(client: [UInt16], server: [UInt16], now: UInt64, isMirroring: Bool = true) {
         ports = [client, server]
+        self.isMirroring = isMirroring
         mirror = LinkMirror(now: now, patience: Self.patienceMicroseconds)
     }
 
     /// Ports in groups that mirror each other: the first of one side and the first of the other and so on where there
     /// are as many of both, because their queues then belong to one worker; otherwise all together.
-    public static func groups(client: [UInt16], server: [UInt16], now: UInt64) -> [PortLinks] {
-        guard client.count == server.count else { return [PortLinks(client: client, server: server, now: now)] }
-        return zip(client, server).map { PortLinks(client: [$0], server: [$1], now: now) }
+    public static func groups(
+        client: [UInt16], server: [UInt16], now: UInt64, isMirroring: Bool = true
+    ) -> [PortLinks] {
+        guard client.count == server.count else {
+            return [PortLinks(client: client, server: server, now: now, isMirroring: isMirroring)]
+        }
+        return zip(client, server).map { PortLinks(client: [$0], server: [$1], now: now, isMirroring: isMirroring) }
     }
 
     public mutating func look(now: UInt64) -> [Notice] {
@@ -43,7 +50,7 @@ public struct PortLinks: Sendable {
             if state == .down, before[side.rawValue] != .down { notices.append(.link(side, isUp: false)) }
             if state == .up, before[side.rawValue] == .down { notices.append(.link(side, isUp: true)) }
         }
-        for order in orders {
+        for order in orders where isMirroring {
             if set(order, &notices) {
                 notices.append(.mirrored(order.side, isUp: order.up))
             } else {

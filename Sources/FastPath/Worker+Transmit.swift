@@ -109,15 +109,25 @@ extension Worker {
         counters[.waitingPackets] = UInt64(clientSide.count &+ serverSide.count)
     }
 
-    /// Sends a client's packet to a proxy: the destination MAC changes, nothing else, if layer 2 of the servers reaches it. The tag stays
-    /// as it is, for a proxy gets only flows of its own VLAN (`isInOtherVLAN`).
+    /// Sends a client's packet to a proxy: the destination MAC changes, nothing else, if layer 2 of the servers reaches
+    /// it. The tag stays as it is, for a proxy gets only flows of its own VLAN (`isInOtherVLAN`).
     @inline(__always)
     mutating func sendToProxy(_ packet: OpaquePointer, _ proxy: ProxyIndex) {
         if tunnels.has(proxy) { return sendThroughTunnel(packet, proxy) }
+        if configuration.proxiesOnClientSide { return sendToPeer(packet, proxy) }
+        UnsafeMutableRawPointer(shim_mbuf_data(packet)).storeDestination(proxyMACs[Int(proxy.value)])
+        sendToServers(packet)
+    }
+
+    /// Back where it came from. Not what a peer has sent here: the two would never end. Nor to this host itself.
+    @inline(never)
+    private mutating func sendToPeer(_ packet: OpaquePointer, _ proxy: ProxyIndex) {
         let frame = UnsafeMutableRawPointer(shim_mbuf_data(packet))
+        guard proxies[Int(proxy.value)].mac != links.clientMAC, !isProxy(UnsafeRawPointer(frame).wireMAC(6)) else {
+            return sendToServers(packet)
+        }
         frame.storeDestination(proxyMACs[Int(proxy.value)])
-        guard configuration.proxiesOnClientSide else { return sendToServers(packet) }
-        // Back where it came from: switches there must not learn that the client is here.
+        // Switches must not learn that the client is here.
         frame.setWireMAC(6, links.clientMAC)
         sendToClients(packet)
     }

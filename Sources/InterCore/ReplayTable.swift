@@ -5,7 +5,7 @@ package import Wire
 package struct ReplayTable {
     private struct Replay {
         var number: UInt64
-        var handle: FlowHandle?
+        var orderedAt: UInt64
         var isCancelled = false
     }
 
@@ -17,6 +17,7 @@ package struct ReplayTable {
     /// Those that have begun or wait for their request; nil: its agent is gone, and nobody wants to know.
     private var numbers: [FlowHandle: UInt64?] = [:]
     private var lastEnd: UInt64 = 0
+    private var nextLook: UInt64 = 0
 
     package init() {}
 
@@ -43,16 +44,31 @@ package struct ReplayTable {
         return undone
     }
 
-    package mutating func order(_ connection: ConnectionState, _ number: UInt64) -> ReplayOrder? {
+    package mutating func order(_ connection: ConnectionState, _ number: UInt64, now: UInt64) -> ReplayOrder? {
         guard ordered[nextTicket] == nil else { return nil }
         defer { nextTicket = nextTicket &+ 1 | ReplayTable.firstTicket }
-        ordered[nextTicket] = Replay(number: number)
+        ordered[nextTicket] = Replay(number: number, orderedAt: now)
         return ReplayOrder(connection, ticket: nextTicket)
     }
 
-    /// nil when nobody wants it any more.
+    /// Orders of which the worker has said nothing for so long that it will not: it had no room to. Once in a while.
+    package mutating func forgetUnanswered(now: UInt64) -> [UInt64] {
+        guard now >= nextLook else { return [] }
+        nextLook = now + ReplayTable.patience / 2
+        let old = ordered.filter { now >= $0.value.orderedAt + ReplayTable.patience }
+        for ticket in old.keys { ordered[ticket] = nil }
+        return old.values.filter { !$0.isCancelled }.map(\.number)
+    }
+
+    /// Microseconds; a server that does not answer is given up sooner.
+    private static var patience: UInt64 { 2_000_000 }
+
+    /// nil when nobody wants it any more: it is to be undone, and counts until that is done.
     package mutating func installed(_ handle: FlowHandle, _ ticket: UInt32) -> UInt64? {
-        guard let replay = ordered.removeValue(forKey: ticket), !replay.isCancelled else { return nil }
+        guard let replay = ordered.removeValue(forKey: ticket), !replay.isCancelled else {
+            numbers[handle] = .some(nil)
+            return nil
+        }
         handles[replay.number] = handle
         numbers[handle] = replay.number
         return replay.number

@@ -16,8 +16,8 @@ struct Batond: ParsableCommand {
             What follows -- goes to DPDK's EAL as it is. EAL's main lcore becomes the control core, every other lcore
             a worker: give one more lcore than `workers: count` says.
 
-            On a server (`host` in the file) the host's own interface is the clients' side, and the host gets another one with
-            its addresses; EAL's arguments may be left out then.
+            On a server (`host` in the file) the host's own interface is the clients' side, and the host gets another
+            one with its addresses; EAL's arguments may be left out then.
 
             Environment variables may stand in for keys of the file: BATOND_LOG=debug, BATOND_CRTP__LISTEN=10.9.0.1:0,
             BATOND_RULES='[{ name: web, ports: [80] }]'.
@@ -46,6 +46,7 @@ struct Batond: ParsableCommand {
     var eal: [String] = []
 
     func run() throws {
+        if restore { return try giveBack() }
         let source = ConfigurationSource(path: config, environment: ProcessInfo.processInfo.environment)
         let loaded = source.load()
         let host = loaded.configuration?.host.map { AgentConfiguration.load($0.agent) }
@@ -60,7 +61,6 @@ struct Batond: ParsableCommand {
             throw ExitCode(1)
         }
         do {
-            if restore { return try giveBack(host?.value) }
             try Director(configuration, keys: keys, from: source, agent: host?.value, eal: eal).run()
         } catch {
             complain("batond: \(error)")
@@ -68,9 +68,13 @@ struct Batond: ParsableCommand {
         }
     }
 
-    private func giveBack(_ agent: AgentConfiguration?) throws {
-        guard let agent else { throw ValidationError("--restore is for a director on a host: the file has no 'host'.") }
-        print(try Attachment(agent).restore() ? "restored" : "nothing to restore")
+    private func giveBack() throws {
+        do {
+            print(try Attachment(restoring: config).restore() ? "restored" : "nothing to restore")
+        } catch {
+            complain("batond: \(error)")
+            throw ExitCode(1)
+        }
     }
 }
 

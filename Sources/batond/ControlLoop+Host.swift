@@ -1,3 +1,4 @@
+import Adoption
 import Control
 import FastPath
 import InterCore
@@ -6,7 +7,7 @@ import Logging
 /// On a host: the agent's replays, and the way to leave without losing anybody's connection.
 extension ControlLoop {
     /// What the agent wants; how much that was.
-    mutating func takeReplays() -> Int { replays?.takeWishes() ?? 0 }
+    mutating func takeReplays(now: UInt64) -> Int { replays?.takeWishes(atMost: Self.batch, now: now) ?? 0 }
 
     /// Tells the worker and the agent.
     mutating func performReplays() {
@@ -19,17 +20,15 @@ extension ControlLoop {
     /// take. The first call begins that: no connection is taken from anybody or given to anybody from then on.
     mutating func isDrained(now: UInt64) -> Bool {
         guard let replays else { return true }
-        if drainsUntil == nil {
-            drainsUntil = now + drainMicroseconds
+        // Flows that proxies have, and those whose last packets they may still have to send.
+        let given = workers.reduce(0) { $0 + $1.counters[.committedFlows] + $1.counters[.closedFlows] }
+        guard let drain else {
+            drain = HostDrain(began: now, limit: drainMicroseconds)
             self.replays?.isDraining = true
             core.setBypass(true)
-            logger.notice("draining", metadata: ["replayed": "\(replays.count)", "given": "\(flowsGiven)"])
+            logger.notice("draining", metadata: ["replayed": "\(replays.count)", "given": "\(given)"])
+            return false
         }
-        return now >= drainsUntil! || replays.isEmpty(since: now) && flowsGiven == 0
-    }
-
-    /// Flows that proxies have, and those whose last packets they may still have to send.
-    private var flowsGiven: UInt64 {
-        workers.reduce(0) { $0 + $1.counters[.committedFlows] + $1.counters[.closedFlows] }
+        return drain.isOver(now: now, isIdle: replays.isEmpty(since: now), given: given)
     }
 }

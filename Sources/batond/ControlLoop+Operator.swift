@@ -22,6 +22,9 @@ extension ControlLoop {
         case .routes: pending.answer(.routes(core.routeStatus()))
         case .transfers(let limit): pending.answer(.transfers(core.transferStatus(limit: limit, now: now)))
         case .bypass(let wanted):
+            if wanted == false, drain != nil {
+                return pending.answer(.failure("batond is leaving its host: the bypass stays on"))
+            }
             if let wanted { core.setBypass(wanted) }
             pending.answer(.bypass(BypassStatus(bypass: core.status(workers: [], now: now).bypass)))
         case .algorithm(let wanted, let rule):

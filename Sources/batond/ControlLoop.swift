@@ -1,3 +1,4 @@
+import Adoption
 import CDPDKShim
 import Control
 import FastPath
@@ -56,7 +57,7 @@ struct ControlLoop: ~Copyable {
     /// On a host.
     var replays: HostReplays?
     var drainMicroseconds: UInt64 = 0
-    var drainsUntil: UInt64?
+    var drain: HostDrain?
 
     init(
         core: ControlCore, endpoint: consuming ControlEndpoint, streams: StreamDialler, checker: OriginChecker,
@@ -96,7 +97,7 @@ struct ControlLoop: ~Copyable {
             takeCaptured()
             let handled =
                 takeEvents(now: now) + takeDatagrams(now: now) + takeStreamEvents(now: now)
-                + takeChecks(now: now) + takeOperatorRequests(now: now) + takeReplays()
+                + takeChecks(now: now) + takeOperatorRequests(now: now) + takeReplays(now: now)
             core.advance(to: now)
             perform(now: now)
             if capture != nil { settleCapture(now: now) }

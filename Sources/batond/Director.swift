@@ -106,7 +106,8 @@ struct Director {
             mailbox: mailbox, doorbell: bell,
             heartbeat: heartbeat,
             portLinks: PortLinks.groups(
-                client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds()),
+                client: sides.client.map(\.number), server: sides.server.map(\.number), now: monotonicMicroseconds(),
+                isMirroring: host == nil),
             logger: logger, sink: sink, version: batonVersion, pools: pools,
             sides: (
                 configuration.ports.client.joined(separator: " "), configuration.ports.server.joined(separator: " ")

@@ -1,3 +1,4 @@
+import Adoption
 import CDPDKShim
 import Control
 import FastPath

@@ -42,8 +42,7 @@ class LaboratoryCase(unittest.TestCase):
     sites = ()
     #: Servers over UDP as well.
     datagrams = False
-    #: Files at the origin and, when True, at the proxies: name → (bytes, cached).
-    #: By name: size, whether proxies have it, and which one if not all.
+    #: Files at the origin: name → (bytes, whether proxies have it, and which one if not all).
     files = {}
 
     @classmethod

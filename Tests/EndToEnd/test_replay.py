@@ -78,6 +78,7 @@ class Impaired(Replayed):
 class ComesAndGoes(Replayed):
     #: A hundred at once, and this machine is all hosts: nobody is to be late.
     timeout_options = {"floor": "60ms", "initial": "60ms", "ceiling": "64ms"}
+
     @classmethod
     def attach(cls):
         """The tests do."""
@@ -121,7 +122,9 @@ class ComesAndGoes(Replayed):
         refused = subprocess.run(command, capture_output=True, text=True)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("--restore", refused.stdout + refused.stderr)
-        self.assertEqual(run(*command, "--restore").strip(), "restored")
+        with open(self.services.path("p1-host.yaml"), "a") as file:
+            file.write("mistakes: [1, 2]\n")
+        self.assertEqual(run(*command, "--restore").strip(), "restored", "whatever else the file says")
         self.assertEqual(run(*command, "--restore").strip(), "nothing to restore")
         self.laboratory.wait_for_proxies()
         self.download(topology.v4("origin"), by="origin")

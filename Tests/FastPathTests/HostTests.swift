@@ -36,4 +36,20 @@ extension WorkerTests {
         #expect(lab.takeToClients().isEmpty && lab.counter(.droppedOriginAfterCommit) == 1)
         lab.finish()
     }
+
+    /// Each has given the tuple to the other, or one to itself.
+    @Test(arguments: [Lab.otherProxyMAC, Lab.directorMAC]) func noFrameGoesRoundAndRound(of mac: UInt64) throws {
+        let lab = Lab { $0.proxiesOnClientSide = true }
+        lab.tell(.proxy(ProxyIndex(0), NextHop(mac: MACAddress(mac == Lab.directorMAC ? mac : Lab.proxyMAC))))
+        lab.tell(.proxy(ProxyIndex(1), NextHop(mac: MACAddress(Lab.otherProxyMAC))))
+        let connection = Connection(lab)
+        let held = try #require(connection.hold())
+        connection.verdict(held.handle, .proxy(ProxyIndex(0), resetOrigin: true))
+        _ = (lab.takeToServers(), lab.takeToClients())
+        var segment = connection.clientSegment(".", seq: UInt32(1 + request.count), ack: 1)
+        if mac != Lab.directorMAC { segment.sourceMAC = mac }
+        connection.send(segment, fromClient: true)
+        #expect(lab.takeToClients().isEmpty && lab.takeToServers().count == 1)
+        lab.finish()
+    }
 }

@@ -30,7 +30,8 @@ import Wire
         _ = held.begin(1)
         let early = try #require(held.order(connection, 500))
         #expect(held.cancel(500) == nil)
-        #expect(held.installed(handle, early.ticket) == nil, "so it is to be undone")
+        #expect(held.installed(handle, early.ticket) == nil && held.count == 1, "so it is to be undone")
+        #expect(held.ended(handle, now: 0) == nil && held.count == 0)
         let late = try #require(held.order(connection, 501))
         _ = held.installed(handle, late.ticket)
         #expect(held.cancel(501) == handle && held.count == 1, "until the worker says that it has gone")
@@ -49,9 +50,28 @@ import Wire
         #expect(held.begin(2) == [handle])
         #expect(held.begun(handle) == nil && held.count == 2)
         #expect(held.ended(handle, now: 0) == nil)
-        #expect(
-            held.installed(FlowHandle(worker: 0, index: 8, generation: 1), waiting.ticket) == nil
-                && held.count == 0)
+        let other = FlowHandle(worker: 0, index: 8, generation: 1)
+        #expect(held.installed(other, waiting.ticket) == nil && held.count == 1)
+        #expect(held.ended(other, now: 0) == nil && held.count == 0)
+    }
+
+    @Test func anOrderWithoutAnAnswerIsRefused() throws {
+        let held = Held()
+        _ = held.begin(1)
+        _ = try #require(held.order(connection, 1, now: 1_000_000))
+        let later = try #require(held.order(connection, 2, now: 2_500_000))
+        #expect(held.forgetUnanswered(now: 3_100_000) == [1] && held.count == 1)
+        #expect(held.forgetUnanswered(now: 3_200_000).isEmpty)
+        #expect(held.installed(handle, later.ticket) == 2)
+    }
+
+    @Test func ticketsAreToldFromTheControlCores() throws {
+        let held = Held()
+        let order = try #require(held.order(connection, 1))
+        #expect(ReplayTable.isOrder(order.ticket) && !ReplayTable.isOrder(1) && !ReplayTable.isOrder(0x7FFF_FFFF))
+        #expect(!held.has(handle))
+        _ = held.installed(handle, order.ticket)
+        #expect(held.has(handle))
     }
 }
 
@@ -61,7 +81,11 @@ private final class Held {
     var count: Int { table.count }
     func isEmpty(since now: UInt64) -> Bool { table.isEmpty(since: now) }
     func begin(_ epoch: UInt64) -> [FlowHandle] { table.begin(epoch) }
-    func order(_ connection: ConnectionState, _ number: UInt64) -> ReplayOrder? { table.order(connection, number) }
+    func order(_ connection: ConnectionState, _ number: UInt64, now: UInt64 = 0) -> ReplayOrder? {
+        table.order(connection, number, now: now)
+    }
+    func forgetUnanswered(now: UInt64) -> [UInt64] { table.forgetUnanswered(now: now) }
+    func has(_ handle: FlowHandle) -> Bool { table.has(handle) }
     func installed(_ handle: FlowHandle, _ ticket: UInt32) -> UInt64? { table.installed(handle, ticket) }
     func refused(_ ticket: UInt32) -> UInt64? { table.refused(ticket) }
     func cancel(_ number: UInt64) -> FlowHandle? { table.cancel(number) }

@@ -34,7 +34,10 @@ import Testing
             proxies:
               - { name: p, address: "10.3.0.21:7443", mac: "02:00:00:00:00:14", encapsulation: { kind: ipip, address: 10.3.0.21, source: 10.0.0.3 } }
             """
+        let peer = "crtp: { \(keys) }\nproxies: [{ name: p, address: \"10.0.0.12:7443\" }]\n"
         for (more, named) in [
+            (peer + "routes: [{ ports: [80], to: p }]", "routes"),
+            (peer + "rules: [{ name: r, ports: [53], application: [dns], hosts: [a.example] }]", "rules"),
             (ports, "ports"), (servers, "virtual-servers"), (tunnel, "proxies"), ("workers: { count: 2 }", "workers"),
             ("crtp: { \(keys), via: server-port, listen: \"10.0.0.3:7443\" }", "crtp"),
         ] {

@@ -20,8 +20,8 @@ import Testing
         (
             "Sources/Adoption",
             [
-                "CDatagrams", "CRTP", "Wire", "Streams", "StrictYAML", "Foundation", "Glibc", "Synchronization",
-                "Logging",
+                "CDatagrams", "CRTP", "InterCore", "Wire", "Streams", "StrictYAML", "Foundation", "Glibc",
+                "Synchronization", "Logging",
                 "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers",
             ]
         ),

@@ -25,10 +25,12 @@ class Peers:
         return self
 
     def __exit__(self, *_):
-        for name in PROXIES:
-            if f"{name}-host" in self.services.processes:
-                self.services.detach(name)
-        self.unshare()
+        try:
+            for name in PROXIES:
+                if f"{name}-host" in self.services.processes:
+                    self.services.detach(name)
+        finally:
+            self.unshare()
 
     def share(self):
         """The address, for which no host speaks on the wire, and on each host an nginx that listens there and at its own."""

@@ -29,7 +29,8 @@ extension AgentConfiguration {
             file.has("encapsulation") ? file.section("encapsulation", DecapsulationSettings.read) : nil
         let adoption = file.section("adoption", AdoptionSettings.read)
         let capacity = file.section("capacity", Capacity.read)
-        let replay = file.section("replay") { ReplaySettings.read($0, sites) }
+        let replay = file.section("replay", ReplaySettings.read)
+        checkReplays(sites, file)
         let serving = file.section("serving", ServingSettings.read)
         let accessLog = file.optional("access-log", .string)
         let user = file.optional("user", .user)
@@ -152,7 +153,7 @@ extension AdoptionSettings {
 }
 
 extension ReplaySettings {
-    static func read(_ section: YAMLSection, _ sites: [Site]) -> ReplaySettings {
+    public static func read(_ section: YAMLSection) -> ReplaySettings {
         var settings = ReplaySettings()
         settings.socket = section.value("socket", .string, default: settings.socket)
         settings.port = section.optional("port", .string)
@@ -161,13 +162,23 @@ extension ReplaySettings {
             section.report(
                 "'socket' is longer than \(ReplaySocket.longestPath) bytes", remedy: "shorten it", at: "socket")
         }
-        for (first, second) in Catalogue.ambiguousReplays(sites) {
-            section.report(
-                "connections with \(first.origin) and with \(second.origin) would reach the same server "
-                    + "(\(first.server)) by the same addresses, or the same origin two servers",
-                remedy: "give each origin one server, with an address or a port of its own", at: section.mark)
-        }
         return settings
+    }
+}
+
+/// What only several entries of the catalogue together can get wrong.
+private func checkReplays(_ sites: [Site], _ file: YAMLSection) {
+    for (first, second) in Catalogue.ambiguousReplays(sites) {
+        file.report(
+            "connections with \(first.origin) and with \(second.origin) would reach the same server "
+                + "(\(first.server)) by the same addresses, or the same origin two servers",
+            remedy: "give each origin one server, with an address or a port of its own", at: "catalogue")
+    }
+    let count = Catalogue.replays(sites).count
+    if count > ReplaySettings.longestList {
+        file.report(
+            "\(count) origins have a server by replay; at most \(ReplaySettings.longestList) are possible",
+            remedy: "remove some", at: "catalogue")
     }
 }
 

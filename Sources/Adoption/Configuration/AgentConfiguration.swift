@@ -103,6 +103,9 @@ public struct ReplaySettings: Equatable, Sendable {
     /// The host's own interface while the replayer is attached: it gets the addresses and routes of `interface`.
     public var device = "baton0"
 
+    /// Origins with a server of this host.
+    package static var longestList: Int { 64 }
+
     public init() {}
 }
 
@@ -199,7 +202,7 @@ public struct DatagramSite: Equatable, Sendable {
     public init(server: Endpoint) { self.server = server }
 }
 
-/// A server of this host that gets the connections themselves, by replay (`baton-replay`). Nothing of it changes.
+/// A server of this host that gets the connections themselves, by replay. Nothing of it changes.
 public struct ReplaySite: Equatable, Sendable {
     public var server: Endpoint
     /// The connections speak TLS; `hosts` are server names.

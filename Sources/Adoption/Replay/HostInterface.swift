@@ -114,8 +114,13 @@ public struct HostInterface: Codable, Equatable, Sendable {
 
     // MARK: what is left behind by a replayer that was killed
 
+    /// What `save` has written; nothing that anybody else has put there, since root carries out what it says.
     public static func saved(at path: String) -> HostInterface? {
-        (try? Data(contentsOf: URL(fileURLWithPath: path))).flatMap {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_uid == geteuid(), status.st_mode & S_IFMT == S_IFREG else {
+            return nil
+        }
+        return (try? Data(contentsOf: URL(fileURLWithPath: path))).flatMap {
             try? JSONDecoder().decode(HostInterface.self, from: $0)
         }
     }

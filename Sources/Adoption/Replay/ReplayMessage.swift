@@ -1,8 +1,8 @@
 import Glibc
 package import Wire
 
-/// What an agent and the replayer of its host (a `batond` that stands on it) tell each other, over a UNIX socket that keeps messages
-/// apart. All have one size, in the host's byte order. Decoding refuses whatever encoding does not produce.
+/// What an agent and the replayer of its host (a `batond` that stands on it) tell each other, over a UNIX socket that
+/// keeps messages apart. All have one size, in the host's byte order. Decoding refuses whatever encoding does not produce.
 ///
 /// ```
 ///  0        1        2        8                  72           80         84       85    88       96

@@ -11,7 +11,7 @@ package enum ReplaySocket {
         let mask = umask(0o177)
         let isBound = withAddress(path) { bind(descriptor, $0, $1) } == 0
         umask(mask)
-        guard isBound, chown(path, owner, gid_t.max) == 0, Glibc.listen(descriptor, 4) == 0 else {
+        guard isBound, lchown(path, owner, gid_t.max) == 0, Glibc.listen(descriptor, 4) == 0 else {
             let failure = SystemFailure("listening at \(path)")
             close(descriptor)
             throw failure

@@ -117,9 +117,11 @@ extension Worker {
 
     /// The server hears that the client is gone, the client hears nothing.
     private mutating func undo(_ flow: Flow) {
-        var reset = segmentToOrigin(flow, .rst, TCPOptions())
-        reset.sequence = flows.prelude(flow).pointee.firstPSN
-        if let packet = make(reset) { sendToServers(packet) }
+        if flow.pointee.proxy.value != ProxyIndex.none.value {
+            var reset = segmentToOrigin(flow, .rst, TCPOptions())
+            reset.sequence = flows.prelude(flow).pointee.firstPSN
+            if let packet = make(reset) { sendToServers(packet) }
+        }
         counters.add(.flowsClosed)
         removeFlow(flow)
     }

@@ -25,7 +25,7 @@ struct HostSide {
         origins = Catalogue.replays(agent.sites)
         host = try HostInterface(agent.interface)
         let owner = agent.user.flatMap { Privileges.User($0)?.user } ?? geteuid()
-        replays = HostReplays(try AgentConnection(at: agent.replay.socket, owner: owner))
+        replays = try HostReplays(socket: agent.replay.socket, owner: owner)
     }
 
     /// For those who give none: a worker that sleeps when nothing comes, and memory without hugepages.
@@ -63,6 +63,9 @@ struct HostSide {
     /// What a worker on a host knows besides.
     func prepare(_ worker: inout WorkerConfiguration) {
         worker.proxiesOnClientSide = true
+        // After a good end nobody has connections from here; the host's own would be withheld meanwhile.
+        if !attachment.followsKilled { worker.recoveryMicroseconds = 0 }
+        worker.unaskedMicroseconds = agent.adoption.uncommittedLifetimeMicroseconds
         // Other directors wait some milliseconds, and the servers are on this machine.
         worker.bindRetryMicroseconds = 20_000
         worker.bindTries = 3

@@ -1,7 +1,6 @@
-import Adoption
 import Glibc
 
-/// The agent, as the replayer sees it: one at a time, the newest, and it may be away.
+/// The agent, as the replayer of its host sees it: one at a time, the newest, and it may be away.
 final class AgentConnection {
     private let path: String
     private let listener: CInt
