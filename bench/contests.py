@@ -249,6 +249,7 @@ class Programme:
             {peer: lambda: self._baton.transferred(traffic, flows)},
             {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name},
             traffic.hugepage_bytes + flows * 80,
+            times_rounds=SWINGS,
         )
 
     def _listing(self, name):

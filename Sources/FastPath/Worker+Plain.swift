@@ -33,7 +33,8 @@ extension Worker {
                         ? worker.note(frame, slot, lookup.v6, fromClient: fromClient) : .left
                 if outcome != .done {
                     guard servesVirtually, fromClient == (outcome == .translated),
-                        fromClient ? translateClients(frame, slot) : translateOrigins(frame, index)
+                        fromClient
+                            ? translateClients(frame, slot.probed, slot.segment.isV6) : translateOrigins(frame, index)
                     else { break }
                 }
             }
@@ -43,6 +44,17 @@ extension Worker {
         counters.add(.passedNotCandidate, strangers)
         if fromClient { serverSide.count &+= index &- start } else { clientSide.count &+= index &- start }
         return index
+    }
+}
+
+extension Worker {
+    /// Not with the whole slot: halves of it that were written apart would be read in one, which waits for both to have
+    /// reached the cache (37 clocks a packet).
+    @inline(__always)
+    private func translateClients(_ frame: UnsafeMutableRawPointer, _ place: UInt32, _ isV6: Bool) -> Bool {
+        isV6
+            ? translateClientsIPv6(frame, flows.lookup.v6.at(place))
+            : translateClientsIPv4(frame, flows.lookup.v4.at(place))
     }
 }
 

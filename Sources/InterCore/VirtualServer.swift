@@ -47,6 +47,29 @@ public struct Origin: Sendable, Equatable, BitwiseCopyable {
     }
 }
 
+/// What becomes of the endpoints of an origin's connections on their way.
+public struct OriginRewrites: Sendable, BitwiseCopyable {
+    /// The origin's for the virtual server's, and back.
+    public let toOrigin: EndpointRewrite
+    public let toClient: EndpointRewrite
+    /// The next hop's Ethernet address, six bytes in the order of the wire in the lower bits.
+    public let destination: UInt64
+
+    /// In the origins' order. One that no server has is its own.
+    static func all(_ servers: [VirtualServer], _ origins: [Origin]) -> [OriginRewrites] {
+        origins.indices.map { index in
+            let origin = origins[index].endpoint
+            let dialled = servers.first { $0.origins.contains(index) }?.endpoint ?? origin
+            let isOfOneFamily = dialled.address.isV4 == origin.address.isV4
+            let server = isOfOneFamily ? dialled : origin
+            return OriginRewrites(
+                toOrigin: EndpointRewrite(from: server, to: origin),
+                toClient: EndpointRewrite(from: origin, to: server),
+                destination: (origins[index].hop.mac.value << 16).bigEndian)
+        }
+    }
+}
+
 extension ProxyIndex {
     /// Where an origin is among the next hops: proxies count from the beginning, origins from the end.
     @inlinable @inline(__always)
@@ -68,6 +91,7 @@ public struct VirtualServerTable: SharedTable, @unchecked Sendable, Equatable, B
     struct Contents: BitwiseCopyable {
         @usableFromInline let servers: UnsafeMutablePointer<VirtualServer>
         @usableFromInline let origins: UnsafeMutablePointer<Origin>
+        @usableFromInline let rewrites: UnsafeMutablePointer<OriginRewrites>
         @usableFromInline let serverCount: Int
         @usableFromInline let originCount: Int
         @usableFromInline let generation: UInt32
@@ -78,6 +102,7 @@ public struct VirtualServerTable: SharedTable, @unchecked Sendable, Equatable, B
         init(_ servers: [VirtualServer], _ origins: [Origin], generation: UInt32) {
             self.servers = copied(servers[...])
             self.origins = copied(origins[...])
+            rewrites = copied(OriginRewrites.all(servers, origins)[...])
             serverCount = servers.count
             originCount = origins.count
             self.generation = generation
@@ -95,6 +120,8 @@ public struct VirtualServerTable: SharedTable, @unchecked Sendable, Equatable, B
 
     @inlinable public var servers: UnsafePointer<VirtualServer> { UnsafePointer(contents.pointee.servers) }
     @inlinable public var origins: UnsafePointer<Origin> { UnsafePointer(contents.pointee.origins) }
+    /// By origin.
+    @inlinable public var rewrites: UnsafePointer<OriginRewrites> { UnsafePointer(contents.pointee.rewrites) }
     @inlinable public var serverCount: Int { contents.pointee.serverCount }
     @inlinable public var originCount: Int { contents.pointee.originCount }
     @inlinable public var generation: UInt32 { contents.pointee.generation }
@@ -132,6 +159,7 @@ public struct VirtualServerTable: SharedTable, @unchecked Sendable, Equatable, B
     public func free() {
         contents.pointee.servers.deallocate()
         contents.pointee.origins.deallocate()
+        contents.pointee.rewrites.deallocate()
         contents.pointee.serverPlaces.free()
         contents.pointee.originPlaces.free()
         contents.pointee.addressPlaces.free()

@@ -137,22 +137,26 @@ extension Worker {
 // Out of line, so that other connections pay nothing for it. False, and nothing done, when that is not all there is to do.
 
 extension Worker {
-    /// A client's plain segment, whose slot has a translated connection that is its own.
+    /// A client's plain segment, and the translated connection that is its own.
     @inline(never)
-    func translateClients(_ frame: UnsafeMutableRawPointer, _ slot: BurstLookup.Slot) -> Bool {
-        slot.segment.isV6
-            ? toOrigin(frame, flows.lookup.v6.at(slot.probed), IPv6Layout.self)
-            : toOrigin(frame, flows.lookup.v4.at(slot.probed), IPv4Layout.self)
+    func translateClientsIPv4(_ frame: UnsafeMutableRawPointer, _ flow: Flow) -> Bool {
+        toOrigin(frame, flow, IPv4Layout.self)
+    }
+
+    @inline(never)
+    func translateClientsIPv6(_ frame: UnsafeMutableRawPointer, _ flow: Flow) -> Bool {
+        toOrigin(frame, flow, IPv6Layout.self)
     }
 
     @inline(__always)
     private func toOrigin<Layout: EntryLayout>(_ frame: UnsafeMutableRawPointer, _ flow: Flow, _: Layout.Type) -> Bool {
-        let origin = virtuals.origins + flow.pointee.proxy.originIndex
+        let rewrites = virtuals.rewrites + flow.pointee.proxy.originIndex
         guard
             flow.pointee.translation.translation.toServer(
-                frame + 14, frame + Layout.plainTransport, destination: origin.pointee.endpoint, isV6: Layout.isV6)
+                plain: frame + 14, frame + Layout.plainTransport, destination: rewrites.pointee.toOrigin,
+                isV6: Layout.isV6)
         else { return false }
-        frame.setWireMAC(0, origin.pointee.hop.mac)
+        frame.storeDestination(rewrites.pointee.destination)
         flow.pointee.lastSeen = tick
         return true
     }
@@ -175,12 +179,13 @@ extension Worker {
     ) -> Bool {
         let flow = finder.at(slot.probed)
         guard flow.pointee.state == .translated, Layout.matches(finder.place(slot.probed), key) else { return false }
-        let (server, origin) = (key.pointee.key, virtuals.origins[flow.pointee.proxy.originIndex].endpoint)
+        let index = flow.pointee.proxy.originIndex
+        let origin = virtuals.origins[index].endpoint
         let (address, port) = Layout.source(frame)
         guard port == origin.port, address == origin.address,
             flow.pointee.translation.translation.toClient(
-                frame + 14, frame + Layout.plainTransport,
-                source: Endpoint(server.server, port: server.serverPort), isV6: Layout.isV6)
+                plain: frame + 14, frame + Layout.plainTransport, source: virtuals.rewrites[index].toClient,
+                isV6: Layout.isV6)
         else { return false }
         flow.pointee.lastSeen = tick
         return true

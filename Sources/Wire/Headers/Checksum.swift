@@ -82,6 +82,10 @@ public struct ChecksumChange: Sendable, BitwiseCopyable {
         return both
     }
 
+    /// The one's complement sum of all changes: 1...0xFFFF when there was any.
+    @inlinable
+    var folded: UInt16 { sum.folded }
+
     /// The checksum that was `checksum` before.
     @inlinable @inline(__always)
     public func applied(to checksum: UInt16) -> UInt16 {

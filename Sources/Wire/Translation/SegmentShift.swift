@@ -48,29 +48,42 @@ struct SegmentShift: BitwiseCopyable {
     @inlinable @inline(__always)
     func apply(_ edit: inout HeaderEdit) -> Bool {
         let length = TCPHeader(edit.view).length
-        if length == 20 {
-            shiftFixedFields(&edit)
-        } else if length == 32, edit.view.wire32(20) == 0x0101_080A {
-            // What most segments have: NOP, NOP, timestamps.
+        if length == 32, edit.view.wire32(20) == Self.timestampsAlone {
             shiftFixedFields(&edit)
             shiftTimestamps(&edit, TCPOption(kind: TCPOptionKind.timestamps, offset: 22, length: 10))
         } else {
-            // By value, so that the others' edits stay in registers.
-            guard let changed = applied(edit, length) else { return false }
-            edit = changed
+            guard length == 20 || Self.canRead(edit.view, length) else { return false }
+            shiftFixedFields(&edit)
+            if length > 20 { shiftOptions(&edit, end: length) }
         }
         return true
     }
 
-    /// Of any other segment; nil, and nothing changed, when its options are malformed.
-    @inline(never)
-    @usableFromInline
-    func applied(_ edit: HeaderEdit, _ length: Int) -> HeaderEdit? {
-        guard Self.canRead(edit.view, length) else { return nil }
-        var edit = edit
-        shiftFixedFields(&edit)
-        shiftOptions(&edit, end: length)
-        return edit
+    /// Of a segment that has ACK set and SYN clear, and no options, or just timestamps that stay. False, and nothing
+    /// changed, for any other.
+    @inlinable @inline(__always)
+    func apply(toPlain edit: inout HeaderEdit) -> Bool {
+        let length = TCPHeader(edit.view).length
+        if length == 20 {
+            shiftPlainFields(&edit)
+            return true
+        }
+        guard length == 32, edit.view.wire32(20) == Self.timestampsAlone, !removesTimestamps else { return false }
+        shiftPlainFields(&edit)
+        edit.shift32(24, by: timestamp)
+        edit.shift32(28, by: echo)
+        return true
+    }
+
+    /// NOP, NOP, timestamps: the options of most segments.
+    @inlinable
+    static var timestampsAlone: UInt32 { 0x0101_080A }
+
+    @inlinable @inline(__always)
+    func shiftPlainFields(_ edit: inout HeaderEdit) {
+        edit.shift32(4, by: sequence)
+        edit.shift32(8, by: acknowledgement)
+        if window.sent != window.read { edit.set16(14, window.scaled(edit.view.wire16(14))) }
     }
 
     @inlinable @inline(__always)

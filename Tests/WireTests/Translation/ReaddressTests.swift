@@ -38,6 +38,53 @@ extension FlowKey {
         }
     }
 
+    /// The short way for plain segments against the two steps of all others.
+    @Test(arguments: translationSeeds) func theShortWayAgreesWithTheLongOne(seed: UInt64) {
+        var segments = RandomSegments(seed: seed)
+        var (taken, left) = (0, 0)
+        for round in 0..<6_000 {
+            let (client, server) = segments.views()
+            // As it is kept.
+            let translation = PackedTranslation(Translation(client: client, server: server)).translation
+            var segment = segments.segment()
+            segment.networkOptions = []
+            segment.flags = segment.flags & ~2 | 16
+            if segments.chance(50) { segment.options = [] }
+            let dialled = (segments.address(isV6: segment.isV6), segments.port())
+            let origin = (segments.address(isV6: segment.isV6), segments.port())
+            let toServer = round & 1 == 0
+            (segment.source, segment.sourcePort) = toServer ? (segment.source, segment.sourcePort) : origin
+            (segment.destination, segment.destinationPort) =
+                toServer ? dialled : (segment.destination, segment.destinationPort)
+            let other = toServer ? (segment.source, segment.sourcePort) : (segment.destination, segment.destinationPort)
+            let key = FlowKey(client: other, server: toServer ? origin : dialled)
+            let (old, new) = (FlowKey(client: other, server: dialled), FlowKey(client: other, server: origin))
+            let ends = (
+                Endpoint(old.server, port: old.serverPort), Endpoint(new.server, port: new.serverPort)
+            )
+            let rewrite = EndpointRewrite(from: toServer ? ends.0 : ends.1, to: toServer ? ends.1 : ends.0)
+
+            let short = segment.frame.changed { frame, layout in
+                let (network, tcp) = (frame + Int(layout.network), frame + Int(layout.transport))
+                return toServer
+                    ? translation.toServer(plain: network, tcp, destination: rewrite, isV6: segment.isV6)
+                    : translation.toClient(plain: network, tcp, source: rewrite, isV6: segment.isV6)
+            }
+            let long = segment.frame.changed { frame, layout in
+                (toServer ? translation.toServer(frame, layout) : translation.toClient(frame, layout))
+                    && key.readdress(frame, layout, fromClient: toServer)
+            }
+            if short.isChanged {
+                taken += 1
+                #expect(short.bytes == long.bytes, "seed \(seed), round \(round): \(segment)")
+            } else {
+                left += 1
+                #expect(short.bytes == segment.frame && !segment.options.isEmpty, "seed \(seed), round \(round)")
+            }
+        }
+        #expect(taken > 3_000 && left > 100)
+    }
+
     @Test func aKeyOfTheOtherFamilyChangesNothing() {
         var segments = RandomSegments(seed: 6)
         for isV6 in [false, true] {
