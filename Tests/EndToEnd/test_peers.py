@@ -8,8 +8,6 @@ from lab.topology import PROXIES
 
 class ComesAndGoes(LaboratoryCase):
     files = {f"half-{name}.bin": (512 << 10, True, name) for name in PROXIES}
-    #: Many at once, and this machine is all hosts: nobody is to be late.
-    timeout_options = {"floor": "60ms", "initial": "60ms", "ceiling": "64ms"}
 
     pair = None
 

@@ -6,7 +6,7 @@ import subprocess
 
 from .laboratory_case import ALL_COMBINATIONS, LaboratoryCase, curl, scenarios, topology, wait_until
 from lab.scenarios import REPLAY_RULE
-from lab.services import BINARIES, REPLAY_HOST, REPLAY_PORT, RULES
+from lab.services import BINARIES, MOST_PATIENT, REPLAY_HOST, REPLAY_PORT, RULES
 from lab.shell import run
 
 
@@ -77,7 +77,7 @@ class Impaired(Replayed):
 
 class ComesAndGoes(Replayed):
     #: A hundred at once, and this machine is all hosts: nobody is to be late.
-    timeout_options = {"floor": "60ms", "initial": "60ms", "ceiling": "64ms"}
+    timeout_options = MOST_PATIENT
 
     @classmethod
     def attach(cls):

@@ -22,7 +22,7 @@ from .services import (
     SHARED, Content, Services, peer_host)
 from .shell import wait_until
 from .topology import PROXIES, Topology
-from .witnesses import complaints, expert_errors, new_complaints
+from .witnesses import COMPLAINTS, GRAVE, complaints, expert_errors, new_complaints
 
 MEBIBYTE = 1 << 20
 SERVERS = ("origin", "p1", "p2", "distant")
@@ -151,7 +151,8 @@ class Laboratory:
             problems.append(played.download.error)
         if not served_as_expected:
             problems.append(f"served by {row['servedBy']} instead of {played.expected}: {proof}")
-        problems += new_complaints(before, complaints(self.topology, client))
+        problems += new_complaints(
+            before, complaints(self.topology, client), GRAVE if played.load else COMPLAINTS)
         problems += [line for path in paths[2 if far else 0:] for line in expert_errors(path)[:5]]
         problems += self._left_behind()
         ok = row["sha256Match"] and row["clientControlPackets"] == 0 and not problems
