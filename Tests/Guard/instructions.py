@@ -30,6 +30,7 @@ MODULES = ("$s8FastPath", "$s4Wire")
 CASES = {
     "transferred": (["transferred"], False, False),
     "transferred-ipv6": (["transferred", "--ipv6"], True, False),
+    "translated": (["transferred", "--translated"], False, False),
     "stranger": (["transferred", "--hit", "0"], False, False),
     "syn-answered": (["synflood", "--answered"], False, True),
     "syn-answered-ipv6": (["synflood", "--answered", "--ipv6"], True, True),
