@@ -17,7 +17,7 @@ def packet_offsets(data):
 
 class Scenarios(LaboratoryCase):
     datagrams = True
-    files = {"cached.bin": (16 * MEBIBYTE, True), "narrow.bin": (48 * MEBIBYTE, True), "huge.bin": (256 * MEBIBYTE, True)}
+    files = {"cached.bin": (16 * MEBIBYTE, True), "narrow.bin": (48 * MEBIBYTE, True), "huge.bin": (512 * MEBIBYTE, True)}
 
     def tearDown(self):
         self.assertNothingHeld()
