@@ -3,7 +3,7 @@
 import sys
 
 from .laboratory_case import LaboratoryCase, scenarios, topology, wait_until
-from lab.scenarios import Played, both_families, curl, handed_off, lose_hand_offs, resolve
+from lab.scenarios import Played, curl, handed_off, lose_hand_offs, resolve, together
 from lab.services import ONE_WAY_HOST, ONE_WAY_RULE, RULES
 
 #: A client that lets the server close first, and has nothing left then.
@@ -78,14 +78,17 @@ class OneWay(LaboratoryCase):
 
     def test_what_is_left_of_a_former_connection_is_mute(self):
         """The client's port had a connection with the same proxy, which has it in TIME_WAIT and gets the segments first."""
-        def again(laboratory):
-            return both_families(laboratory, ONE_WAY_HOST, options=["--local-port", "41000"])
+        ends = ((topology.v4("origin"), 41000), (topology.v6("origin"), 41001))
 
-        for address in (topology.v4("origin"), topology.v6("origin")):
-            self.topology.run("client", sys.executable, "-c", UNTIL_THE_END, address, ONE_WAY_HOST, 41000)
-        remains = [self.topology.run(name, "ss", "-Htan", "state", "time-wait", "dport", "=", "41000")
+        def again(laboratory):
+            return together([curl(laboratory).get([f"http://{ONE_WAY_HOST}/small.bin"], resolve(address),
+                                                  ["--local-port", str(port)]) for address, port in ends])
+
+        for address, port in ends:
+            self.topology.run("client", sys.executable, "-c", UNTIL_THE_END, address, ONE_WAY_HOST, port)
+        remains = [self.topology.run(name, "ss", "-Htan", "state", "time-wait", "dport", "=", "41000", "or", "dport", "=", "41001")
                    for name in self.proxies]
-        self.assertEqual(sum(text.count(":41000") for text in remains), 2, remains)
+        self.assertEqual(sum(text.count(":4100") for text in remains), 2, remains)
         with self.assertClientSeesNothing():
             self.play(self.losing(2, again), "remains")
 
