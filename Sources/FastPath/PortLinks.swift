@@ -50,8 +50,8 @@ public struct PortLinks: Sendable {
             if state == .down, before[side.rawValue] != .down { notices.append(.link(side, isUp: false)) }
             if state == .up, before[side.rawValue] == .down { notices.append(.link(side, isUp: true)) }
         }
-        for order in orders where isMirroring {
-            if set(order, &notices) {
+        for order in orders {
+            if isMirroring, set(order, &notices) {
                 notices.append(.mirrored(order.side, isUp: order.up))
             } else {
                 mirror.refuse(order)
