@@ -12,18 +12,19 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Decoder"))
 
-from crtp_decode import Refused, hkdf, read_body, read_parts  # noqa: E402
+from crtp_decode import Refused, UnknownPart, hkdf, read_body, read_parts  # noqa: E402
 
 INIT, CHALLENGE, ACCEPT, ERROR, KEEPALIVE, KEEPALIVE_RESPONSE = range(1, 7)
 TRANSFER, TRANSFER_ACK, TRANSFER_NACK, FIRST_BYTE, HANDOFF, TERMINATE, TERMINATE_RESPONSE = 16, 17, 18, 19, 20, 21, 22
-FLOW_INFO, FLOW_INFO_END = 32, 33
+BLOB, BLOB_RECEIPT, FLOW_INFO, FLOW_INFO_END, FLOW_QUERY, FLOW_UNKNOWN = 24, 25, 32, 33, 34, 35
 #: Under keys of their own, whatever session they name.
 HANDSHAKE = (INIT, CHALLENGE, ACCEPT)
 AUTHENTICATED, SEALED = 1, 2
-REQUEST, COOKIE, NAME, PADDING, CONNECTION, REQUIREMENTS, GROUP, KEYS = 1, 2, 3, 4, 5, 6, 9, 13
+REQUEST, COOKIE, NAME, PADDING, CONNECTION, REQUIREMENTS, BLOB_REFERENCE, LABEL, GROUP = 1, 2, 3, 4, 5, 6, 7, 8, 9
+KEYS = 13
 BAD_VERSION, BAD_SESSION, BAD_MESSAGE = 16, 17, 19
 NOT_FOUND, BUSY, EXPIRED, POLICY, BAD_TLV = 1, 2, 10, 13, 15
-CANCEL, LATE, FLOW_DONE, ADMINISTRATIVE = 1, 2, 3, 4
+CANCEL, LATE, FLOW_DONE, ADMINISTRATIVE, HAND_BACK = 1, 2, 3, 4, 5
 ANNOUNCE = 1
 HELD, FIRST_BYTE_WANTED = 2, 4
 SHORTEST, LONGEST, TAG = 48, 1472, 16
@@ -167,8 +168,9 @@ def terminate_body(cause, transfer=0, psn=0, sent=0):
     return struct.pack(">B3xII4xQ", cause, transfer, psn, sent)
 
 
-def flow_info_body(key, transfer):
-    return key + struct.pack(">I4x", transfer)
+def flow_info_body(key, transfer, label=None):
+    """`label`: flow identifier and generation."""
+    return key + struct.pack(">I4x", transfer) + (part(LABEL, struct.pack(">II", *label)) if label else b"")
 
 
 def flow_info_end_body(count):
@@ -178,11 +180,14 @@ def flow_info_end_body(count):
 def read_message(kind, body):
     """Refuses the body of a director's message when it cannot be read, or says what the page has no meaning for."""
     read_body(kind, body)
-    if kind == KEEPALIVE and not 1 <= body[0] <= 8 or kind == TERMINATE and body[0] not in (1, 2, 3, 4):
+    if kind == KEEPALIVE and not 1 <= body[0] <= 8 or kind == TERMINATE and body[0] not in (1, 2, 3, 4, 5):
         raise Refused("value")
     if kind == TRANSFER:
         mapped = [address[:12] == bytes(10) + b"\xff\xff" for address in (body[:16], body[16:32])]
         request = read_parts(kind, body)[REQUEST]
+        # Part 7 is not expected of a director by an agent without capability 2048.
+        if BLOB_REFERENCE in read_parts(kind, body):
+            raise UnknownPart(BLOB_REFERENCE)
         if mapped[0] != mapped[1] or max(body[60:62]) > 14 or body[80] not in (1, 2, 4, 8) or len(request) > 1216:
             raise Refused("value")
 

@@ -37,7 +37,7 @@ def key_of(header, direction, secret=SECRET, nonces=NONCES):
 
 class Vectors(unittest.TestCase):
     def setUp(self):
-        self.assertEqual(len(VECTORS), 29)
+        self.assertEqual(len(VECTORS), 46)
         self.read = []
         for name, fields in VECTORS:
             frame = bytes.fromhex(fields["frame"])
@@ -68,13 +68,15 @@ class Vectors(unittest.TestCase):
                 crtp.TRANSFER_NACK: lambda: crtp.nack_body(number["reason"], number["retry"], number["detail"]),
                 crtp.TERMINATE: lambda: crtp.terminate_body(
                     number["cause"], number["transfer"], number["psn"], number["sent"]),
-                crtp.FLOW_INFO: lambda: crtp.flow_info_body(body[:40], number["transfer"]),
+                crtp.FLOW_INFO: lambda: crtp.flow_info_body(
+                    body[:40], number["transfer"],
+                    (number["identifier"], number["generation"]) if "generation" in number else None),
                 crtp.FLOW_INFO_END: lambda: crtp.flow_info_end_body(number["count"])}
             if header.kind in builders:
                 with self.subTest(name):
                     self.assertEqual(builders[header.kind](), body)
                     made += 1
-        self.assertEqual(made, 7)
+        self.assertEqual(made, 9)
 
     def test_a_spoilt_frame_is_not_opened(self):
         for name, frame, header, key, _, _ in self.read:
@@ -493,13 +495,13 @@ class Machine(unittest.TestCase):
 
     def test_messages_that_are_not_the_directors(self):
         self.director.open()
-        for kind in (crtp.KEEPALIVE_RESPONSE, crtp.TRANSFER_ACK, crtp.FLOW_INFO, 0x80, 0xFF):
+        for kind in (crtp.KEEPALIVE_RESPONSE, crtp.TRANSFER_ACK, crtp.BLOB, crtp.FLOW_INFO, crtp.FLOW_QUERY, 0x80, 0xFF):
             self.assertFate("unexpected", lambda: self.director.give(self.director.frame(kind, bytes(48))))
         for kind in (0, 0x7F):
             heard = self.assertFate("bad_message", lambda: self.director.give(self.director.frame(kind, b"")), crtp.ERROR)
             self.assertEqual((heard[0][1]["code"], heard[0][1]["detail"]), ("19", str(kind)))
         for kind, body in ((crtp.KEEPALIVE, b"\1" + bytes(6)), (crtp.KEEPALIVE, b"\x09" + bytes(7)),
-                           (crtp.TERMINATE, crtp.terminate_body(5)), (crtp.TRANSFER, bytes(92))):
+                           (crtp.TERMINATE, crtp.terminate_body(6)), (crtp.TRANSFER, bytes(92))):
             heard = self.assertFate("bad_message", lambda: self.director.give(self.director.frame(kind, body)), crtp.ERROR)
             self.assertEqual(heard[0][1]["detail"], str(kind))
         self.assertFate("bad_message", lambda: self.director.give(self.director.frame(crtp.ERROR, bytes(7))))

@@ -55,12 +55,13 @@ import Wire
         }
         switch MessageType.allCases.randomElement(using: &random)! {
         case .initiate:
-            return .initiate(
-                Initiate(
-                    nonce: random.bytes(16), cookie: random.chance(50) ? random.bytes(24) : nil,
-                    epoch: number(UInt64.self), protection: Protection.allCases.randomElement(using: &random)!,
-                    keepaliveMicroseconds: max(1, number(UInt32.self)), detectMultiplier: max(1, number(UInt8.self)),
-                    wantsFlows: random.chance(50)))
+            var initiate = Initiate(
+                nonce: random.bytes(16), cookie: random.chance(50) ? random.bytes(24) : nil,
+                epoch: number(UInt64.self), protection: Protection.allCases.randomElement(using: &random)!,
+                keepaliveMicroseconds: max(1, number(UInt32.self)), detectMultiplier: max(1, number(UInt8.self)),
+                wantsFlows: random.chance(50))
+            initiate.isForwarder = random.chance(50)
+            return .initiate(initiate)
         case .challenge: return .challenge(Challenge(nonce: random.bytes(16), cookie: random.bytes(24)))
         case .accept:
             return .accept(
@@ -75,7 +76,15 @@ import Wire
                 AgentStatus(
                     connections: number(UInt32.self), credits: number(UInt32.self), processorLoad: number(UInt16.self),
                     memoryLoad: number(UInt16.self), isDraining: random.chance(50)))
-        case .transfer: return .transfer(transfer())
+        case .transfer:
+            var transfer = transfer()
+            transfer.generation = number(UInt16.self)
+            if random.chance(30) {
+                transfer.blob = BlobReference(
+                    identifier: number(UInt64.self), length: number(UInt32.self), checksum: number(UInt32.self))
+                transfer.request = Array(transfer.request.prefix(1_200))
+            }
+            return .transfer(transfer)
         case .handOff:
             var transfer = transfer()
             if transfer.application.isOverUDP { transfer.application = .httpGet }
@@ -91,9 +100,34 @@ import Wire
                     cause: Terminate.Cause.allCases.randomElement(using: &random)!, transfer: number(UInt32.self),
                     psn: SequenceNumber(number(UInt32.self)), bytesSent: number(UInt64.self)))
         case .terminateResponse: return .terminateResponse
-        case .flowInformation: return .flowInformation(key(), transfer: number(UInt32.self))
+        case .flowInformation:
+            return .flowInformation(
+                key(), transfer: number(UInt32.self),
+                label: random.chance(50)
+                    ? FlowLabel(identifier: number(UInt32.self), generation: number(UInt32.self)) : nil)
+        case .flowQuery: return .flowQuery(key())
+        case .flowUnknown: return .flowUnknown(key())
+        case .blob: return .blob(anyFragment(&random))
+        case .blobReceipt:
+            let states = [BlobReceipt.State.receiving, .complete] + BlobRefusal.allCases.map { .refused($0) }
+            return .blobReceipt(
+                BlobReceipt(
+                    blob: number(UInt64.self), state: states.randomElement(using: &random)!,
+                    index: number(UInt16.self), bitmap: random.bytes(Int.random(in: 0...1_216, using: &random))))
         case .flowInformationEnd: return .flowInformationEnd(count: number(UInt32.self))
         }
+    }
+
+    /// One that agrees with itself.
+    static func anyFragment(_ random: inout SeededGenerator) -> BlobFragment {
+        let fragmentBytes = Int.random(in: 1...1_216, using: &random)
+        let length = Int.random(in: 0...min(fragmentBytes * 9_728, 1_114_112), using: &random)
+        let count = max(1, (length + fragmentBytes - 1) / fragmentBytes)
+        let index = random.chance(30) ? count - 1 : Int.random(in: 0..<count, using: &random)
+        return BlobFragment(
+            blob: random.next(), length: UInt32(length), checksum: UInt32(truncatingIfNeeded: random.next()),
+            index: UInt16(index), count: UInt16(count), fragmentBytes: UInt16(fragmentBytes),
+            bytes: random.bytes(index < count - 1 ? fragmentBytes : length - index * fragmentBytes))
     }
 
     @Test func everyMessageComesBackAsItWas() {
@@ -114,11 +148,15 @@ import Wire
             MessageCodec.encode(message, into: &body)
             for count in 0..<body.count {
                 let shorter = Self.decode(type: message.type.rawValue, Array(body[..<count]))
-                // INIT's cookie is a part of its own: without it, it is an INIT without cookie.
-                if case .message(.initiate(let initiate), _) = shorter {
+                // A part that need not be there, at the end: without it, it is a message without that part.
+                switch shorter {
+                case .message(.initiate(let initiate), _):
                     #expect(count == 32 && initiate.cookie == nil, "seed \(seed)")
-                } else {
-                    #expect(shorter == .malformed, "seed \(seed)")
+                case .message(.transfer(let transfer), _):
+                    #expect(count == body.count - 20 && transfer.blob == nil, "seed \(seed)")
+                case .message(.flowInformation(_, _, let label), _):
+                    #expect(count == 48 && label == nil, "seed \(seed)")
+                default: #expect(shorter == .malformed, "seed \(seed)")
                 }
             }
         }
@@ -140,6 +178,15 @@ import Wire
             return
         }
         #expect(read.agent.name == String(repeating: "ä", count: 31))
+
+        var beside = transferV4(request: [UInt8](repeating: 65, count: 1_201))
+        beside.blob = BlobReference(identifier: 1, length: 2, checksum: 3)
+        guard case .message(.transfer(let shortened), _) = Self.decode(.transfer(beside)) else {
+            Issue.record("not a transfer")
+            return
+        }
+        #expect(shortened.request.count == 1_200 && shortened.isTruncated && shortened.blob == beside.blob)
+        #expect(FlowLabel(identifier: 0xABCD_EF12, generation: 1).identifier == 0xCD_EF12)
     }
 
     @Test func unknownPartsAndTypes() {
@@ -187,9 +234,40 @@ import Wire
         #expect(spoil(initiate, 29, 3) == .malformed)
         let accept = Message.accept(
             Accept(session: 9, nonce: [UInt8](repeating: 0, count: 16), agent: describeAgent()))
+        let receipt = Message.blobReceipt(BlobReceipt(blob: 1, state: .refused(.busy), index: 0))
+        #expect(spoil(receipt, 8, 3) == .malformed && spoil(receipt, 9, 0) == .malformed)
+        #expect(spoil(receipt, 9, 6) == .malformed && spoil(receipt, 9, 5) != .malformed)
         #expect(spoil(accept, 68, 10) == .malformed)  // a line feed in the name
         #expect(spoil(accept, 68, 0xFF) == .malformed)  // not UTF-8
         #expect(Self.decode(type: MessageType.accept.rawValue, session: 0, []) == .malformed)
+    }
+
+    @Test func fragmentsMustAgreeWithThemselves() {
+        func read(_ change: (inout BlobFragment) -> Void) -> Bool {
+            var fragment = BlobFragment(
+                blob: 1, length: 250, checksum: 9, index: 2, count: 3, fragmentBytes: 100,
+                bytes: [UInt8](repeating: 7, count: 50))
+            change(&fragment)
+            return Self.decode(.blob(fragment)) == .message(.blob(fragment), detail: 0)
+        }
+        #expect(read { _ in })
+        #expect(!read { $0.index = 3 })
+        #expect(!read { $0.index = 1 })
+        #expect(!read { $0.count = 2 } && !read { $0.count = 4 } && !read { $0.count = 0 })
+        #expect(!read { $0.fragmentBytes = 0 } && !read { $0.fragmentBytes = 101 })
+        #expect(!read { $0.length = 251 } && !read { $0.length = 0 } && !read { $0.length = .max })
+        #expect(!read { $0.bytes.append(1) } && !read { $0.bytes = [] })
+        // An empty blob is one empty fragment.
+        #expect(
+            read {
+                ($0.length, $0.index, $0.count, $0.bytes) = (0, 0, 1, [])
+            })
+        #expect(!read { ($0.length, $0.index, $0.count, $0.bytes) = (0, 0, 0, []) })
+        // No more fragments than a receipt has bits.
+        let byte = [UInt8](repeating: 7, count: 1)
+        #expect(read { ($0.length, $0.index, $0.count, $0.fragmentBytes, $0.bytes) = (9_728, 9_727, 9_728, 1, byte) })
+        #expect(!read { ($0.length, $0.index, $0.count, $0.fragmentBytes, $0.bytes) = (9_729, 9_728, 9_729, 1, byte) })
+        #expect(!read { ($0.length, $0.index, $0.count, $0.fragmentBytes) = (1_217, 0, 1, 1_217) })
     }
 
     @Test func theLongestFramesFitADatagram() {
@@ -197,5 +275,18 @@ import Wire
         MessageCodec.encode(.transfer(transferV4(request: [UInt8](repeating: 0, count: 1_216))), into: &body)
         #expect(body.count + 48 == 1_356)
         #expect(body.count + 48 < ChannelConfiguration().initiateBytes)
+        // With all parts it is still no longer than the INIT that was seen to pass.
+        var longest = transferThatRequires()
+        longest.request = [UInt8](repeating: 0, count: 1_216)
+        #expect(MessageCodec.byteCount(.transfer(longest)) + 48 == 1_384)
+        longest.blob = BlobReference(identifier: 1, length: 2, checksum: 3)
+        #expect(MessageCodec.byteCount(.transfer(longest)) + 48 == 1_388)
+        let fragment = BlobFragment(
+            blob: 1, length: 1_216, checksum: 0, index: 0, count: 1, fragmentBytes: 1_216,
+            bytes: [UInt8](repeating: 0, count: 1_216))
+        #expect(MessageCodec.byteCount(.blob(fragment)) + 48 == 1_292)
+        let receipt = BlobReceipt(
+            blob: 1, state: .receiving, index: 0, bitmap: [UInt8](repeating: 0xFF, count: 1_216))
+        #expect(MessageCodec.byteCount(.blobReceipt(receipt)) + 48 == 1_280)
     }
 }

@@ -82,6 +82,13 @@ func transferThatGoesOn() -> Transfer {
     return transfer
 }
 
+/// All that is needed to go on with it is in a blob.
+func transferWithBlob() -> Transfer {
+    var transfer = transferThatHandsBack()
+    transfer.blob = BlobReference(identifier: 0xB10B_0001_0000_0007, length: 250, checksum: 0xD87B_4C74)
+    return transfer
+}
+
 /// Both ends and the wire between them, with a clock and a network of the test's making.
 struct Pair {
     var initiator: ChannelInitiator

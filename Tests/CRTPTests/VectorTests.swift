@@ -22,12 +22,11 @@ import Wire
         return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
     }
 
-    static func hex(_ address: IPAddress) -> String {
-        hex(
-            [address.high, address.low].flatMap { word in
-                (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * $0)) }
-            })
+    static func hex64(_ word: UInt64) -> String {
+        hex((0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * $0)) })
     }
+
+    static func hex(_ address: IPAddress) -> String { hex64(address.high) + hex64(address.low) }
 
     struct Vector {
         var name: String
@@ -58,6 +57,7 @@ import Wire
         status.isInGroup = true
         let terminate = Terminate(
             cause: .flowDone, transfer: 77, psn: SequenceNumber(0x0102_0304), bytesSent: 5_000_000_000)
+        let handBack = Terminate(cause: .handBack, transfer: 77, psn: SequenceNumber(0x0102_0304))
         let key = transferV6().connection.key
         var list: [Vector] = [
             Vector(name: "INIT", message: .initiate(initiate), direction: .fromInitiator, padTo: 256),
@@ -99,6 +99,15 @@ import Wire
             ("TERMINATE_RESPONSE", .terminateResponse, .fromInitiator),
             ("FLOW_INFO", .flowInformation(key, transfer: 78), .fromResponder),
             ("FLOW_INFO_END", .flowInformationEnd(count: 1), .fromResponder),
+            ("FLOW_QUERY", .flowQuery(key), .fromInitiator),
+            ("FLOW_UNKNOWN", .flowUnknown(key), .fromResponder),
+            (
+                "FLOW_INFO with a label",
+                .flowInformation(key, transfer: 78, label: FlowLabel(identifier: 0xABCDEF, generation: 3)),
+                .fromResponder
+            ),
+            ("TERMINATE that wants the connection back", .terminate(handBack), .fromInitiator),
+            ("TRANSFER whose connection is in a blob", .transfer(transferWithBlob()), .fromResponder),
         ]
         var keepalive = Keepalive(algorithm: .multicast)
         keepalive.group = group(.sealed)
@@ -120,7 +129,45 @@ import Wire
                     protection: .sealed, direction: .fromInitiator, isHandOff: true))
         }
         list += sealed.map { Vector(name: $0.0, message: $0.1, protection: .sealed, direction: $0.2) }
+        for protection in Protection.allCases {
+            list += blobs.map {
+                Vector(name: "\($0.0), \(protection)", message: $0.1, protection: protection, direction: $0.2)
+            }
+        }
+        var forwarder = initiate
+        forwarder.isForwarder = true
+        var moved = transferThatGoesOn()
+        moved.generation = 2
+        list += [
+            Vector(
+                name: "INIT of a forwarder", message: .initiate(forwarder), direction: .fromInitiator, padTo: 256),
+            Vector(
+                name: "TRANSFER of a connection that has changed hands", message: .transfer(moved),
+                protection: .sealed, direction: .fromInitiator),
+        ]
         return list
+    }
+
+    /// A blob in three fragments, the last of which is shorter, and what its receiver says.
+    static var blobs: [(String, Message, Direction)] {
+        let bytes = (0..<250).map { UInt8($0) }
+        let identifier: UInt64 = 0xB10B_0001_0000_0007
+        let fragments = [0, 2].map { index in
+            BlobFragment(
+                blob: identifier, length: 250, checksum: 0xD87B_4C74, index: UInt16(index), count: 3,
+                fragmentBytes: 100, bytes: Array(bytes[index * 100..<min(index * 100 + 100, 250)]))
+        }
+        let receipts: [(String, BlobReceipt.State, [UInt8])] = [
+            ("receiving", .receiving, [5]), ("complete", .complete, []), ("refused", .refused(.busy), []),
+        ]
+        return fragments.map { ("BLOB, fragment \($0.index)", .blob($0), .fromResponder) }
+            + receipts.map { name, state, bitmap in
+                (
+                    "BLOB_RECEIPT, \(name)",
+                    .blobReceipt(BlobReceipt(blob: identifier, state: state, index: 2, bitmap: bitmap)),
+                    .fromInitiator
+                )
+            }
     }
 
     /// Its session and its nonce are those of the page's session and initiator.
@@ -180,7 +227,8 @@ import Wire
             return [
                 "nonce=\(hex(m.nonce)) epoch=\(m.epoch) interval=\(m.keepaliveMicroseconds) "
                     + "multiplier=\(m.detectMultiplier) protection=\(m.protection.rawValue) "
-                    + "flags=\(m.wantsFlows ? 1 : 0) cookie=\(m.cookie.map { hex($0) } ?? "none")" + held(m.heldKeys)
+                    + "flags=\((m.wantsFlows ? 1 : 0) | (m.isForwarder ? 2 : 0)) cookie=\(m.cookie.map { hex($0) } ?? "none")"
+                    + held(m.heldKeys)
             ]
         case .challenge(let m): return ["nonce=\(hex(m.nonce)) cookie=\(hex(m.cookie))"]
         case .accept(let m):
@@ -222,12 +270,31 @@ import Wire
                 "tsval=\(c.serverTimestamp),\(c.clientTimestamp) age=\(c.timestampAgeMicroseconds) "
                     + "valid=\(m.validMicroseconds) application=\(m.application.rawValue) flags=\(flags)",
                 "request=\(hex(m.request))",
-            ] + optional(m)
+            ] + optional(m) + (m.generation == 0 ? [] : ["generation=\(m.generation)"])
         case .transferNACK(let reason, let retry):
             return ["reason=\(reason.rawValue) retry=\(retry) detail=\(detail)"]
         case .terminate(let m):
             return ["cause=\(m.cause.rawValue) transfer=\(m.transfer) psn=\(m.psn) sent=\(m.bytesSent)"]
-        case .flowInformation(let k, let transfer): return [key(k), "transfer=\(transfer)"]
+        case .flowInformation(let k, let transfer, let label):
+            return [key(k), "transfer=\(transfer)"]
+                + (label.map { ["identifier=\($0.identifier) generation=\($0.generation)"] } ?? [])
+        case .flowQuery(let k), .flowUnknown(let k): return [key(k)]
+        case .blob(let m):
+            return [
+                "blob=\(hex64(m.blob)) length=\(m.length) checksum=\(m.checksum) index=\(m.index) count=\(m.count) "
+                    + "fragment_bytes=\(m.fragmentBytes)",
+                "fragment=\(hex(m.bytes))",
+            ]
+        case .blobReceipt(let m):
+            let (state, reason) =
+                switch m.state {
+                case .receiving: (0, 0)
+                case .complete: (1, 0)
+                case .refused(let reason): (2, Int(reason.rawValue))
+                }
+            return [
+                "blob=\(hex64(m.blob)) state=\(state) reason=\(reason) index=\(m.index) received=\(m.bitmap.isEmpty ? "none" : hex(m.bitmap))"
+            ]
         case .flowInformationEnd(let count): return ["count=\(count)"]
         case .transferACK, .firstByte, .terminateResponse: return []
         }
@@ -235,23 +302,58 @@ import Wire
 
     /// What a TRANSFER says only at times.
     static func optional(_ transfer: Transfer) -> [String] {
-        let id = (0..<8).map { UInt8(truncatingIfNeeded: transfer.connectionID >> (56 - 8 * $0)) }
         let asked = transfer.requirements
         return (transfer.handsBack == 0 ? [] : ["transfer=\(transfer.handsBack)"])
-            + (transfer.connectionID == 0 ? [] : ["connection=\(hex(id))"])
+            + (transfer.connectionID == 0 ? [] : ["connection=\(hex64(transfer.connectionID))"])
             + (asked.isEmpty
                 ? [] : ["bandwidth=\(asked.bandwidth) delay=\(asked.delay) class=\(asked.trafficClass ?? 255)"])
+            + (transfer.blob.map {
+                ["blob=\(hex64($0.identifier)) length=\($0.length) checksum=\($0.checksum)"]
+            } ?? [])
+    }
+
+    static let beginOfConnection = "<!-- connection -->\n```\n"
+
+    /// The example of a connection in a blob.
+    static func connectionText() -> String {
+        let blob = ConnectionBlobTests.full
+        let bytes = blob.encode()
+        var out = ""
+        for start in stride(from: 0, to: bytes.count, by: 48) {
+            out += "\(start == 0 ? "blob" : "    ") \(hex(bytes[start..<min(start + 48, bytes.count)]))\n"
+        }
+        // The state as TRANSFER has it; tsval and age are TRANSFER's beginning of the third line.
+        let state = meaning(.transfer(Transfer(connection: blob.connection, request: [])), 0)
+        let clock = state[2].split(separator: " ").prefix(2).joined(separator: " ")
+        var lines = ["version=1 generation=\(blob.generation)", state[0], state[1], clock]
+        lines.append("received=\(hex(blob.received)) sent=\(hex(blob.sent)) unsent=\(hex(blob.unsent))")
+        if let answer = blob.continuation {
+            lines += [
+                "body=\(answer.bodyBytesWritten) document=\(answer.documentBytes) place=\(answer.place) "
+                    + "modified=\(answer.modified) entity_tag=\(hex(answer.entityTag.utf8))",
+                "digest=\(hex(answer.digest)) digest_bytes=\(answer.digestBytes)", "request=\(hex(answer.request))",
+            ]
+        }
+        for (index, line) in lines.enumerated() { out += "\(index == 0 ? "means" : "     ") \(line)\n" }
+        return out
     }
 
     @Test func thePageHasTheVectorsThatTheCodeMakes() throws {
         var page = try String(contentsOf: Self.page, encoding: .utf8)
         let section = Self.begin + Self.text() + Self.end
+        let example = Self.beginOfConnection + Self.connectionText() + Self.end
         if ProcessInfo.processInfo.environment["BATON_WRITE_VECTORS"] == "1" {
             let prose = page.range(of: Self.begin).map { String(page[..<$0.lowerBound]) } ?? page
             page = prose + section
+            if let start = page.range(of: Self.beginOfConnection),
+                let end = page.range(of: Self.end, range: start.upperBound..<page.endIndex)
+            {
+                page.replaceSubrange(start.lowerBound..<end.upperBound, with: example)
+            }
             try page.write(to: Self.page, atomically: true, encoding: .utf8)
         }
         #expect(page.hasSuffix(section), "make the section anew with BATON_WRITE_VECTORS=1")
+        #expect(page.contains(example), "likewise")
     }
 
     /// With the `cryptography` package when there is one, and with the decoder's own AES.

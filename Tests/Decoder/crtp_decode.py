@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second implementation of CRTP's receiving side, written from docs/crtp.md and nothing else.
 
-crtp_decode.py --verify docs/crtp.md [--plain]    opens and reads every vector of the page
+crtp_decode.py --verify docs/crtp.md [--plain]    opens and reads every vector of the page, and its connection in a blob
 crtp_decode.py --key HEX --nonces HEX HEX FRAME   opens one frame of a session (hexadecimal) and prints it
 --plain: the AES-GCM below even where the `cryptography` package is installed.
 """
@@ -164,10 +164,13 @@ def open_frame(frame, secret, direction, nonces, gcm_open):
 
 # --- bodies ---
 
-FIXED = {1: 32, 2: 40, 3: 64, 4: 8, 5: 8, 6: 16, 16: 88, 17: 0, 18: 8, 19: 0, 20: 96, 21: 24, 22: 0, 32: 48, 33: 8}
-EXPECTED = {(5, 9), (1, 2), (16, 1), (3, 3), (16, 5), (16, 6), (20, 1), (20, 5), (20, 6), (1, 13), (3, 13), (6, 13)}
-SIZES = {5: 8, 6: 12, 9: 40}
-REQUIRED = {3: 3, 16: 1, 20: 1}
+FIXED = {1: 32, 2: 40, 3: 64, 4: 8, 5: 8, 6: 16, 16: 88, 17: 0, 18: 8, 19: 0, 20: 96, 21: 24, 22: 0, 24: 24, 25: 12,
+         32: 48, 33: 8, 34: 40, 35: 40}
+EXPECTED = {(5, 9), (1, 2), (16, 1), (3, 3), (16, 5), (16, 6), (20, 1), (20, 5), (20, 6), (1, 13), (3, 13), (6, 13),
+            (16, 7), (32, 8), (24, 10), (25, 11)}
+SIZES = {5: 8, 6: 12, 7: 16, 8: 8, 9: 40}
+LONGEST = {10: 1216, 11: 1216, 13: 256}
+REQUIRED = {3: 3, 16: 1, 20: 1, 24: 10, 25: 11}
 
 
 def read_parts(kind, body):
@@ -185,7 +188,7 @@ def read_parts(kind, body):
         if (kind, number) in EXPECTED:
             if number in parts:
                 raise Refused("repeated part")
-            if number == 13 and count > 256:
+            if count > LONGEST.get(number, count):
                 raise Refused("value")
             if SIZES.get(number, count) != count:
                 raise Refused("size of a part")
@@ -216,7 +219,29 @@ def optional(parts):
         if kind > 63 and kind != 255:
             raise Refused("class")
         text += f" bandwidth={bandwidth} delay={delay} class={kind}"
+    if 7 in parts:
+        if len(parts[1]) > 1200:
+            raise Refused("a request too long beside a blob")
+        text += " blob=%s length=%d checksum=%d" % (parts[7][:8].hex(), *struct.unpack_from(">II", parts[7], 8))
     return text
+
+
+def blob(body, parts):
+    """A fragment whose numbers agree with each other."""
+    length, checksum, index, count, size = struct.unpack_from(">IIHHH", body, 8)
+    piece = parts[10]
+    if not 1 <= size <= 1216 or count > 9728 or index >= count or count != max(1, -(-length // size)) or len(
+            piece) != min(size, length - index * size):
+        raise Refused("a fragment that cannot be")
+    return (f"blob={body[:8].hex()} length={length} checksum={checksum} index={index} count={count} "
+            f"fragment_bytes={size} fragment={piece.hex()}")
+
+
+def receipt(body, parts):
+    state, reason, index = struct.unpack_from(">BBH", body, 8)
+    if state > 2 or state == 2 and not 1 <= reason <= 5:
+        raise Refused("state")
+    return f"blob={body[:8].hex()} state={state} reason={reason} index={index} received={parts[11].hex() or 'none'}"
 
 
 def group(parts):
@@ -260,22 +285,87 @@ def read_body(kind, body):
     if kind in (16, 20):
         state = ("psn=%d pan=%d window=%d edge=%d mss=%d,%d scale=%d,%d agreed=%d ttl=%d tsval=%d,%d age=%d "
                  "valid=%d application=%d flags=%d" % struct.unpack_from(">IIIIHHBBBBIIIIBB", body, 40))
-        back, = struct.unpack_from(">I", body, 84)
+        generation, back = struct.unpack_from(">HI", body, 82)
         sent = " sent_at=%d" % struct.unpack_from(">Q", body, 88) if kind == 20 else ""
         return (f"{flow_key(body)} {state} request={parts[1].hex()}" + (f" transfer={back}" if back else "")
-                + optional(parts) + sent)
+                + (f" generation={generation}" if generation else "") + optional(parts) + sent)
     if kind == 18:
         return "reason=%d retry=%d detail=%d" % struct.unpack_from(">BxHI", body)
     if kind == 21:
         return "cause=%d transfer=%d psn=%d sent=%d" % struct.unpack_from(">B3xII4xQ", body)
+    if kind == 24:
+        return blob(body, parts)
+    if kind == 25:
+        return receipt(body, parts)
     if kind == 32:
-        return "%s transfer=%d" % (flow_key(body), struct.unpack_from(">I", body, 40)[0])
+        label = " identifier=%d generation=%d" % struct.unpack(">II", parts[8]) if 8 in parts else ""
+        return "%s transfer=%d" % (flow_key(body), struct.unpack_from(">I", body, 40)[0]) + label
+    if kind in (34, 35):
+        return flow_key(body)
     if kind == 33:
         return "count=%d" % struct.unpack_from(">I", body)
     return ""
 
 
+# --- connections in blobs ---
+
+def read_sections(blob):
+    sections, at = {}, 16
+    while at < len(blob):
+        if at + 8 > len(blob):
+            raise Refused("section")
+        kind, count = struct.unpack_from(">H2xI", blob, at)
+        end = at + 8 + count + (-count % 4)
+        if end > len(blob) or any(blob[at + 8 + count:end]):
+            raise Refused("section")
+        critical, kind = kind >> 15, kind & 0x7FFF
+        if kind in sections or critical and not 1 <= kind <= 5:
+            raise Refused("section")
+        if 1 <= kind <= 5:
+            sections[kind] = blob[at + 8:at + 8 + count]
+        at = end
+    return sections
+
+
+def read_connection(blob):
+    """What a connection in a blob says, as the page's `means`."""
+    if len(blob) < 16 or blob[:4] != b"BTNC":
+        raise Refused("no connection")
+    version, length, generation = struct.unpack_from(">H2xII", blob, 4)
+    if version != 1 or length != len(blob):
+        raise Refused("version or length")
+    sections = read_sections(blob)
+    state = sections.get(1, b"")
+    if len(state) != 76 or state[38] != 0 or max(state[60:62]) > 14:
+        raise Refused("connection")
+    text = (f"version={version} generation={generation} {flow_key(state)} "
+            + "psn=%d pan=%d window=%d edge=%d mss=%d,%d scale=%d,%d agreed=%d ttl=%d tsval=%d,%d age=%d" %
+            struct.unpack_from(">IIIIHHBBBBIII", state, 40))
+    for kind, name in ((2, "received"), (3, "sent"), (4, "unsent")):
+        text += f" {name}={sections.get(kind, b'').hex() or 'none'}"
+    if 5 not in sections:
+        return text
+    value = sections[5]
+    if len(value) < 72:
+        raise Refused("continuation")
+    body, document, place, modified, digested, tag = struct.unpack_from(">QQQqIB", value)
+    if digested > 65536 or 72 + tag > len(value):
+        raise Refused("continuation")
+    value[72:72 + tag].decode()
+    return text + (f" body={body} document={document} place={place} modified={modified} "
+                   f"entity_tag={value[72:72 + tag].hex()} digest={value[40:72].hex()} digest_bytes={digested} "
+                   f"request={value[72 + tag:].hex()}")
+
+
 # --- the page ---
+
+def read_page_connection(path):
+    """The page's example of a connection in a blob: its bytes, and what they mean."""
+    with open(path, encoding="utf-8") as page:
+        text = page.read().split("<!-- connection -->\n```\n")[1].split("```")[0]
+    blob, _, means = text.partition("means")
+    return bytes.fromhex(blob.replace("blob", "")), " ".join(means.split())
+
 
 def read_page(path):
     """The keys, and (name, {field: value}) of every vector."""
@@ -318,6 +408,17 @@ def verify(path, gcm_open):
                 print(f"{name}: a spoilt frame was opened")
             except Refused:
                 pass
+    blob, means = read_page_connection(path)
+    if read_connection(blob) != means:
+        wrong += 1
+        print(f"a connection in a blob: read\n  {read_connection(blob)}\nbut the page says\n  {means}")
+    for count in range(len(blob)):
+        try:
+            read_connection(blob[:count])
+            wrong += 1
+            print(f"{count} bytes of a connection were read")
+        except Refused:
+            pass
     print(f"{len(vectors)} frames, {wrong} wrong")
     return 1 if wrong or not vectors else 0
 

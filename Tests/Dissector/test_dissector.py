@@ -25,6 +25,10 @@ NAMES = {
     "keepalive.group_session": ["group.session"], "keepalive.group_nonce": ["group.nonce"],
     "transfer.connection": ["tlv.connection"], "transfer.bandwidth": ["requirements.bandwidth"],
     "transfer.delay": ["requirements.delay"], "transfer.class": ["requirements.class"],
+    "transfer.blob": ["reference.blob"], "transfer.length": ["reference.length"],
+    "transfer.checksum": ["reference.checksum"], "flow_info.identifier": ["label.identifier"],
+    "flow_info.generation": ["label.generation"], "blob.fragment": ["tlv.fragment"],
+    "blob_receipt.received": ["tlv.received"],
     "accept.initiator": ["accept.initiator_nonce"], "accept.responder": ["accept.responder_nonce"],
     "transfer.mss": ["transfer.client_mss", "transfer.server_mss"],
     "transfer.scale": ["transfer.client_scale", "transfer.server_scale"],
@@ -49,14 +53,14 @@ def shown(fields, name):
 
 #: What tshark shows of these as bytes with colons, and the decoder as hexadecimal.
 BYTES = {"init.nonce", "challenge.nonce", "challenge.cookie", "accept.initiator_nonce", "accept.responder_nonce",
-         "tlv.cookie", "tlv.request", "tlv.keys", "group.nonce"}
+         "tlv.cookie", "tlv.request", "tlv.keys", "group.nonce", "tlv.fragment", "tlv.received"}
 
 
 def as_decoded(name, show):
     """What tshark shows of a field, in the form of the decoder's value."""
     if name in BYTES:
         return show.replace(":", "")
-    if name == "tlv.connection":
+    if name in ("tlv.connection", "blob.blob", "blob_receipt.blob", "reference.blob"):
         return show.removeprefix("0x")
     if name == "tlv.name":
         return show.encode().hex()
@@ -71,7 +75,7 @@ def names_of(title, key):
         title = "transfer"
     if key in HEAD:
         return [key]
-    if key in FLOW_KEY and title in ("transfer", "flow_info"):
+    if key in FLOW_KEY and title in ("transfer", "flow_info", "flow_query", "flow_unknown"):
         return ["flow." + key]
     return NAMES.get(f"{title}.{key}", [f"{title}.{key}"])
 
@@ -150,7 +154,7 @@ class PageTests(unittest.TestCase):
         sections = message_sections()
         for message_name, word, field in (
             ("ERROR", "Codes:", "error.code"), ("TRANSFER_NACK", "Reasons:", "transfer_nack.reason"),
-            ("TERMINATE", "cause:", "terminate.cause"),
+            ("TERMINATE", "cause:", "terminate.cause"), ("BLOB_RECEIPT", "reason of a refusal:", "blob_receipt.reason"),
         ):
             text = sections[message_name].split(word)[1].split(";")[0]
             named = {int(number): name for number, name in re.findall(r"\b(\d+) ([A-Z_]{2,})", text)}
@@ -187,8 +191,9 @@ class PageTests(unittest.TestCase):
             cells = re.findall(r"^\| ([\d+, ]+) \|" if is_table else r"`(\d+\+\d+)`", text, re.M)
             places[name] = [tuple(map(int, place.split("+"))) for cell in cells for place in cell.split(", ")]
         flow_key = [place for place in places["TRANSFER"] if place[0] < 40]
-        self.assertEqual(places["FLOW_INFO"][0], (0, 40))
-        places["FLOW_INFO"][:1] = flow_key
+        for name in ("FLOW_INFO", "FLOW_QUERY", "FLOW_UNKNOWN"):
+            self.assertEqual(places[name][0], (0, 40))
+            places[name][:1] = flow_key
         self.assertEqual(places["HANDOFF"][0], (0, 88))
         places["HANDOFF"][:1] = places["TRANSFER"]
 

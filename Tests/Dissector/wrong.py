@@ -64,10 +64,29 @@ def wrong_frames():
     for kind, offset, value in (
         (1, 24, bytes(4)), (1, 28, b"\0"), (1, 29, b"\3"), (3, 40, b"\x10\0"), (3, 58, b"\0"), (4, 0, b"\x12"),
         (5, 0, b"\x09"), (16, 36, b"\xff\xfe"), (16, 60, b"\x0f"), (16, 61, b"\x0f"), (16, 80, b"\0"), (16, 80, b"\3"),
-        (16, 80, b"\x40"), (16, 38, b"\x06"), (16, 0, b"\x20"), (18, 0, b"\x10"), (21, 0, b"\5"), (32, 36, b"\x10\0"), (32, 26, bytes(2)),
+        (16, 80, b"\x40"), (16, 38, b"\x06"), (16, 0, b"\x20"), (18, 0, b"\x10"), (21, 0, b"\6"), (32, 36, b"\x10\0"), (32, 26, bytes(2)),
     ):
         body = changed(fixed[kind], offset, value) + {3: name, 16: request}.get(kind, b"")
         if kind == 32 and offset == 26:
             body = changed(body, 16, bytes(10) + b"\xff\xff")
         yield f"type {kind} with {value.hex()} at {offset}", message(kind, body), {"malformed.value"}
+    blob, receipt = fixed[24], fixed[25]
+    piece, bitmap = part(10, bytes(100), True), part(11, b"\5", True)
+    yield "a whole fragment", message(24, blob + piece), set()
+    yield "FRAGMENT missing", message(24, blob), {"malformed.missing_tlv"}
+    yield "RECEIVED missing", message(25, receipt), {"malformed.missing_tlv"}
+    yield "an empty bitmap", message(25, receipt + part(11, b"", True)), set()
+    yield "a long bitmap", message(25, receipt + part(11, bytes(1217), True)), {"malformed.value"}
+    yield "a fragment of another length", message(24, blob + part(10, bytes(99), True)), {"malformed.value"}
+    for offset, value in ((8, bytes(4)), (16, b"\0\3"), (18, b"\0\4"), (18, bytes(2)), (20, bytes(2)), (20, b"\4\xc1")):
+        yield f"BLOB with {value.hex()} at {offset}", message(24, changed(blob, offset, value) + piece), {"malformed.value"}
+    yield "a state that is none", message(25, changed(receipt, 8, b"\3") + bitmap), {"malformed.value"}
+    yield "a refusal without reason", message(25, changed(receipt, 8, b"\2") + bitmap), {"malformed.value"}
+    reference = part(7, bytes(16), True)
+    yield "1,200 bytes of a request beside BLOB", message(16, fixed[16] + part(1, bytes(1200), True) + reference), set()
+    yield "one more", message(16, fixed[16] + part(1, bytes(1201), True) + reference), {"malformed.value"}
+    yield "a short BLOB", message(16, fixed[16] + request + part(7, bytes(12), True)), {"malformed.value"}
+    yield "a long LABEL", message(32, fixed[32] + part(8, bytes(12))), {"malformed.value"}
+    yield "a LABEL with its first byte", message(32, fixed[32] + part(8, b"\1" + bytes(7))), {"unknown.reserved"}
+    yield "a flow of two families", message(34, changed(fixed[34], 0, bytes(10) + b"\xff\xff")), {"malformed.value"}
     yield "VLAN 4095", message(16, changed(fixed[16], 36, b"\x0f\xff") + request), set()

@@ -54,26 +54,29 @@ private func fuzzRequests(_ bytes: UnsafeRawBufferPointer, choice: UInt8, cut: I
 /// What is found lies within the payload, is a whole packet by its own account, and is found again when it is sent on.
 private func fuzzTunnel(_ payload: UnsafeRawBufferPointer, choice: UInt8) {
     let kind = Encapsulation.Kind.allCases[Int(choice) % 3]
-    guard let range = try? EncapsulatedPacket.find(in: payload, kind: kind, network: 5) else { return }
+    guard let contents = try? EncapsulatedPacket.contents(of: payload, kind: kind, network: 5) else { return }
+    let range = contents.range
     precondition(range.lowerBound >= 0 && range.upperBound <= payload.count && range.count >= 20)
     let isV4 = choice & 0x80 != 0
     let ends = isV4 ? (IPAddress(v4: 1), IPAddress(v4: 2)) : (IPAddress(high: 1, low: 1), IPAddress(high: 1, low: 2))
     let template = UnsafeMutableRawPointer.allocate(byteCount: Encapsulation.longestOverhead, alignment: 1)
     defer { template.deallocate() }
-    let header = EncapsulationHeader(Encapsulation(kind, from: ends.0, to: ends.1, network: 5), in: template)
+    var encapsulation = Encapsulation(kind, from: ends.0, to: ends.1, network: 5)
+    encapsulation.namesFlows = contents.flow != 0
+    let header = EncapsulationHeader(encapsulation, in: template)
     // Exactly the room that is needed: the address sanitizer watches.
     let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: header.length + range.count, alignment: 1)
     defer { packet.deallocate() }
     let inner = UnsafeMutableRawBufferPointer(rebasing: packet[header.length...])
     inner.copyMemory(from: UnsafeRawBufferPointer(rebasing: payload[range]))
     _ = EncapsulatedPacket.combineMarks(inner.baseAddress!, outer: choice)
-    header.write(before: inner.baseAddress!, count: inner.count)
+    header.write(before: inner.baseAddress!, count: inner.count, flow: contents.flow)
     let start = (isV4 ? 20 : 40) + (kind == .ipip ? 0 : 8)
     let again = UnsafeRawBufferPointer(rebasing: packet[start...])
-    guard let found = try? EncapsulatedPacket.find(in: again, kind: kind, network: 5) else {
+    guard let found = try? EncapsulatedPacket.contents(of: again, kind: kind, network: 5) else {
         preconditionFailure("not found again")
     }
-    precondition(start + found.lowerBound == header.length && found.count == range.count)
+    precondition(start + found.start == header.length && found.length == range.count && found.flow == contents.flow)
 }
 
 /// Everything that a layout promises lies within the frame (the address sanitizer watches the reads), and checksums that

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the fuzzers and runs each: Tests/Fuzz/run.sh [seconds, default 5] [wire|translation|handshake|crtp …]
+# Builds the fuzzers and runs each: Tests/Fuzz/run.sh [seconds, default 5] [wire|translation|handshake|crtp|blobs …]
 # First every kept input once, then new ones for so many seconds. A crash leaves its input in the corpus, as a
 # regression test to be committed with its mend. `MERGE=1` also brings what was learnt into the corpus, minimised.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-5}
 targets=("${@:2}")
-[ ${#targets[@]} -gt 0 ] || targets=(wire translation handshake crtp)
+[ ${#targets[@]} -gt 0 ] || targets=(wire translation handshake crtp blobs)
 build=${FUZZ_BUILD:-.build/fuzz}
 mkdir -p "$build"
 
@@ -31,14 +31,16 @@ for target in "${targets[@]}"; do
         swiftc "${flags[@]}" -module-name "${target^}Fuzzer" "Tests/Fuzz/${target^}Fuzzer.swift" "$build/Wire.o" \
             -o "$build/$target"
         ;;
-    crtp)
+    crtp | blobs)
         # All of CRTP that needs no cryptography: what lies on both sides of the tag.
-        mapfile -t crtp < <(grep -L '^import Crypto\|^internal import CCrypto' Sources/Control/CRTP/*.swift |
+        mapfile -t crtp < <(grep -L '^import Crypto\|^internal import CCrypto' Sources/Control/CRTP/*.swift Sources/Control/CRTP/Blobs/*.swift |
             grep --line-buffered -Ev '/(Channel(Initiator|Responder).*|(Group)?Session|HandOff.*)\.swift$')
         swiftc "${flags[@]}" -wmo -module-name CRTP -emit-module -emit-module-path "$build/CRTP.swiftmodule" \
             -emit-object -o "$build/CRTP.o" "${crtp[@]}"
-        swiftc "${flags[@]}" -module-name CRTPFuzzer Tests/Fuzz/CRTPFuzzer.swift "$build/CRTP.o" "$build/Wire.o" \
-            -o "$build/crtp"
+        fuzzer=CRTPFuzzer
+        [ "$target" = blobs ] && fuzzer=BlobsFuzzer
+        swiftc "${flags[@]}" -module-name "$fuzzer" "Tests/Fuzz/$fuzzer.swift" "$build/CRTP.o" "$build/Wire.o" \
+            -o "$build/$target"
         ;;
     *) echo "fuzz: no target $target" >&2; exit 2 ;;
     esac

@@ -93,6 +93,13 @@ local function at_most(limit, exception)
     end
 end
 
+local function between(least, most)
+    return function(range)
+        local value = range:uint()
+        if value < least or value > most then return wrong.value, "Must be " .. least .. " to " .. most end
+    end
+end
+
 local function not_zero(range)
     if range:uint() == 0 then return wrong.value, "Must not be 0" end
 end
@@ -148,7 +155,9 @@ local APPLICATIONS = { [1] = "HTTP GET or HEAD", [2] = "other HTTP", [4] = "TLS"
     [32] = "QUIC" }
 local PROTOCOLS = { [0] = "TCP", [17] = "UDP" }
 local CODES = { [16] = "BAD_VERSION", [17] = "BAD_SESSION", [19] = "BAD_MESSAGE" }
-local CAUSES = { [1] = "CANCEL", [2] = "LATE", [3] = "FLOW_DONE", [4] = "ADMINISTRATIVE" }
+local CAUSES = { [1] = "CANCEL", [2] = "LATE", [3] = "FLOW_DONE", [4] = "ADMINISTRATIVE", [5] = "HAND_BACK" }
+local STATES = { [0] = "receiving", [1] = "complete", [2] = "refused" }
+local REFUSALS = { [1] = "BUSY", [2] = "TOO_BIG", [3] = "CHECKSUM", [4] = "MALFORMED", [5] = "UNWANTED" }
 local REASONS = {
     [1] = "NOT_FOUND", [2] = "BUSY", [3] = "DRAINING", [4] = "TUPLE_IN_USE", [5] = "OPTIONS_UNSUPPORTED",
     [6] = "METHOD_UNSUPPORTED", [7] = "REQUEST_INCOMPLETE", [8] = "PIPELINED", [9] = "TOO_BIG", [10] = "EXPIRED",
@@ -157,11 +166,12 @@ local REASONS = {
 local TYPES = {
     [INIT] = "INIT", [CHALLENGE] = "CHALLENGE", [ACCEPT] = "ACCEPT", [ERROR] = "ERROR", [5] = "KEEPALIVE",
     [6] = "KEEPALIVE_RESPONSE", [16] = "TRANSFER", [17] = "TRANSFER_ACK", [18] = "TRANSFER_NACK", [19] = "FIRST_BYTE",
-    [20] = "HANDOFF", [21] = "TERMINATE", [22] = "TERMINATE_RESPONSE", [32] = "FLOW_INFO", [33] = "FLOW_INFO_END",
+    [20] = "HANDOFF", [21] = "TERMINATE", [22] = "TERMINATE_RESPONSE", [24] = "BLOB", [25] = "BLOB_RECEIPT",
+    [32] = "FLOW_INFO", [33] = "FLOW_INFO_END", [34] = "FLOW_QUERY", [35] = "FLOW_UNKNOWN",
 }
 local PARTS = {
     [1] = "REQUEST", [2] = "COOKIE", [3] = "NAME", [4] = "PADDING", [5] = "CONNECTION", [6] = "REQUIREMENTS",
-    [9] = "GROUP", [13] = "KEYS",
+    [7] = "BLOB", [8] = "LABEL", [9] = "GROUP", [10] = "FRAGMENT", [11] = "RECEIVED", [13] = "KEYS",
 }
 
 -- MARK: layouts: lists of { bytes, field or flags, rule, means }, without gaps; `means` names special values
@@ -220,7 +230,10 @@ local LAYOUTS = {
         { 4, microseconds("init.interval", "KEEPALIVE interval"), not_zero },
         { 1, number(8, "init.multiplier", "Detect multiplier"), not_zero },
         { 1, number(8, "init.protection", "Weakest protection accepted", PROTECTIONS), among(PROTECTIONS) },
-        { 2, flags(16, "init.flags", "Flags", { { 1, "announce", "Announce flows" } }) },
+        { 2, flags(16, "init.flags", "Flags", {
+            { 1, "announce", "Announce flows" },
+            { 2, "forwarder", "The initiator is a forwarder" },
+        }) },
     },
     CHALLENGE = {
         { 16, bytes("challenge.nonce", "INIT's nonce") },
@@ -238,6 +251,7 @@ local LAYOUTS = {
             { 16, "window_scale", "Window scale" }, { 32, "http", "HTTP" }, { 64, "tls", "TLS" },
             { 128, "smtp", "SMTP" }, { 256, "datagrams", "Datagrams" },
             { 512, "handed_back", "Connections that were handed back" }, { 1024, "handoffs", "HANDOFF" },
+            { 2048, "blobs", "Blobs" },
         }) },
         { 2, number(16, "accept.mtu", "MTU") },
         { 1, number(8, "accept.protection", "The session's protection", PROTECTIONS), among(PROTECTIONS) },
@@ -287,7 +301,7 @@ local LAYOUTS = {
             { 8, "may_come_back", "The connection may be handed back" },
             { 16, "acknowledged", "The client knows that the request has arrived" },
         }) },
-        { 2, reserved, zeros },
+        { 2, number(16, "transfer.generation", "Changed hands before") },
         { 4, number(32, "transfer.transfer", "Handed back: TRANSFER's transaction"), nil, { [0] = "not handed back" } },
     },
     TRANSFER_NACK = {
@@ -312,6 +326,23 @@ local LAYOUTS = {
         { 4, number(32, "flow_info_end.count", "Flows announced") },
         { 4, reserved, zeros },
     },
+    FLOW_QUERY = FLOW_KEY,
+    FLOW_UNKNOWN = FLOW_KEY,
+    BLOB = {
+        { 8, identifier64("blob.blob", "Blob") },
+        { 4, number(32, "blob.length", "Bytes of the whole") },
+        { 4, identifier("blob.checksum", "CRC-32C of the whole") },
+        { 2, number(16, "blob.index", "Fragment") },
+        { 2, number(16, "blob.count", "Fragments"), between(1, 9728) },
+        { 2, number(16, "blob.fragment_bytes", "Bytes of a fragment"), between(1, 1216) },
+        { 2, reserved, zeros },
+    },
+    BLOB_RECEIPT = {
+        { 8, identifier64("blob_receipt.blob", "Blob") },
+        { 1, number(8, "blob_receipt.state", "State", STATES), among(STATES) },
+        { 1, number(8, "blob_receipt.reason", "Reason", REFUSALS) },
+        { 2, number(16, "blob_receipt.index", "Fragment") },
+    },
     TRANSFER_ACK = {}, FIRST_BYTE = {}, TERMINATE_RESPONSE = {},
 }
 
@@ -322,7 +353,7 @@ table.insert(LAYOUTS.HANDOFF, { 8, number(64, "handoff.sent_at", "Sent at, µs s
 local INITIATOR, RESPONDER = "initiator", "responder"
 local SENDERS = {
     INIT = INITIATOR, KEEPALIVE = INITIATOR, CHALLENGE = RESPONDER, ACCEPT = RESPONDER, KEEPALIVE_RESPONSE = RESPONDER,
-    FLOW_INFO = RESPONDER, FLOW_INFO_END = RESPONDER, HANDOFF = INITIATOR,
+    FLOW_INFO = RESPONDER, FLOW_INFO_END = RESPONDER, HANDOFF = INITIATOR, FLOW_QUERY = INITIATOR, FLOW_UNKNOWN = RESPONDER,
 }
 
 -- MARK: parts
@@ -372,8 +403,29 @@ local PART_KINDS = {
             { 3, reserved, zeros },
         },
     },
+    BLOB = {
+        expected = { TRANSFER = true }, field = bytes("tlv.blob", "Where the connection is"), rule = of_length(16, 16),
+        bytes = 16,
+        layout = {
+            { 8, identifier64("reference.blob", "Blob") },
+            { 4, number(32, "reference.length", "Bytes") },
+            { 4, identifier("reference.checksum", "CRC-32C") },
+        },
+    },
+    LABEL = {
+        expected = { FLOW_INFO = true }, field = bytes("tlv.label", "Label"), rule = of_length(8, 8), bytes = 8,
+        layout = {
+            { 1, reserved, zeros },
+            { 3, field(ProtoField.uint24, "label.identifier", "Flow identifier", base.HEX), nil, { [0] = "none" } },
+            { 4, number(32, "label.generation", "Generation") },
+        },
+    },
+    FRAGMENT = { expected = { BLOB = true }, field = bytes("tlv.fragment", "Bytes"), rule = of_length(0, 1216) },
+    RECEIVED = { expected = { BLOB_RECEIPT = true }, field = bytes("tlv.received", "Bitmap"), rule = of_length(0, 1216) },
 }
-local REQUIRED = { TRANSFER = "REQUEST", HANDOFF = "REQUEST", ACCEPT = "NAME" }
+local REQUIRED = {
+    TRANSFER = "REQUEST", HANDOFF = "REQUEST", ACCEPT = "NAME", BLOB = "FRAGMENT", BLOB_RECEIPT = "RECEIVED",
+}
 
 local header_field = field(ProtoField.none, "header", "Header")
 local body_field = field(ProtoField.none, "body", "Body")
@@ -512,6 +564,28 @@ local function put_parts(tree, tvb, start, finish, message)
     return values
 end
 
+-- MARK: rules that concern more than one field of a body; each says what is wrong, or nothing
+
+local JUDGES = {
+    TRANSFER = function(_, _, values)
+        local is_long = values.BLOB and values.REQUEST and values.REQUEST:len() > 1200
+        return is_long and "REQUEST must be at most 1200 bytes beside BLOB" or nil
+    end,
+    BLOB = function(tvb, at, values)
+        local length, index = tvb(at + 8, 4):uint(), tvb(at + 16, 2):uint()
+        local count, size = tvb(at + 18, 2):uint(), tvb(at + 20, 2):uint()
+        if index >= count or size == 0 or count ~= math.max(1, math.ceil(length / size)) then
+            return "Length, fragments and their size must agree"
+        end
+        local due = math.min(size, length - index * size)
+        return values.FRAGMENT and values.FRAGMENT:len() ~= due and ("FRAGMENT must be %d bytes"):format(due) or nil
+    end,
+    BLOB_RECEIPT = function(tvb, at)
+        local state, reason = tvb(at + 8, 1):uint(), tvb(at + 9, 1):uint()
+        return state == 2 and not REFUSALS[reason] and "A refusal must have a reason" or nil
+    end,
+}
+
 -- MARK: what a line says of a message
 
 local V4_PREFIX = ("00"):rep(10) .. "ffff"
@@ -548,6 +622,17 @@ local SUMMARIES = {
         return ("%s transfer=%d"):format(name_of(CAUSES, tvb(at, 1)), tvb(at + 4, 4):uint())
     end,
     FLOW_INFO = function(tvb, at) return flow(tvb, at) end,
+    FLOW_QUERY = function(tvb, at) return flow(tvb, at) end,
+    FLOW_UNKNOWN = function(tvb, at) return flow(tvb, at) end,
+    BLOB = function(tvb, at)
+        return ("%s, %d of %d, %d bytes"):format(tvb(at, 8):bytes():tohex(true), tvb(at + 16, 2):uint() + 1,
+            tvb(at + 18, 2):uint(), tvb(at + 8, 4):uint())
+    end,
+    BLOB_RECEIPT = function(tvb, at)
+        local state = tvb(at + 8, 1)
+        return ("%s %s"):format(tvb(at, 8):bytes():tohex(true),
+            state:uint() == 2 and name_of(REFUSALS, tvb(at + 9, 1)) or name_of(STATES, state))
+    end,
     FLOW_INFO_END = function(tvb, at) return ("flows=%d"):format(tvb(at, 4):uint()) end,
     ACCEPT = function(_, _, values)
         return values.NAME and not readable_name(values.NAME) and values.NAME:raw() or nil
@@ -612,11 +697,15 @@ local function put_body(tree, tvb, start, finish, message)
     end
     local is_whole = put_layout(body, tvb, start, stop, layout)
     if not is_whole then return nil end
-    local is_flow = message == "TRANSFER" or message == "FLOW_INFO"
+    local is_flow = layout[1] == FLOW_KEY[1]
     if is_flow and is_v4(tvb(start, 16)) ~= is_v4(tvb(start + 16, 16)) then
         body:add_proto_expert_info(wrong.value, "Both addresses must be of one family")
     end
     local values = put_parts(body, tvb, fixed_end, finish, message)
+    if JUDGES[message] then
+        local text = JUDGES[message](tvb, start, values)
+        if text then body:add_proto_expert_info(wrong.value, text) end
+    end
     return SUMMARIES[message] and SUMMARIES[message](tvb, start, values)
 end
 

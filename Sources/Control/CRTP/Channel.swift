@@ -51,8 +51,8 @@ public struct ChannelConfiguration: Sendable, Equatable {
     public var initiateBytes: Int = 1_400
     /// How long a cookie is good.
     public var cookieLifetimeMicroseconds: UInt64 = 10_000_000
-    /// Directors that an agent serves at once; INIT of one more is not answered.
-    public var maximumDirectors: Int = 16
+    /// Directors and forwarders that an agent serves at once; INIT of one more is not answered.
+    public var maximumDirectors: Int = 64
 
     public init() {}
 }

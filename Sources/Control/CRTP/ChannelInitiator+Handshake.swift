@@ -59,6 +59,7 @@ extension ChannelInitiator {
             nonce: handshake.nonce, cookie: handshake.cookie, epoch: epoch, protection: configuration.protection,
             keepaliveMicroseconds: UInt32(clamping: max(1, configuration.keepaliveMicroseconds)),
             detectMultiplier: UInt8(clamping: max(1, configuration.detectMultiplier)), wantsFlows: handshake.wantsFlows)
+        initiate.isForwarder = isForwarder
         initiate.heldKeys = keys.held
         handshakeSequence += 1
         let header = FrameHeader(

@@ -33,7 +33,8 @@ extension ChannelInitiator {
             case .accept(let accept): receive(accept, keyID: header.keyID, now: now)
             case .error(let code): receive(code, about: detail, now: now)
             case .initiate, .keepalive, .keepaliveResponse, .transfer, .transferACK, .transferNACK, .firstByte,
-                .handOff, .terminate, .terminateResponse, .flowInformation, .flowInformationEnd:
+                .handOff, .terminate, .terminateResponse, .flowInformation, .flowInformationEnd, .flowQuery,
+                .flowUnknown, .blob, .blobReceipt:
                 false
             }
         if isExpected { counters.accepted += 1 } else { counters.unexpected += 1 }
@@ -109,7 +110,7 @@ extension ChannelInitiator {
             return true
         case .initiate, .challenge, .accept, .keepalive, .handOff: return false
         case .transfer, .transferACK, .transferNACK, .firstByte, .terminateResponse, .flowInformation,
-            .flowInformationEnd:
+            .flowInformationEnd, .flowQuery, .flowUnknown, .blob, .blobReceipt:
             actions.append(.received(frame, from: peer))
             return true
         }

@@ -15,6 +15,8 @@ public struct ChannelInitiator: Sendable {
     public var algorithm: SelectionAlgorithm = .roundRobin
     /// So does the multicast group.
     public var group: GroupDescription?
+    /// Said in INIT: agents tell of all connections that they have and get.
+    public var isForwarder = false
     /// What is to be done, in order; the caller carries it out and empties the list.
     public var actions: [ChannelAction] = []
     public internal(set) var counters = ChannelCounters()

@@ -129,7 +129,7 @@ extension ChannelResponder {
         case .error: return true
         case .initiate, .challenge, .accept, .keepaliveResponse, .handOff: return false
         case .transfer, .transferACK, .transferNACK, .firstByte, .terminateResponse, .flowInformation,
-            .flowInformationEnd:
+            .flowInformationEnd, .flowQuery, .flowUnknown, .blob, .blobReceipt:
             actions.append(.received(frame, from: director))
             return true
         }

@@ -68,6 +68,11 @@ public struct ChannelResponder: Sendable {
     /// Those whose channel is up.
     public var directors: [Endpoint] { entries.filter { $0.current != nil }.map(\.endpoint) }
 
+    /// Said in the INIT of the director's present session.
+    public func isForwarder(_ director: Endpoint) -> Bool {
+        entries.first { $0.endpoint == director }?.current?.initiate.isForwarder ?? false
+    }
+
     /// Ends all channels with a TERMINATE each.
     public mutating func stop(now: UInt64) {
         let goodbye = Terminate(cause: .administrative, transfer: 0, psn: SequenceNumber(0))

@@ -121,8 +121,12 @@ package enum MessageType: UInt8, Sendable, CaseIterable {
     case handOff = 20
     case terminate = 21
     case terminateResponse = 22
+    case blob = 24
+    case blobReceipt = 25
     case flowInformation = 32
     case flowInformationEnd = 33
+    case flowQuery = 34
+    case flowUnknown = 35
 
     /// Protected by the pre-shared key itself, since there is no session yet.
     package var isHandshake: Bool { rawValue <= MessageType.accept.rawValue }
@@ -146,6 +150,10 @@ extension Message {
         case .terminateResponse: .terminateResponse
         case .flowInformation: .flowInformation
         case .flowInformationEnd: .flowInformationEnd
+        case .flowQuery: .flowQuery
+        case .flowUnknown: .flowUnknown
+        case .blob: .blob
+        case .blobReceipt: .blobReceipt
         }
     }
 }

@@ -18,16 +18,24 @@ public enum Message: Equatable, Sendable {
     case transferNACK(NACKReason, retryAfterMilliseconds: UInt16)
     case terminate(Terminate)
     case terminateResponse
-    /// An agent announces a connection that it has (after INIT).
-    case flowInformation(FlowKey, transfer: UInt32)
+    /// An agent announces a connection that it has (after INIT), or answers `flowQuery`.
+    case flowInformation(FlowKey, transfer: UInt32, label: FlowLabel? = nil)
     /// The announcement is complete; `count` flows were announced.
     case flowInformationEnd(count: UInt32)
+    /// A director asks whose connection this is; the answer has the same transaction.
+    case flowQuery(FlowKey)
+    /// Not the asked agent's.
+    case flowUnknown(FlowKey)
     /// The agent has read its first request byte (`reset-by: proxy`). From the director: the request in TRANSFER is the
     /// agent's to answer.
     case firstByte
     /// The connection is the agent's, which is not asked: it goes on behind the request, and answers it. Outside
     /// sessions. `sentAt`: by the director's clock, microseconds since 1970.
     case handOff(Transfer, sentAt: UInt64)
+
+    // what is longer than a frame
+    case blob(BlobFragment)
+    case blobReceipt(BlobReceipt)
 }
 
 /// TRANSFER: one datagram carries all that an agent needs.
@@ -53,7 +61,12 @@ public struct Transfer: Equatable, Sendable {
     public var handsBack: UInt32 = 0
     /// Names the client's connection for as long as it lives, whoever serves it: in logs of all who do. 0: unnamed.
     public var connectionID: UInt64 = 0
+    /// How often the connection has changed hands before (`FlowLabel.generation`); when it is handed back, of whom hands it.
+    public var generation: UInt16 = 0
     public var requirements = Requirements()
+    /// The connection's state and data are in this blob, which the receiver has or will get; `request` only says what is
+    /// asked for, and is at most 1,200 bytes then. Not in HANDOFF.
+    public var blob: BlobReference?
 
     public init(
         connection: ConnectionState, request: [UInt8], isTruncated: Bool = false, isHeld: Bool = true,
@@ -118,6 +131,8 @@ public struct Terminate: Equatable, Sendable {
         case flowDone = 3
         /// Either: the channel ends by an operator's wish.
         case administrative = 4
+        /// Director: give this connection back as soon as it can be moved. The answer says only that this was heard.
+        case handBack = 5
     }
     public var cause: Cause
     /// The transfer that is meant: the transaction number of its TRANSFER.
@@ -150,6 +165,9 @@ public struct Initiate: Equatable, Sendable {
     public var detectMultiplier: UInt8
     /// The agent is to announce its flows (once) when the session is up, even if it was up before.
     public var wantsFlows: Bool
+    /// The initiator only forwards: it is to hear of all connections, whoever gave them, with their labels, also of those
+    /// to come, and of their ends.
+    public var isForwarder = false
     /// Ids of the keys that the director holds; empty when it does not say.
     public var heldKeys: [UInt8] = []
 
@@ -250,6 +268,8 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
     public static var handedBack: Capabilities { .init(rawValue: 512) }
     /// Takes connections by HANDOFF, without having been asked.
     public static var handOffs: Capabilities { .init(rawValue: 1_024) }
+    /// Takes and gives connections whose state and data are in a blob; answers `flowQuery`, hears `handBack`.
+    public static var blobs: Capabilities { .init(rawValue: 2_048) }
 }
 
 /// KEEPALIVE: names the selection algorithm, so that the answer carries what it needs (US 9,338,192, column 9).

@@ -30,7 +30,8 @@ extension MessageCodec {
         case .error: return .message(message, detail: body.load32(at: 4))
         case .transferNACK: return .message(message, detail: body.load32(at: 4))
         case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .transfer, .transferACK, .firstByte,
-            .handOff, .terminate, .terminateResponse, .flowInformation, .flowInformationEnd:
+            .handOff, .terminate, .terminateResponse, .flowInformation, .flowInformationEnd, .flowQuery, .flowUnknown,
+            .blob, .blobReceipt:
             return .message(message, detail: 0)
         }
     }
@@ -46,13 +47,15 @@ extension MessageCodec {
         case .transfer: 88
         case .handOff: 96
         case .transferACK, .firstByte, .terminateResponse: 0
-        case .terminate: 24
+        case .terminate, .blob: 24
+        case .blobReceipt: 12
+        case .flowQuery, .flowUnknown: 40
         case .flowInformation: 48
         }
     }
 
     /// Where the parts lie that a message may have.
-    private struct Parts {
+    struct Parts {
         var request: Range<Int>?
         var cookie: Range<Int>?
         var name: Range<Int>?
@@ -60,6 +63,10 @@ extension MessageCodec {
         var connection: Range<Int>?
         var requirements: Range<Int>?
         var group: Range<Int>?
+        var blob: Range<Int>?
+        var flowLabel: Range<Int>?
+        var fragment: Range<Int>?
+        var received: Range<Int>?
 
         enum Reading {
             case done
@@ -97,6 +104,18 @@ extension MessageCodec {
                     case (.requirements, .transfer), (.requirements, .handOff):
                         guard requirements == nil, count == requirementsByteCount else { return .malformed }
                         requirements = range
+                    case (.blob, .transfer):
+                        guard blob == nil, count == blobReferenceByteCount else { return .malformed }
+                        blob = range
+                    case (.flowLabel, .flowInformation):
+                        guard flowLabel == nil, count == flowLabelByteCount else { return .malformed }
+                        flowLabel = range
+                    case (.fragment, .blob):
+                        guard fragment == nil, count <= BlobFragment.maximumBytes else { return .malformed }
+                        fragment = range
+                    case (.received, .blobReceipt):
+                        guard received == nil, count <= BlobReceipt.maximumBitmap else { return .malformed }
+                        received = range
                     case (.padding, _): break
                     case (_, _): if critical { return .badTLV(type) }
                     }
@@ -144,8 +163,14 @@ extension MessageCodec {
                     cause: cause, transfer: body.load32(at: 4), psn: SequenceNumber(body.load32(at: 8)),
                     bytesSent: body.load64(at: 16)))
         case .flowInformation:
-            return decodeFlowKey(body).map { .flowInformation($0, transfer: body.load32(at: 40)) }
+            return decodeFlowKey(body).map {
+                .flowInformation($0, transfer: body.load32(at: 40), label: decodeFlowLabel(body, parts))
+            }
         case .flowInformationEnd: return .flowInformationEnd(count: body.load32(at: 0))
+        case .flowQuery: return decodeFlowKey(body).map(Message.flowQuery)
+        case .flowUnknown: return decodeFlowKey(body).map(Message.flowUnknown)
+        case .blob: return decodeBlobFragment(body, parts).map(Message.blob)
+        case .blobReceipt: return decodeBlobReceipt(body, parts).map(Message.blobReceipt)
         }
     }
 
@@ -171,6 +196,7 @@ extension MessageCodec {
             cookie: parts.cookie.map { body.loadBytes(at: $0.lowerBound, count: $0.count) },
             epoch: body.load64(at: 16), protection: protection, keepaliveMicroseconds: body.load32(at: 24),
             detectMultiplier: body[28], wantsFlows: body.load16(at: 30) & InitiateFlags.wantsFlows != 0)
+        initiate.isForwarder = body.load16(at: 30) & InitiateFlags.forwarder != 0
         initiate.heldKeys = heldKeys(body, parts)
         return initiate
     }
@@ -210,32 +236,42 @@ extension MessageCodec {
         )
     }
 
+    /// Of the first 76 bytes.
+    static func decodeConnectionState(_ body: UnsafeRawBufferPointer) -> ConnectionState? {
+        guard let key = decodeFlowKey(body), body[60] <= 14, body[61] <= 14 else { return nil }
+        let agreed = body[62]
+        return ConnectionState(
+            key: key, psn: SequenceNumber(body.load32(at: 40)), pan: SequenceNumber(body.load32(at: 44)),
+            clientWindow: body.load32(at: 48), serverWindowEdge: SequenceNumber(body.load32(at: 52)),
+            options: NegotiatedOptions(
+                clientMSS: body.load16(at: 56), serverMSS: body.load16(at: 58), clientWindowScale: body[60],
+                serverWindowScale: body[61], windowScale: agreed & OptionFlags.windowScale != 0,
+                sack: agreed & OptionFlags.sack != 0, timestamps: agreed & OptionFlags.timestamps != 0),
+            serverTimestamp: body.load32(at: 64), clientTimestamp: body.load32(at: 68),
+            timestampAgeMicroseconds: body.load32(at: 72), timeToLive: body[63])
+    }
+
     private static func decodeTransfer(_ body: UnsafeRawBufferPointer, _ parts: Parts) -> Transfer? {
         let application = Application(rawValue: body[80])
-        guard let key = decodeFlowKey(body), let request = parts.request, request.count <= maximumRequest,
-            body[60] <= 14, body[61] <= 14, body[80] & (body[80] &- 1) == 0,
+        let blob = decodeBlobReference(body, parts)
+        guard let connection = decodeConnectionState(body), let request = parts.request,
+            request.count <= maximumRequest(beside: blob), blob == nil || !application.isOverUDP,
+            body[80] & (body[80] &- 1) == 0,
             !application.isDisjoint(with: [.httpGet, .httpOther, .tls, .smtp, .dns, .quic]),
             body[38] == (application.isOverUDP ? FlowProtocol.udp : FlowProtocol.tcp)
         else { return nil }
-        let agreed = body[62]
         let flags = body[81]
         var transfer = Transfer(
-            connection: ConnectionState(
-                key: key, psn: SequenceNumber(body.load32(at: 40)), pan: SequenceNumber(body.load32(at: 44)),
-                clientWindow: body.load32(at: 48), serverWindowEdge: SequenceNumber(body.load32(at: 52)),
-                options: NegotiatedOptions(
-                    clientMSS: body.load16(at: 56), serverMSS: body.load16(at: 58), clientWindowScale: body[60],
-                    serverWindowScale: body[61], windowScale: agreed & OptionFlags.windowScale != 0,
-                    sack: agreed & OptionFlags.sack != 0, timestamps: agreed & OptionFlags.timestamps != 0),
-                serverTimestamp: body.load32(at: 64), clientTimestamp: body.load32(at: 68),
-                timestampAgeMicroseconds: body.load32(at: 72), timeToLive: body[63]),
+            connection: connection,
             request: body.loadBytes(at: request.lowerBound, count: request.count),
             isTruncated: flags & TransferFlags.truncated != 0, isHeld: flags & TransferFlags.held != 0,
             application: application, validMicroseconds: body.load32(at: 76),
             wantsFirstByte: flags & TransferFlags.wantsFirstByte != 0)
         transfer.mayComeBack = body[81] & TransferFlags.mayComeBack != 0
         transfer.isAcknowledged = body[81] & TransferFlags.acknowledged != 0
+        transfer.generation = body.load16(at: 82)
         transfer.handsBack = body.load32(at: 84)
+        transfer.blob = blob
         transfer.connectionID = parts.connection.map { body.load64(at: $0.lowerBound) } ?? 0
         if let start = parts.requirements?.lowerBound {
             let trafficClass = body[start + 8]

@@ -5,11 +5,17 @@ package enum MessageCodec {
     package static var nonceByteCount: Int { 16 }
     package static var cookieByteCount: Int { 24 }
     package static var maximumRequest: Int { 1_216 }
+    /// The same beside BLOB, so that no TRANSFER is longer than INIT.
+    package static var maximumRequestWithBlob: Int { 1_200 }
     package static var maximumName: Int { 63 }
     package static var maximumKeys: Int { 256 }
     static var connectionByteCount: Int { 8 }
+    /// Of a connection's key and state, as TRANSFER begins with them.
+    static var connectionStateByteCount: Int { 76 }
     static var groupByteCount: Int { 40 }
     static var requirementsByteCount: Int { 12 }
+    static var blobReferenceByteCount: Int { 16 }
+    static var flowLabelByteCount: Int { 8 }
     /// The class byte that asks for none.
     static var anyClass: UInt8 { 255 }
 
@@ -21,10 +27,15 @@ package enum MessageCodec {
                 (initiate.cookie.map { part(min($0.count, cookieByteCount)) } ?? 0) + keysPart(initiate.heldKeys)
             case .accept(let accept): part(prefixOfCharacters(accept.agent.name).count) + keysPart(accept.heldKeys)
             case .keepaliveResponse(let status): keysPart(status.heldKeys)
-            case .transfer(let transfer), .handOff(let transfer, _): parts(of: transfer)
+            case .transfer(let transfer):
+                parts(of: transfer) + (transfer.blob == nil ? 0 : part(blobReferenceByteCount))
+            case .handOff(let transfer, _): parts(of: transfer)
             case .keepalive(let keepalive): keepalive.group == nil ? 0 : part(groupByteCount)
+            case .flowInformation(_, _, let label): label == nil ? 0 : part(flowLabelByteCount)
+            case .blob(let fragment): part(min(fragment.bytes.count, BlobFragment.maximumBytes))
+            case .blobReceipt(let receipt): part(min(receipt.bitmap.count, BlobReceipt.maximumBitmap))
             case .challenge, .error, .transferACK, .transferNACK, .terminate, .terminateResponse,
-                .flowInformation, .flowInformationEnd, .firstByte:
+                .flowInformationEnd, .flowQuery, .flowUnknown, .firstByte:
                 0
             }
         return fixedByteCount(message.type) + parts
@@ -33,9 +44,13 @@ package enum MessageCodec {
     private static func part(_ count: Int) -> Int { TypeLengthValue.encodedLength(count) }
 
     private static func parts(of transfer: Transfer) -> Int {
-        part(min(transfer.request.count, maximumRequest))
+        part(min(transfer.request.count, maximumRequest(beside: transfer.blob)))
             + (transfer.connectionID == 0 ? 0 : part(connectionByteCount))
             + (transfer.requirements.isEmpty ? 0 : part(requirementsByteCount))
+    }
+
+    static func maximumRequest(beside blob: BlobReference?) -> Int {
+        blob == nil ? maximumRequest : maximumRequestWithBlob
     }
 
     /// KEYS is left out when there is nothing to say.
@@ -66,6 +81,7 @@ package enum MessageCodec {
         case .transfer(let transfer):
             encode(transfer, into: &body)
             encode(partsOf: transfer, into: &body)
+            if let blob = transfer.blob { encode(blob, into: &body) }
         case .handOff(let transfer, let sentAt):
             encode(transfer, into: &body)
             body.append64(sentAt)
@@ -83,10 +99,14 @@ package enum MessageCodec {
             body.append32(terminate.psn.value)
             body.append32(0)
             body.append64(terminate.bytesSent)
-        case .flowInformation(let key, let transfer):
+        case .flowInformation(let key, let transfer, let label):
             encode(key, protocol: FlowProtocol.tcp, into: &body)
             body.append32(transfer)
             body.append32(0)
+            if let label { encode(label, into: &body) }
+        case .flowQuery(let key), .flowUnknown(let key): encode(key, protocol: FlowProtocol.tcp, into: &body)
+        case .blob(let fragment): encode(fragment, into: &body)
+        case .blobReceipt(let receipt): encode(receipt, into: &body)
         case .flowInformationEnd(let count):
             body.append32(count)
             body.append32(0)
@@ -104,7 +124,8 @@ package enum MessageCodec {
         body.append32(initiate.keepaliveMicroseconds)
         body.append(initiate.detectMultiplier)
         body.append(initiate.protection.rawValue)
-        body.append16(initiate.wantsFlows ? InitiateFlags.wantsFlows : 0)
+        body.append16(
+            (initiate.wantsFlows ? InitiateFlags.wantsFlows : 0) | (initiate.isForwarder ? InitiateFlags.forwarder : 0))
         if let cookie = initiate.cookie {
             TypeLengthValue.cookie.append(cookie.prefix(cookieByteCount), critical: true, to: &body)
         }
@@ -170,11 +191,9 @@ package enum MessageCodec {
         body.append(0)
     }
 
-    /// 88 bytes.
-    private static func encode(_ transfer: Transfer, into body: inout FrameWriter) {
-        let state = transfer.connection
-        encode(
-            state.key, protocol: transfer.application.isOverUDP ? FlowProtocol.udp : FlowProtocol.tcp, into: &body)
+    /// 76 bytes.
+    static func encode(_ state: ConnectionState, protocol number: UInt8, into body: inout FrameWriter) {
+        encode(state.key, protocol: number, into: &body)
         body.append32(state.psn.value)
         body.append32(state.pan.value)
         body.append32(state.clientWindow)
@@ -192,22 +211,32 @@ package enum MessageCodec {
         body.append32(state.serverTimestamp)
         body.append32(state.clientTimestamp)
         body.append32(state.timestampAgeMicroseconds)
+    }
+
+    /// 88 bytes.
+    private static func encode(_ transfer: Transfer, into body: inout FrameWriter) {
+        encode(
+            transfer.connection, protocol: transfer.application.isOverUDP ? FlowProtocol.udp : FlowProtocol.tcp,
+            into: &body)
         body.append32(transfer.validMicroseconds)
         body.append(transfer.application.rawValue)
         var flags: UInt8 = 0
-        if transfer.isTruncated || transfer.request.count > maximumRequest { flags |= TransferFlags.truncated }
+        if transfer.isTruncated || transfer.request.count > maximumRequest(beside: transfer.blob) {
+            flags |= TransferFlags.truncated
+        }
         if transfer.isHeld { flags |= TransferFlags.held }
         if transfer.wantsFirstByte { flags |= TransferFlags.wantsFirstByte }
         if transfer.mayComeBack { flags |= TransferFlags.mayComeBack }
         if transfer.isAcknowledged { flags |= TransferFlags.acknowledged }
         body.append(flags)
-        body.appendZeros(2)
+        body.append16(transfer.generation)
         body.append32(transfer.handsBack)
     }
 
     /// REQUEST, and where they say something CONNECTION and REQUIREMENTS.
     private static func encode(partsOf transfer: Transfer, into body: inout FrameWriter) {
-        TypeLengthValue.request.append(transfer.request.prefix(maximumRequest), critical: true, to: &body)
+        TypeLengthValue.request.append(
+            transfer.request.prefix(maximumRequest(beside: transfer.blob)), critical: true, to: &body)
         if transfer.connectionID != 0 {
             TypeLengthValue.connection.appendHead(connectionByteCount, critical: false, to: &body)
             body.append64(transfer.connectionID)
@@ -228,7 +257,11 @@ enum FlowProtocol {
     static var udp: UInt8 { 17 }
 }
 
-enum InitiateFlags { static var wantsFlows: UInt16 { 1 } }
+enum InitiateFlags {
+    static var wantsFlows: UInt16 { 1 }
+    static var forwarder: UInt16 { 2 }
+}
+
 enum StatusFlags {
     static var draining: UInt16 { 1 }
     static var inGroup: UInt16 { 2 }

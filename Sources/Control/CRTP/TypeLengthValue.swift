@@ -18,8 +18,16 @@ package enum TypeLengthValue: UInt16, Sendable, CaseIterable {
     case connection = 5
     /// What a rule asks of whoever serves.
     case requirements = 6
+    /// Where a connection's state and data are (critical).
+    case blob = 7
+    /// What a connection is called by who has it.
+    case flowLabel = 8
     /// The director's multicast group.
     case group = 9
+    /// Bytes of a blob (critical).
+    case fragment = 10
+    /// Which fragments of a blob have come (critical).
+    case received = 11
     /// Ids of the keys that the sender holds, a byte each.
     case keys = 13
 
