@@ -59,7 +59,7 @@ def programs():
 def schema(name, keys):
     root = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"Configuration of {name}"} | section()
     algorithms = next((choices(key.type) for key in keys if key.path == "crtp.algorithm"), [])
-    lists = {"proxies", "virtual-servers", "origins", "rules", "routes", "catalogue"}
+    lists = {"proxies", "classifiers", "virtual-servers", "origins", "rules", "routes", "catalogue"}
     for key in keys:
         *sections, last = key.path.split(".")
         place = root

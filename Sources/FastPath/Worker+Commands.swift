@@ -6,8 +6,8 @@ import Wire
 extension Worker {
     mutating func takeCommands(now: UInt64) -> Int {
         var count = 0
-        // A command may have an answer; while there is no room for one, commands wait in their ring.
-        while count < 64, hasRoomForEvents(1), let command = links.commands.pop() {
+        // A command may have an answer, and end a flow besides; while there is no room for both, commands wait in their ring.
+        while count < 64, hasRoomForEvents(2), let command = links.commands.pop() {
             carryOut(command, now: now)
             count &+= 1
         }
@@ -31,7 +31,10 @@ extension Worker {
         case .useVirtualServers(let table):
             virtuals = table
             _ = push(.virtualServersInForce(table.generation))
-        case .installFlow(let key, let proxy, let ticket): install(key, proxy, ticket, now: now)
+        case .installFlow(let key, let proxy, let ticket, let name) where configuration.isForwarder:
+            guard let flow = map(key, proxy, name, now: now) else { return refuse(ticket) }
+            _ = push(.flowInstalled(handle(flow), ticket: ticket))
+        case .installFlow(let key, let proxy, let ticket, _): install(key, proxy, ticket, now: now)
         case .learnIdentifier(let identifier): datagrams.identifiers.learn(identifier)
         case .flowDone(let handle) where handle.isOfDatagrams: datagramsDone(handle)
         case .flowDone(let handle):
@@ -44,6 +47,7 @@ extension Worker {
             rearm(flow, now: now, limit: configuration.committedIdle)
         case .move(let handle, let from, let to):
             _ = push(move(handle, from, to) ? .moved(handle) : .moveRefused(handle))
+        case .disown(let handle) where configuration.isForwarder: unmap(handle)
         case .disown(let handle): disown(handle, now: now)
         case .bypass(let on):
             isBypassed = on

@@ -21,7 +21,9 @@ extension Worker {
         else { return false }
         let source = layout.source(view, ipHeader: network)
         let destination = layout.destination(view, ipHeader: network)
-        guard virtuals.has(destination), !source.isMulticast, !packet.sourceMAC.isGroup else { return false }
+        guard configuration.isClassifier ? arrivals.isOwn(destination) : virtuals.has(destination),
+            !source.isMulticast, !packet.sourceMAC.isGroup
+        else { return false }
 
         let client = packet.sourceMAC
         bytes.setWireMAC(0, client)

@@ -32,7 +32,10 @@ extension Worker {
 
     /// The control core speaks for the director's own address, where it has one.
     private func isAnswered(_ address: IPAddress, _ packet: Packet) -> Bool {
-        packet.fromClient ? virtuals.has(address) : tunnels.begins(at: address) && links.own?.address != address
+        guard packet.fromClient else { return tunnels.begins(at: address) && links.own?.address != address }
+        // Clients of a classifier's virtual servers ask the forwarders.
+        return configuration.isClassifier
+            ? arrivals.isOwn(address) || tunnels.begins(at: address) : virtuals.has(address)
     }
 
     private mutating func sendBack(_ answer: OpaquePointer, _ question: Packet) {

@@ -30,6 +30,10 @@ public struct Worker: ~Copyable {
     let proxyMACs: UnsafeMutablePointer<UInt64>
     /// Ways to proxies beyond layer 2.
     var tunnels: Tunnels
+    /// Of a classifier.
+    let arrivals: CompiledArrivals
+    /// Of a forwarder.
+    var questions = FlowQuestions()
     /// Flows by the proxy that has them (`ProxyIndex`).
     let flowsOfProxy: UnsafeMutablePointer<UInt32>
     /// Numbers of the proxies' retirements, 0 for none, and how many there are.
@@ -60,7 +64,9 @@ public struct Worker: ~Copyable {
         self.configuration = CompiledConfiguration(configuration, hertz: hertz)
         rules = RuleTable(candidates: configuration.candidates, routes: configuration.routes, generation: 0)
         virtuals = VirtualServerTable(
-            servers: configuration.virtualServers, origins: configuration.origins, generation: 0)
+            servers: configuration.virtualServers, origins: configuration.origins, generation: 0,
+            areClassifiers: configuration.role == .forwarder)
+        arrivals = CompiledArrivals(configuration.arrivals)
         cookieKey = CookieKey(secret: configuration.cookieSecret, minute: 0)
         self.links = links
         counters = links.counters
@@ -114,13 +120,14 @@ public struct Worker: ~Copyable {
     /// One burst of one queue through all stages. Inlined, so that the direction is a constant in each.
     @inline(__always)
     mutating func receive(_ queue: PortQueue, fromClient: Bool, now: UInt64) -> Int {
-        let count = Int(shim_receive(queue.port, queue.queue, burst.packets, UInt16(Burst.size)))
-        guard count > 0 else { return 0 }
-        counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(count))
+        let received = Int(shim_receive(queue.port, queue.queue, burst.packets, UInt16(Burst.size)))
+        guard received > 0 else { return 0 }
+        counters.add(fromClient ? .receivedFromClients : .receivedFromServers, UInt64(received))
+        let count = fromClient && configuration.isClassifier ? unwrap(received) : received
         parse(count, fromClient: fromClient)
         let own = sortOut(count, fromClient: fromClient)
         if fromClient { lookUpAndActForClients(own, now: now) } else { lookUpAndActForServers(own, now: now) }
-        return count
+        return received
     }
 
     /// Packets of this worker's flows that came in by another's queue, in bursts of one direction.
@@ -163,6 +170,7 @@ public struct Worker: ~Copyable {
     private mutating func lookUpAndActForClients(_ count: Int, now: UInt64) {
         if capture.isOn { markWanted(count, fromClient: true) }
         flows.probeAll(count)
+        if configuration.isForwarder { return forward(count, now: now) }
         let left = burst.hasSYNs ? answerSYNs(count, now: now) : count
         act(left, fromClient: true, now: now)
     }
@@ -171,6 +179,7 @@ public struct Worker: ~Copyable {
     private mutating func lookUpAndActForServers(_ count: Int, now: UInt64) {
         if capture.isOn { markWanted(count, fromClient: false) }
         flows.probeAll(count)
+        if configuration.isForwarder { return heedServers(count, now: now) }
         act(count, fromClient: false, now: now)
     }
 
@@ -192,7 +201,7 @@ public struct Worker: ~Copyable {
             }
             index &+= 1
         }
-        if !fromClient, virtuals.originCount > 0 { findOrigins(count) }
+        if !fromClient, virtuals.originCount > 0, !configuration.isForwarder { findOrigins(count) }
     }
 
     /// Any other packet.
@@ -268,7 +277,7 @@ public struct Worker: ~Copyable {
     }
 
     @inline(never)
-    private mutating func act(at index: Int, fromClient: Bool, now: UInt64) {
+    mutating func act(at index: Int, fromClient: Bool, now: UInt64) {
         if !flows.lookup.slots[index].segment.isLaidOut {
             let key = flows.lookup.keys[index]
             layOut(index, fromClient: fromClient)
@@ -286,6 +295,7 @@ public struct Worker: ~Copyable {
 
     @inline(__always)
     mutating func decide(_ packet: Packet, _ flow: Flow?, _ key: PackedFlowKey, _ hash: UInt64) {
+        if configuration.isForwarder { return forwardClosely(packet, flow, key, hash) }
         switch packet.layout.kind {
         case .tcp:
             if packet.fromClient { handleClient(packet, flow, key, hash) } else { handleServer(packet, flow, key) }
@@ -298,6 +308,7 @@ public struct Worker: ~Copyable {
             if !packet.fromClient, tunnels.count > 0, takeTunnels(packet) { return }
             if let own = links.own, takeOwn(packet, own) { return }
             if packet.fromClient, !virtuals.isEmpty, answerNeighbor(packet) || answerEcho(packet) { return }
+            if packet.fromClient, tunnels.count > 0, configuration.proxiesOnClientSide, takeTunnels(packet) { return }
             counters.add(.passedNotTCP)
             pass(packet)
         }

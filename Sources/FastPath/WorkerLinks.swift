@@ -119,6 +119,8 @@ struct CompiledConfiguration {
     let workerCount: Int
     let workerIndex: Int
     let proxiesOnClientSide: Bool
+    let isForwarder: Bool
+    let isClassifier: Bool
     /// TSC ticks.
     let incompleteHead, backstop, heartbeat, synOnly, idle, committedIdle, closed, recovery, microsecond, hertz: UInt64
     let transmitDelay, datagramIdle, bindRetry, unasked, millisecond: UInt64
@@ -136,6 +138,8 @@ struct CompiledConfiguration {
         hashSeed = configuration.hashSeed
         workerCount = configuration.workerCount
         workerIndex = configuration.workerIndex
+        isForwarder = configuration.role == .forwarder
+        isClassifier = configuration.arrivals != nil
         proxiesOnClientSide = configuration.proxiesOnClientSide
         func ticks(_ microseconds: UInt64) -> UInt64 {
             let (seconds, rest) = microseconds.quotientAndRemainder(dividingBy: 1_000_000)

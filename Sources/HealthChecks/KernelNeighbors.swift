@@ -6,6 +6,33 @@ package import Wire
 package struct KernelNeighbors: Sendable {
     package init() {}
 
+    /// Lets the kernel find a host that it has nothing to send to: one empty datagram to the port of the service that
+    /// discards (RFC 863).
+    package func provoke(_ host: IPAddress) {
+        let descriptor = socket(
+            host.isV4 ? AF_INET : AF_INET6, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        // struct sockaddr_in, or sockaddr_in6 with flow and scope 0.
+        var address = [UInt8](repeating: 0, count: host.isV4 ? 16 : 28)
+        address.withUnsafeMutableBytes { bytes in
+            bytes.storeBytes(of: sa_family_t(host.isV4 ? AF_INET : AF_INET6), as: sa_family_t.self)
+            bytes.storeBytes(of: UInt16(9).bigEndian, toByteOffset: 2, as: UInt16.self)
+            if host.isV4 {
+                bytes.storeBytes(of: host.v4.bigEndian, toByteOffset: 4, as: UInt32.self)
+            } else {
+                bytes.storeBytes(of: host.high.bigEndian, toByteOffset: 8, as: UInt64.self)
+                bytes.storeBytes(of: host.low.bigEndian, toByteOffset: 16, as: UInt64.self)
+            }
+        }
+        address.withUnsafeBytes { bytes in
+            guard let start = bytes.baseAddress else { return }
+            _ = sendto(
+                descriptor, nil, 0, Int32(MSG_DONTWAIT), start.assumingMemoryBound(to: sockaddr.self),
+                socklen_t(bytes.count))
+        }
+    }
+
     /// nil when there is no route, or no Ethernet address is known on it.
     package func address(towards host: IPAddress) -> MACAddress? {
         guard let socket = NetlinkSocket() else { return nil }

@@ -12,9 +12,8 @@ public final class OriginChecker {
     /// Begins at once. Origins that are not to be checked are left alone; without any others there is no thread.
     ///
     /// - Parameter wake: Makes the control loop look at `take`; called on the checker's thread.
-    public init(_ servers: [DirectorConfiguration.VirtualServer], wake: @escaping @Sendable () -> Void) {
+    public init(_ checks: [CheckedServer], wake: @escaping @Sendable () -> Void) {
         results = CheckResults(wake: wake)
-        let checks = servers.flatMap { server in server.origins.map { (address: $0.address, check: server.check) } }
         guard checks.contains(where: { !$0.check.isOff }) else {
             group = nil
             return
@@ -22,10 +21,9 @@ public final class OriginChecker {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         self.group = group
         let neighbors = KernelNeighbors()
-        for (index, (address, check)) in checks.enumerated() where !check.isOff {
+        for (index, server) in checks.enumerated() where !server.check.isOff {
             let trial = OriginTrial(
-                origin: index, address: address, check: check, neighbors: neighbors, results: results,
-                on: group.next())
+                origin: index, server: server, neighbors: neighbors, results: results, on: group.next())
             trial.begin()
         }
     }

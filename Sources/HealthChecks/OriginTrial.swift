@@ -7,19 +7,17 @@ internal import Wire
 /// The checks of one origin, one after the other. All of it on the event loop.
 final class OriginTrial: @unchecked Sendable {
     private let origin: Int
-    private let address: Endpoint
-    private let check: DirectorConfiguration.Check
+    private let server: CheckedServer
     private let neighbors: KernelNeighbors
     private let results: CheckResults
     private let eventLoop: any EventLoop
 
     init(
-        origin: Int, address: Endpoint, check: DirectorConfiguration.Check, neighbors: KernelNeighbors,
-        results: CheckResults, on eventLoop: any EventLoop
+        origin: Int, server: CheckedServer, neighbors: KernelNeighbors, results: CheckResults,
+        on eventLoop: any EventLoop
     ) {
         self.origin = origin
-        self.address = address
-        self.check = check
+        self.server = server
         self.neighbors = neighbors
         self.results = results
         self.eventLoop = eventLoop
@@ -31,10 +29,13 @@ final class OriginTrial: @unchecked Sendable {
 
     /// No check is longer than the time until the next, so they never overlap.
     private func connect() {
-        eventLoop.scheduleTask(in: .microseconds(Int64(check.intervalMicroseconds))) { self.connect() }
+        eventLoop.scheduleTask(in: .microseconds(Int64(server.check.intervalMicroseconds))) { self.connect() }
+        let address = server.address
         guard let target = try? SocketAddress(ipAddress: "\(address.address)", port: Int(address.port)) else { return }
+        // To the end of a tunnel the kernel sends nothing else: this makes it ask for the way.
+        if server.way != address.address { neighbors.provoke(server.way) }
         ClientBootstrap(group: eventLoop)
-            .connectTimeout(.microseconds(Int64(check.timeoutMicroseconds)))
+            .connectTimeout(.microseconds(Int64(server.check.timeoutMicroseconds)))
             .connect(to: target)
             .whenComplete { self.connected($0) }
     }
@@ -43,7 +44,7 @@ final class OriginTrial: @unchecked Sendable {
         switch result {
         case .success(let channel):
             // The kernel has just sent there, so it knows.
-            results.put(origin, .good(neighbors.address(towards: address.address)))
+            results.put(origin, .good(neighbors.address(towards: server.way)))
             channel.close(promise: nil)
         case .failure(let error): results.put(origin, .failed(reason(error)))
         }

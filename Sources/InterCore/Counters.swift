@@ -19,6 +19,9 @@ public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     /// On the way to a proxy beyond layer 2: too long for it, which the client is told (`tooBigAnswered`, of which there
     /// are so many in a time); without room for what goes before it. And errors of routers on that way, once read.
     case droppedTooBig, droppedUnencapsulated, droppedTunnelError
+    /// Of a forwarder: what is for none of its virtual servers; what has no classifier, since none is up. Of a classifier:
+    /// encapsulated packets of somebody else than its forwarders, and those that cannot be read.
+    case droppedElsewhere, droppedUnclassified, droppedForeignForwarder, droppedUnreadable
     /// Frames for the director itself: given to the control core, or lost since it has not taken those before.
     case ownReceived, droppedOwnFull
 
@@ -45,6 +48,9 @@ public enum Counter: Int, CaseIterable, Sendable, BitwiseCopyable {
     case synsAnswered, cookiesAccepted, cookiesRefused, flowsBound, bindsFailed, bindsRepeated, originsBelowOffer
     /// Packets that went to proxies beyond layer 2; clients that were told that theirs was too long for that way.
     case encapsulated, tooBigAnswered
+    /// Packets that a forwarder sent to a classifier, and connections that it asked the proxies for; packets that came to a
+    /// classifier from forwarders.
+    case forwardedToClassifier, mappingsWanted, arrivals
     /// Turns that found something, and TSC clocks from the beginning of each to that of the next turn.
     case busyTurns, busyClocks
     /// Packets given to a capture, those that it had no room for, and those above its rate.
@@ -81,7 +87,7 @@ public struct CounterBlock: @unchecked Sendable {
             .droppedClientReset, .droppedRecovery, .droppedHandOverFull, .droppedForeignProxy, .droppedTombstone,
             .droppedSYN, .droppedStranger, .droppedUnserved, .droppedHandshake, .droppedUntranslated,
             .droppedForeignOrigin, .droppedTooBig, .droppedUnencapsulated, .droppedTunnelError, .ownReceived,
-            .droppedOwnFull,
+            .droppedOwnFull, .droppedElsewhere, .droppedUnclassified, .droppedForeignForwarder, .droppedUnreadable,
         ]
         let difference = into.reduce(0) { $0 &+ self[$1] } &- out.reduce(0) { $0 &+ self[$1] } &- self[.waitingPackets]
         return Int64(bitPattern: difference)

@@ -98,8 +98,9 @@ public struct VirtualServerTable: SharedTable, @unchecked Sendable, Equatable, B
         @usableFromInline let serverPlaces: EndpointPlaces
         @usableFromInline let originPlaces: EndpointPlaces
         @usableFromInline let addressPlaces: EndpointPlaces
+        @usableFromInline let choice: ClassifierChoice
 
-        init(_ servers: [VirtualServer], _ origins: [Origin], generation: UInt32) {
+        init(_ servers: [VirtualServer], _ origins: [Origin], generation: UInt32, areClassifiers: Bool) {
             self.servers = copied(servers[...])
             self.origins = copied(origins[...])
             rewrites = copied(OriginRewrites.all(servers, origins)[...])
@@ -110,16 +111,21 @@ public struct VirtualServerTable: SharedTable, @unchecked Sendable, Equatable, B
             originPlaces = EndpointPlaces(origins.map(\.endpoint))
             addressPlaces = EndpointPlaces(
                 servers.filter { !$0.isReplayed }.map { Endpoint($0.endpoint.address, port: 0) })
+            choice = areClassifiers ? ClassifierChoice(among: origins) : ClassifierChoice()
         }
     }
 
-    public init(servers: [VirtualServer], origins: [Origin], generation: UInt32) {
+    /// - Parameter areClassifiers: the origins are a forwarder's classifiers, at the far ends of tunnels.
+    public init(servers: [VirtualServer], origins: [Origin], generation: UInt32, areClassifiers: Bool = false) {
         contents = .allocate(capacity: 1)
-        contents.initialize(to: Contents(servers, origins, generation: generation))
+        contents.initialize(
+            to: Contents(servers, origins, generation: generation, areClassifiers: areClassifiers))
     }
 
     @inlinable public var servers: UnsafePointer<VirtualServer> { UnsafePointer(contents.pointee.servers) }
     @inlinable public var origins: UnsafePointer<Origin> { UnsafePointer(contents.pointee.origins) }
+    /// Of a forwarder.
+    @inlinable public var choice: ClassifierChoice { contents.pointee.choice }
     /// By origin.
     @inlinable public var rewrites: UnsafePointer<OriginRewrites> { UnsafePointer(contents.pointee.rewrites) }
     @inlinable public var serverCount: Int { contents.pointee.serverCount }
@@ -163,6 +169,7 @@ public struct VirtualServerTable: SharedTable, @unchecked Sendable, Equatable, B
         contents.pointee.serverPlaces.free()
         contents.pointee.originPlaces.free()
         contents.pointee.addressPlaces.free()
+        contents.pointee.choice.free()
         contents.deallocate()
     }
 }

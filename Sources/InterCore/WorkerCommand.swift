@@ -19,8 +19,9 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     case useRules(RuleTable)
     /// Virtual servers and their origins from now on. Answered by `virtualServersInForce`; valid as long as rules are.
     case useVirtualServers(VirtualServerTable)
-    /// A proxy announced a flow that it has (director restart): committed from now on.
-    case installFlow(FlowKey, ProxyIndex, ticket: UInt32)
+    /// A proxy announced a flow that it has (director restart; forwarder): committed from now on. A forwarder needs its
+    /// name, and of two proxies believes the one with the higher generation.
+    case installFlow(FlowKey, ProxyIndex, ticket: UInt32, name: FlowName = .none)
     /// Another worker has learnt it.
     case learnIdentifier(ConnectionIdentifier)
     /// The agent says that the flow is over.
@@ -30,6 +31,7 @@ public enum WorkerCommand: Sendable, Equatable, BitwiseCopyable {
     /// A committed flow is another proxy's from now on, if it is `from`'s still. Always answered.
     case move(FlowHandle, from: ProxyIndex, to: ProxyIndex)
     /// The proxy cannot take what was handed off. The client's segments go to the origin, whose reset ends its connection.
+    /// Of a forwarder's mapping: it is nobody's.
     case disown(FlowHandle)
     /// Stop (or resume) holding; what is held goes to the origin.
     case bypass(Bool)

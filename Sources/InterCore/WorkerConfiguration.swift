@@ -6,7 +6,10 @@ public struct WorkerConfiguration: Sendable {
     public var candidates: [CandidateRule] = []
     /// The first match decides, before any candidate rule.
     public var routes: [RouteRule] = []
-    /// The director's own addresses, and who is behind them.
+    public var role = DirectorRole.director
+    /// Of a classifier.
+    public var arrivals: Arrivals?
+    /// The director's own addresses, and who is behind them; of a forwarder, its classifiers are.
     public var virtualServers: [VirtualServer] = []
     public var origins: [Origin] = []
     /// What cookies are made with. Equal for all workers, like the next.

@@ -34,6 +34,9 @@ public enum WorkerEvent: Sendable, BitwiseCopyable {
     case proxyUnused(ProxyIndex, UInt32)
     /// A router says that packets to a proxy beyond layer 2 are too long: bytes of IP that it takes, of the outer packet.
     case pathNarrowed(ProxyIndex, UInt16)
+    /// A forwarder has a segment of the middle of a connection, and no mapping. The same flow is told of once in
+    /// `FlowQuestions.patienceTicks`.
+    case flowWanted(FlowKey)
     /// Answer to `useRules`: the generation of the table.
     case rulesInForce(UInt32)
     /// Answer to `useVirtualServers`: the generation of the table.

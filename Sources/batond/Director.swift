@@ -100,7 +100,7 @@ struct Director {
         try workers.launch()
         logger.info("forwarding", metadata: ["workers": "\(count)", "proxies": "\(configuration.proxies.count)"])
         let streams = StreamDialler { shim_signal(bell.descriptor) }
-        let checker = OriginChecker(configuration.virtualServers) { shim_signal(bell.descriptor) }
+        let checker = OriginChecker(configuration.checkedServers) { shim_signal(bell.descriptor) }
         var loop = ControlLoop(
             core: core, endpoint: endpoint, streams: streams, checker: checker, workers: workers.links,
             mailbox: mailbox, doorbell: bell,

@@ -31,6 +31,8 @@ CASES = {
     "transferred": (["transferred"], False, False),
     "transferred-ipv6": (["transferred", "--ipv6"], True, False),
     "translated": (["transferred", "--translated"], False, False),
+    "forwarded": (["transferred", "--forwarded"], False, False),
+    "forwarded-ipv6": (["transferred", "--forwarded", "--ipv6"], True, False),
     "stranger": (["transferred", "--hit", "0"], False, False),
     "syn-answered": (["synflood", "--answered"], False, True),
     "syn-answered-ipv6": (["synflood", "--answered", "--ipv6"], True, True),

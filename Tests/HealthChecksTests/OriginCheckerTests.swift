@@ -47,7 +47,9 @@ import Wire
             return server
         }
         let bell = DispatchSemaphore(value: 0)
-        let checker = OriginChecker(servers) { bell.signal() }
+        var configuration = DirectorConfiguration()
+        configuration.virtualServers = servers
+        let checker = OriginChecker(configuration.checkedServers) { bell.signal() }
         defer { checker.shutDown() }
         var found: Results = [:]
         while !isEnough(found) {

@@ -114,10 +114,15 @@ import Wire
         #expect(used.subtracting(described).sorted() == [])
         #expect(described.subtracting(used).sorted() == [])
         // And `batonctl reload` tells of changes of any of them. A route's matches and an entry's name are its name there.
-        let told = try #require(LoadedConfiguration.parse(examples[1], name: "example.yaml").configuration)
-            .describedKeys
+        var shown = try #require(LoadedConfiguration.parse(examples[1], name: "example.yaml").configuration)
+        // Which the example's role does not have.
+        let way = DirectorConfiguration.EncapsulationSettings(
+            .gue, from: IPAddress("10.9.0.3")!, to: IPAddress("10.9.0.51")!)
+        shown.classifiers = [.init(name: "k1", encapsulation: way)]
+        let told = shown.describedKeys
         let names = [
-            "proxies.name", "virtual-servers.name", "rules.name", "routes.servers", "routes.clients", "routes.ports",
+            "proxies.name", "classifiers.name", "virtual-servers.name", "rules.name", "routes.servers",
+            "routes.clients", "routes.ports",
         ]
         #expect(described.subtracting(names).symmetricDifference(told).sorted() == [])
     }

@@ -6,10 +6,14 @@ extension TransferLedger {
     /// A director has opened a channel: it is told of every connection that lives here by its doing. The director may
     /// have started anew, so its former answers mean nothing now. An address is one director: a killed one comes back by
     /// another port long before its old channel counts as silent, and must hear of its connections at once (rule 6).
-    package mutating func up(_ director: Endpoint) {
+    ///
+    /// A forwarder is told of all connections, and of what becomes of them.
+    package mutating func up(_ director: Endpoint, isForwarder: Bool = false) {
         let isDirectors = { (endpoint: Endpoint) in endpoint.address == director.address }
         directors = directors.filter { !isDirectors($0) }
         directors.insert(director)
+        forwarders = forwarders.filter { !isDirectors($0) }
+        if isForwarder { forwarders.insert(director) }
         answers = answers.filter { !isDirectors($0.key.director) }
         answerOrder.removeAll { isDirectors($0.director) }
         inherit(director)
@@ -20,6 +24,7 @@ extension TransferLedger {
     /// announced there.
     package mutating func down(_ director: Endpoint) {
         directors.remove(director)
+        forwarders.remove(director)
         announcements[director] = nil
         let others = directors.filter { $0.address == director.address }
         if others.count == 1, let other = others.first, inherit(other) { announce(to: other) }
@@ -46,8 +51,15 @@ extension TransferLedger {
     }
 
     private mutating func announce(to director: Endpoint) {
-        let committed = adoptions.values.filter { $0.key.director == director && $0.phase == .committed }
-        let flows = committed.map { (key: $0.connection.key, transfer: $0.key.transaction) }
+        let isForwarder = forwarders.contains(director)
+        let committed = adoptions.filter {
+            $0.value.phase == .committed && (isForwarder || $0.value.key.director == director)
+        }
+        let flows = committed.map { number, adoption in
+            isForwarder
+                ? (key: adoption.connection.key, transfer: mapping(of: number), label: label(of: number))
+                : (key: adoption.connection.key, transfer: adoption.key.transaction, label: nil)
+        }
         // Consecutive transactions, whatever is told meanwhile.
         announcements[director] = Announcement(flows: flows, firstTransaction: nextTransaction)
         nextTransaction &+= UInt32(flows.count) &+ 1
@@ -64,9 +76,9 @@ extension TransferLedger {
             let count = announcement.flows.count
             let end = min(announcement.told + limits.announcementBurst, count)
             for index in announcement.told..<end {
-                let (key, transfer) = announcement.flows[index]
+                let (key, transfer, label) = announcement.flows[index]
                 let frame = Frame(
-                    .flowInformation(key, transfer: transfer),
+                    .flowInformation(key, transfer: transfer, label: label),
                     transaction: announcement.firstTransaction &+ UInt32(index))
                 actions.append(.send(frame, to: director))
             }

@@ -24,6 +24,7 @@ extension TransferLedger {
             attempt: frame.attempt, isToBeAdopted: true, requirements: transfer.requirements)
         adoption.mayComeBack = transfer.mayComeBack
         adoption.connectionID = transfer.connectionID
+        adoption.generation = transfer.generation
         adoptions[number] = adoption
         numbers[key] = number
         uncommitted += 1

@@ -79,6 +79,7 @@ extension SuccessionWriter {
         transfer.requirements = adoption.requirements
         transfer.mayComeBack = adoption.mayComeBack
         transfer.connectionID = adoption.connectionID
+        transfer.generation = adoption.generation
         transfer.request = adoption.phase == .committed ? [] : adoption.received
         transfer.isAcknowledged = !transfer.request.isEmpty
         put(.transfer(transfer))
@@ -112,7 +113,9 @@ extension SuccessionReader {
             requirements: transfer.requirements)
         adoption.mayComeBack = transfer.mayComeBack
         adoption.connectionID = transfer.connectionID
+        adoption.generation = transfer.generation
         adoption.received = transfer.request
+        adoption.comesOver = !transfer.request.isEmpty
         return (adoption, isCurrent)
     }
 
@@ -121,7 +124,7 @@ extension SuccessionReader {
         guard try flag() else { return (key, nil) }
         var flow: FlowKey?
         if try flag() {
-            guard case .flowInformation(let named, _) = try message() else { throw Unreadable() }
+            guard case .flowInformation(let named, _, _) = try message() else { throw Unreadable() }
             flow = named
         }
         let psn = SequenceNumber(try number())

@@ -9,6 +9,7 @@ internal import Wire
 final class Decapsulator: Sendable {
     private let settings: DecapsulationSettings
     private let directors: [AddressPrefix]
+    private let identifiers: FlowIdentifiers
     private let device: TunnelDevice
     private let sockets: [TunnelSocket]
     private let wakePipe: WakePipe
@@ -24,11 +25,18 @@ final class Decapsulator: Sendable {
         var dropped: UInt64 = 0
         /// The kernel has not taken them.
         var undelivered: UInt64 = 0
+        /// With the identifier of a flow that this agent has not given anybody.
+        var unknown: UInt64 = 0
     }
 
-    /// Opens everything, which needs privileges. `directors` are who may send.
-    init(_ settings: DecapsulationSettings, from directors: [AddressPrefix], logger: Logger) throws {
+    /// Opens everything, which needs privileges. `directors` are who may send, `identifiers` what their packets may be
+    /// marked with.
+    init(
+        _ settings: DecapsulationSettings, from directors: [AddressPrefix], identifiers: FlowIdentifiers,
+        logger: Logger
+    ) throws {
         self.settings = settings
+        self.identifiers = identifiers
         self.directors = directors
         self.logger = logger
         device = try TunnelDevice(settings.device)
@@ -63,7 +71,9 @@ final class Decapsulator: Sendable {
                 takeBatch(socket, slots, &counts)
             }
             let now = monotonicMicroseconds()
-            if counts.strangers + counts.refused + counts.dropped + counts.undelivered > 0, now >= nextComplaint {
+            if counts.strangers + counts.refused + counts.dropped + counts.undelivered + counts.unknown > 0,
+                now >= nextComplaint
+            {
                 complain(counts)
                 counts = Counts()
                 nextComplaint = now + 10_000_000
@@ -93,10 +103,15 @@ final class Decapsulator: Sendable {
             payload = UnsafeMutableRawBufferPointer(rebasing: payload[(Int(first & 15) * 4)...])
         }
         guard
-            let range = try? EncapsulatedPacket.find(
-                in: UnsafeRawBufferPointer(payload), kind: settings.kind, network: settings.network)
+            let contents = try? EncapsulatedPacket.contents(
+                of: UnsafeRawBufferPointer(payload), kind: settings.kind, network: settings.network)
         else { return counts.refused += 1 }
-        let packet = UnsafeMutableRawBufferPointer(rebasing: payload[range])
+        if contents.flow != 0, !identifiers.isKnown(contents.flow) {
+            counts.unknown += 1
+            // VXLAN's network separates those who may from those who may not; GUE's word only tells.
+            if settings.kind == .vxlan { return counts.refused += 1 }
+        }
+        let packet = UnsafeMutableRawBufferPointer(rebasing: payload[contents.range])
         guard EncapsulatedPacket.combineMarks(packet.baseAddress!, outer: slot.pointee.traffic_class) else {
             return counts.dropped += 1
         }
@@ -116,7 +131,8 @@ final class Decapsulator: Sendable {
             "packets on the directors' way were dropped",
             metadata: [
                 "strangers": "\(counts.strangers)", "refused": "\(counts.refused)", "dropped": "\(counts.dropped)",
-                "undelivered": "\(counts.undelivered)", "delivered": "\(counts.delivered)",
+                "undelivered": "\(counts.undelivered)", "unknown_flows": "\(counts.unknown)",
+                "delivered": "\(counts.delivered)",
             ])
     }
 }

@@ -47,6 +47,24 @@ static inline uint8_t *_Nullable shim_mbuf_prepend(struct rte_mbuf *_Nonnull pac
     return (uint8_t *)rte_pktmbuf_prepend(packet, length);
 }
 
+/* The same for `header` bytes where there are so many, of a packet in one segment that is to be `length` bytes long then.
+   One look at the packet's metadata instead of several. */
+static inline uint8_t *_Nullable shim_mbuf_wrap(struct rte_mbuf *_Nonnull packet, uint16_t header, uint16_t length) {
+    if (packet->data_off < header || packet->nb_segs != 1) return NULL;
+    packet->data_off -= header;
+    packet->data_len = length;
+    packet->pkt_len = length;
+    return rte_pktmbuf_mtod(packet, uint8_t *);
+}
+/* Asks the memory for what will be written before a packet's first byte. */
+static inline void shim_prefetch_headroom(const struct rte_mbuf *_Nonnull packet) {
+    rte_prefetch0_write(rte_pktmbuf_mtod_offset(packet, uint8_t *, -64));
+}
+/* Takes that many bytes, at most those of the first segment, away from a packet's beginning. */
+static inline void shim_mbuf_trim(struct rte_mbuf *_Nonnull packet, uint16_t length) {
+    rte_pktmbuf_adj(packet, length);
+}
+
 /* An empty packet of `length` bytes, or null when the pool is empty. */
 static inline struct rte_mbuf *_Nullable shim_mbuf_make(struct rte_mempool *_Nonnull pool, uint16_t length) {
     struct rte_mbuf *packet = rte_pktmbuf_alloc(pool);

@@ -31,9 +31,13 @@ extension DirectorConfiguration {
                     .changed, before.key, from: before.text, to: after.text, needsRestart: before.needsRestart))
         }
         changes += Self.changes("proxies", proxies.map(\.described), other.proxies.map(\.described), isOrdered: false)
-        changes += Self.changes(
-            "virtual-servers", virtualServers.map(\.described), other.virtualServers.map(\.described), isOrdered: true
-        ).map { change in
+        let placed =
+            Self.changes(
+                "classifiers", classifiers.map(\.described), other.classifiers.map(\.described), isOrdered: true)
+            + Self.changes(
+                "virtual-servers", virtualServers.map(\.described), other.virtualServers.map(\.described),
+                isOrdered: true)
+        changes += placed.map { change in
             // Their places are in the workers' memory, and in connections.
             var change = change
             change.needsRestart = true

@@ -1,11 +1,11 @@
-internal import CRTP
+package import CRTP
 package import InterCore
 package import Wire
 
 // Flows that agents have and this director does not know: after a restart (rule 6 of a transfer).
 extension ControlCore {
     package mutating func announced(
-        _ key: FlowKey, transfer: UInt32, transaction: UInt32, _ index: Int, now: UInt64
+        _ key: FlowKey, transfer: UInt32, label: FlowLabel? = nil, transaction: UInt32, _ index: Int, now: UInt64
     ) {
         counters.add(.announcedFlows)
         if proxies[index].announcement == .underWay {
@@ -14,6 +14,7 @@ extension ControlCore {
             }
             proxies[index].announcementDeadline = now + ProxyRecord.announcementPatienceMicroseconds
         }
+        if configuration.role == .forwarder { flowQueries.found(key) }
         // A straggler from before the flow's end must not bring it back.
         if endedFlows.contains(proxy: index, transfer: transfer) { return }
         // Known, or being installed: a channel that was down for a while announces everything again.
@@ -24,7 +25,8 @@ extension ControlCore {
             return
         }
         let owner = flowOwner(of: key, seed: hashSeed, workerCount: workerCount)
-        actions.append(.command(.installFlow(key, proxies[index].index, ticket: ticket), worker: owner))
+        let name = label.map { FlowName(identifier: $0.identifier, generation: $0.generation) } ?? .none
+        actions.append(.command(.installFlow(key, proxies[index].index, ticket: ticket, name: name), worker: owner))
     }
 
     package mutating func announcementEnded(count: UInt32, transaction: UInt32, _ index: Int, now: UInt64) {

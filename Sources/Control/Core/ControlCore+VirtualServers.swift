@@ -23,10 +23,11 @@ extension ControlCore {
 
     /// All workers get a table with everything as it is now.
     private mutating func handVirtualServers() {
+        introduceClassifiers()
         virtualServers.generation += 1
         let table = VirtualServerTable(
             servers: virtualServers.servers.map(\.shared), origins: virtualServers.origins.map(\.shared),
-            generation: virtualServers.generation)
+            generation: virtualServers.generation, areClassifiers: virtualServers.areClassifiers)
         virtualServerTables.append(table, workers: workerCount)
         commandAll(.useVirtualServers(table))
     }
@@ -36,8 +37,8 @@ extension ControlCore {
         virtualServers.origins.map { origin in
             let server = virtualServers.servers[origin.server].configuration
             var row = OriginStatus()
-            row.server = server.name
-            row.serverAddress = "\(server.address)"
+            row.server = origin.tunnel == nil ? server.name : "classifiers"
+            row.serverAddress = origin.tunnel.map { "\($0.address)" } ?? "\(server.address)"
             row.origin = origin.configuration.name
             row.address = "\(origin.configuration.address)"
             row.up = origin.shared.isUp
@@ -53,6 +54,8 @@ extension ControlCore {
     /// Lets each virtual server promise what its origins and proxies can keep by now.
     package mutating func reviewOffers(now: UInt64) {
         virtualServers.offersDueAt = nil
+        // A forwarder promises nothing.
+        if configuration.role == .forwarder { return }
         var isChanged = false
         for index in virtualServers.servers.indices {
             let wanted = offer(of: index)
@@ -79,6 +82,8 @@ extension ControlCore {
     private func offer(of index: Int) -> HandshakeOffer {
         let server = virtualServers.servers[index].configuration
         var offer = HandshakeOffer(server)
+        // What clients send comes by a forwarder's tunnel.
+        if let forwarders = configuration.forwarders { offer.limit(toPath: forwarders.innerMTU) }
         for proxy in proxiesInReach(of: server.address) {
             guard proxies[proxy].phase == .active, let agent = proxies[proxy].agent,
                 agent.capabilities.contains(server.address.address.isV4 ? .ipv4 : .ipv6)
@@ -126,9 +131,11 @@ extension HandshakeOffer {
         if !agent.capabilities.contains(.windowScale) { windowScale = 0xFF }
         if !agent.capabilities.contains(.sack) { sack = false }
         if !agent.capabilities.contains(.timestamps) { timestamps = false }
-        if pathMTU > 0 {
-            maximumSegmentSize = min(maximumSegmentSize, max(Self.leastSegment, pathMTU - min(pathMTU, 40)))
-        }
+        if pathMTU > 0 { limit(toPath: pathMTU) }
+    }
+
+    fileprivate mutating func limit(toPath mtu: UInt16) {
+        maximumSegmentSize = min(maximumSegmentSize, max(Self.leastSegment, mtu - min(mtu, 40)))
     }
 
     /// What every TCP must be able to take (RFC 9293 section 3.7.1).

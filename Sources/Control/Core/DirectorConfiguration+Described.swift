@@ -29,7 +29,8 @@ extension DirectorConfiguration {
     /// Every key of the file that changes are told of, for entries of lists that are there.
     package var describedKeys: Set<String> {
         let lists = [
-            ("proxies", proxies.map(\.described)), ("virtual-servers", virtualServers.map(\.described)),
+            ("proxies", proxies.map(\.described)), ("classifiers", classifiers.map(\.described)),
+            ("virtual-servers", virtualServers.map(\.described)),
             ("rules", describedRules), ("routes", routes.map(\.described)),
         ]
         let entries = lists.flatMap { list, entries in
@@ -41,13 +42,22 @@ extension DirectorConfiguration {
     /// All keys outside of lists, in the file's order and always the same ones.
     var settings: [DescribedSetting] {
         [
-            DescribedSetting("name", name), DescribedSetting("log", logLevel),
+            DescribedSetting("name", name), DescribedSetting("role", role.rawValue, needsRestart: true),
+            DescribedSetting("log", logLevel),
             DescribedSetting("log-format", logFormat, needsRestart: true),
             DescribedSetting("log-lines-per-second", logLinesPerSecond),
             DescribedSetting("ports.client", list(ports.client), needsRestart: true),
             DescribedSetting("ports.server", list(ports.server), needsRestart: true),
             DescribedSetting("ports.queues", ports.queues, needsRestart: true),
             DescribedSetting("host.agent", host?.agent ?? "", needsRestart: true),
+            DescribedSetting("tunnel-address", list(tunnelAddresses.map { "\($0)" }), needsRestart: true),
+            DescribedSetting("forwarders.kind", forwarders.map { "\($0.kind)" } ?? "", needsRestart: true),
+            DescribedSetting(
+                "forwarders.vni", forwarders.map { $0.kind == .vxlan ? "\($0.network)" : "" } ?? "", needsRestart: true),
+            DescribedSetting(
+                "forwarders.addresses", list(forwarders?.addresses.map { "\($0)" } ?? []), needsRestart: true),
+            DescribedSetting("forwarders.gateway", forwarders.map { "\($0.gateway)" } ?? "", needsRestart: true),
+            DescribedSetting("forwarders.mtu", forwarders.map { "\($0.mtu)" } ?? "", needsRestart: true),
         ] + workers.settings + crtp.settings + timeout.settings + [
             DescribedSetting("control.socket", control.path, needsRestart: true),
             DescribedSetting("control.group", control.group ?? "", needsRestart: true),
@@ -145,6 +155,27 @@ extension DirectorConfiguration.Proxy {
     }
 }
 
+extension DirectorConfiguration.Classifier {
+    var described: DescribedEntry {
+        DescribedEntry(
+            name: name,
+            settings: DirectorConfiguration.EncapsulationSettings.described(encapsulation) + [
+                DescribedSetting("health", health.map { "\($0)" } ?? ""),
+                DescribedSetting("mac", mac.map { "\($0)" } ?? ""),
+            ] + check.settings)
+    }
+}
+
+extension DirectorConfiguration.Check {
+    fileprivate var settings: [DescribedSetting] {
+        [
+            DescribedSetting("check.interval", duration(intervalMicroseconds)),
+            DescribedSetting("check.timeout", duration(timeoutMicroseconds)),
+            DescribedSetting("check.rise", rise), DescribedSetting("check.fall", fall),
+        ]
+    }
+}
+
 extension DirectorConfiguration.VirtualServer {
     var described: DescribedEntry {
         DescribedEntry(
@@ -155,10 +186,7 @@ extension DirectorConfiguration.VirtualServer {
                 DescribedSetting("origins.mac", list(origins.map { $0.mac.map { "\($0)" } ?? "" })),
                 DescribedSetting("window", window), DescribedSetting("maximum-segment", maximumSegment),
                 DescribedSetting("options", list(options.names)),
-                DescribedSetting("check.interval", duration(check.intervalMicroseconds)),
-                DescribedSetting("check.timeout", duration(check.timeoutMicroseconds)),
-                DescribedSetting("check.rise", check.rise), DescribedSetting("check.fall", check.fall),
-            ])
+            ] + check.settings)
     }
 }
 

@@ -56,6 +56,6 @@ extension DirectorConfiguration {
         public var isOff: Bool { intervalMicroseconds == 0 }
     }
 
-    /// All origins of all virtual servers, in the order of their places.
-    public var originCount: Int { virtualServers.reduce(0) { $0 + $1.origins.count } }
+    /// All origins of all virtual servers, in the order of their places; of a forwarder, its classifiers.
+    public var originCount: Int { virtualServers.reduce(0) { $0 + $1.origins.count } + classifiers.count }
 }

@@ -5,6 +5,13 @@ public import Wire
 /// All of a director's configuration file, decoded and defaulted. `docs/configuration.md` describes each key.
 public struct DirectorConfiguration: Sendable, Equatable {
     public var name = "director"
+    public var role = DirectorRole.director
+    /// Of a forwarder and a classifier: where its tunnels end. At most one of each family.
+    public var tunnelAddresses: [IPAddress] = []
+    /// Of a forwarder.
+    public var classifiers: [Classifier] = []
+    /// Of a classifier.
+    public var forwarders: ForwarderSettings?
     public var ports = Ports()
     /// The director stands on a server itself; there are no `ports` then.
     public var host: HostSettings?

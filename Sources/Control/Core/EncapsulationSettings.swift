@@ -11,6 +11,8 @@ extension DirectorConfiguration {
         public var network: UInt32 = 0
         /// Bytes of IP that the way takes, of the outer packet.
         public var mtu: UInt16 = 1_500
+        /// Of a forwarder's proxies: packets carry their flow's identifier.
+        public var namesFlows = false
 
         public init(_ kind: Encapsulation.Kind, from source: IPAddress, to address: IPAddress) {
             self.kind = kind
@@ -19,7 +21,9 @@ extension DirectorConfiguration {
         }
 
         package func encapsulation(innerMAC: MACAddress) -> Encapsulation {
-            Encapsulation(kind, from: source, to: address, network: network, innerMAC: innerMAC)
+            var encapsulation = Encapsulation(kind, from: source, to: address, network: network, innerMAC: innerMAC)
+            encapsulation.namesFlows = namesFlows
+            return encapsulation
         }
 
         /// What a way of so many bytes leaves for the inner packet.

@@ -13,13 +13,20 @@ package struct VirtualServers: Sendable {
     package let cookieSecret: CookieSecret
     package let timestampOffset: UInt32
 
+    /// The origins are a forwarder's classifiers, and every server's.
+    package let areClassifiers: Bool
+
     /// What cookies are made with is drawn anew at each start.
-    init(
-        _ configuration: [DirectorConfiguration.VirtualServer], random: inout any RandomNumberGenerator & Sendable
-    ) {
+    init(_ configuration: DirectorConfiguration, random: inout any RandomNumberGenerator & Sendable) {
         cookieSecret = CookieSecret(low: random.next(), high: random.next())
         timestampOffset = UInt32(truncatingIfNeeded: random.next())
-        for (index, server) in configuration.enumerated() {
+        areClassifiers = configuration.role == .forwarder
+        if areClassifiers {
+            origins = configuration.classifiers.map { OriginRecord($0) }
+            servers = configuration.virtualServers.map { VirtualServerRecord($0, origins: origins.indices) }
+            return
+        }
+        for (index, server) in configuration.virtualServers.enumerated() {
             let places = origins.count..<origins.count + server.origins.count
             servers.append(VirtualServerRecord(server, origins: places))
             origins += server.origins.map { OriginRecord($0, of: server, index: index) }
@@ -47,8 +54,10 @@ package struct OriginRecord: Sendable {
     package let configuration: DirectorConfiguration.Origin
     /// Of its virtual server.
     package let server: Int
-    /// `www/o1`.
+    /// `www/o1`; of a classifier its own name.
     package let name: String
+    /// The way to a classifier.
+    package var tunnel: DirectorConfiguration.EncapsulationSettings?
     package var health: OriginHealth
     package var mac: MACAddress
     /// Why it is up or down, as the last check has it.
@@ -67,9 +76,25 @@ package struct OriginRecord: Sendable {
         if server.check.isOff { reason = "not checked" }
     }
 
+    init(_ classifier: DirectorConfiguration.Classifier) {
+        configuration = classifier.origin
+        server = 0
+        name = classifier.name
+        tunnel = classifier.encapsulation
+        health = OriginHealth(classifier.check)
+        mac = classifier.mac ?? .zero
+        if classifier.check.isOff { reason = "not checked" }
+    }
+
     /// As workers have it. Without an Ethernet address nothing can be sent there.
     package var shared: Origin {
-        Origin(configuration.address, hop: NextHop(mac: mac), isUp: health.isUp && mac != .zero)
+        if let tunnel {
+            // Which classifier a connection gets follows from the tunnels' far ends: all forwarders have the same ones.
+            let hop = NextHop(mac: mac, mtu: tunnel.innerMTU(path: tunnel.mtu))
+            let end = Endpoint(tunnel.address, port: configuration.address.port)
+            return Origin(end, hop: hop, isUp: health.isUp && mac != .zero)
+        }
+        return Origin(configuration.address, hop: NextHop(mac: mac), isUp: health.isUp && mac != .zero)
     }
 }
 

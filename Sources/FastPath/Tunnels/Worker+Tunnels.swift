@@ -15,6 +15,14 @@ extension Worker {
     /// fit is dropped, and the client hears of it.
     @inline(never)
     mutating func sendThroughTunnel(_ packet: OpaquePointer, _ proxy: ProxyIndex) {
+        sendThroughTunnel(packet, proxy, flow: 0, hash: nil)
+    }
+
+    /// - Parameters:
+    ///   - flow: its identifier, where packets name flows.
+    ///   - hash: the flow's, which routers are to spread tunnels by; nil: what they find in the packet.
+    @inline(never)
+    mutating func sendThroughTunnel(_ packet: OpaquePointer, _ proxy: ProxyIndex, flow: UInt32, hash: UInt64?) {
         let frame = UnsafeMutableRawPointer(shim_mbuf_data(packet))
         let length = Int(shim_mbuf_length(packet))
         let layout = PacketLayout(of: frame, length: length)
@@ -32,16 +40,28 @@ extension Worker {
             return discard(packet, .droppedTooBig)
         }
         let header = tunnels.header(of: proxy)
-        guard let first = shim_mbuf_prepend(packet, UInt16(truncatingIfNeeded: header.length)) else {
+        guard header.length != 0, let first = shim_mbuf_prepend(packet, UInt16(truncatingIfNeeded: header.length))
+        else {
             return discard(packet, .droppedUnencapsulated)
         }
         let outer = UnsafeMutableRawPointer(first)
         outer.copyMemory(from: frame, byteCount: network)
         outer.storeDestination(proxyMACs[Int(proxy.value)])
         outer.setWire16(network &- 2, header.isV6 ? 0x86DD : 0x0800)
-        header.write(before: frame + network, count: count)
+        if let hash {
+            header.write(
+                before: frame + network, count: count, flow: flow, entropy: UInt32(truncatingIfNeeded: hash &>> 32))
+        } else {
+            header.write(before: frame + network, count: count)
+        }
         shim_mbuf_resize(packet, UInt16(truncatingIfNeeded: network &+ header.length &+ count))
         counters.add(.encapsulated)
+        if configuration.proxiesOnClientSide {
+            // Switches must not learn that the client is here.
+            outer.setWireMAC(6, links.clientMAC)
+            return sendToClients(packet)
+        }
+        if configuration.isForwarder { outer.setWireMAC(6, links.serverMAC) }
         sendToServers(packet)
     }
 
@@ -64,7 +84,7 @@ extension Worker {
     mutating func takeTunnels(_ packet: Packet) -> Bool {
         if answerNeighbor(packet) { return true }
         let length = Int(shim_mbuf_length(packet.mbuf))
-        guard packet.destinationMAC == links.serverMAC,
+        guard packet.destinationMAC == (packet.fromClient ? links.clientMAC : links.serverMAC),
             let error = TunnelError(of: packet.bytes, packet.layout, length: length),
             let first = tunnels.proxy(error, from: 0)
         else { return false }

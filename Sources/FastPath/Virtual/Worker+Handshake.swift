@@ -56,7 +56,8 @@ extension Worker {
                 return drop(packet, .droppedRecovery)
             }
             counters.add(.cookiesRefused)
-            if let reset = make(resetFor(packet)) { sendToClients(reset) }
+            // A forwarder that does not know yet whose it is has sent it here.
+            if !configuration.isClassifier, let reset = make(resetFor(packet)) { sendToClients(reset) }
             drop(packet, .droppedStranger)
         case .refused: drop(packet, .droppedStranger)
         }

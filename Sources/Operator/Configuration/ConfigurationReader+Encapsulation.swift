@@ -1,4 +1,5 @@
 import Control
+import InterCore
 import StrictYAML
 import Wire
 
@@ -11,13 +12,7 @@ extension ConfigurationReader {
         let network = section.optional("vni", .integer(in: UInt32(0)...16_777_215))
         let mtu = section.value("mtu", .integer(in: UInt16(576)...9_216), default: 1_500)
         guard let kind, let address else { return nil }
-        if kind == .vxlan, network == nil {
-            section.report(
-                "VXLAN needs the identifier of its network", remedy: "add vni: with the number that the agent has",
-                at: "kind")
-        } else if kind != .vxlan, network != nil {
-            section.report("'vni' is VXLAN's, and 'kind' is \(kind)", remedy: "take 'vni' away", at: "vni")
-        }
+        checkNetwork(network, kind, section, owner: "agent")
         if let source, source.isV4 != address.isV4 {
             section.report(
                 "'source' (\(source)) and 'address' (\(address)) are of different families",
@@ -35,14 +30,35 @@ extension ConfigurationReader {
         return settings
     }
 
+    static func checkNetwork(
+        _ network: UInt32?, _ kind: Encapsulation.Kind, _ section: YAMLSection, owner: String
+    ) {
+        if kind == .vxlan, network == nil {
+            section.report(
+                "VXLAN needs the identifier of its network", remedy: "add vni: with the number that the \(owner) has",
+                at: "kind")
+        } else if kind != .vxlan, network != nil {
+            section.report("'vni' is VXLAN's, and 'kind' is \(kind)", remedy: "take 'vni' away", at: "vni")
+        }
+    }
+
     /// Where the file says nothing the director's own address is the tunnels' end, if it has one.
     mutating func checkEncapsulations(
         _ proxies: [(proxy: DirectorConfiguration.Proxy, mark: YAMLMark)], _ file: YAMLSection
     ) {
         let crtp = configuration.crtp
+        let role = configuration.role
         for (index, (proxy, mark)) in proxies.enumerated() {
+            configuration.proxies[index].encapsulation?.namesFlows = role == .forwarder
+            if role == .forwarder, proxy.encapsulation == nil {
+                file.report(
+                    "a forwarder reaches proxy '\(proxy.name)' only inside packets of its own",
+                    remedy: "add 'encapsulation' to it, and to its agent", at: mark)
+            }
             guard let settings = proxy.encapsulation, settings.source == .unspecified else { continue }
-            if crtp.via == .serverPort, crtp.listen.address.isV4 == settings.address.isV4 {
+            if let source = tunnelSource(to: settings.address) {
+                configuration.proxies[index].encapsulation?.source = source
+            } else if crtp.via == .serverPort, crtp.listen.address.isV4 == settings.address.isV4 {
                 configuration.proxies[index].encapsulation?.source = crtp.listen.address
             } else {
                 file.report(

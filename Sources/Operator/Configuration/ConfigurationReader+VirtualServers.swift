@@ -1,4 +1,5 @@
 import Control
+import InterCore
 import StrictYAML
 import Wire
 
@@ -65,6 +66,14 @@ extension ConfigurationReader {
 
     private func origins(_ section: YAMLSection) -> [Origin] {
         var hasNone = true
+        if configuration.role == .forwarder {
+            if section.has("origins") {
+                section.report(
+                    "a forwarder has no origins: what no proxy takes is the classifiers'", remedy: "remove 'origins'",
+                    at: "origins")
+            }
+            return []
+        }
         let origins = section.sections("origins") { section -> Origin? in
             hasNone = false
             let name = section.required("name", .name)
@@ -95,7 +104,7 @@ extension ConfigurationReader {
         return nil
     }
 
-    private static func check(_ section: YAMLSection) -> DirectorConfiguration.Check {
+    static func check(_ section: YAMLSection) -> DirectorConfiguration.Check {
         var check = DirectorConfiguration.Check()
         let given = section.optional("interval", .interval)
         check.intervalMicroseconds = given ?? check.intervalMicroseconds

@@ -14,6 +14,7 @@ struct ConfigurationReader {
 
     mutating func read(_ file: YAMLSection) {
         configuration.name = file.value("name", .name, default: configuration.name)
+        readRole(file)
         if file.has("host") {
             configuration.host = file.section("host", Self.host)
         }
@@ -35,6 +36,8 @@ struct ConfigurationReader {
         }
         readVirtualServers(file)
         readRules(file)
+        checkRole(file)
+        checkClassifiers(file)
         checkHost(file)
         configuration.control = file.section("control", Self.control)
         configuration.metrics = file.section("metrics", Self.metrics)

@@ -4,6 +4,9 @@
 ///     ipip    outer IP |                                    inner IP …      RFC 2003, RFC 2473, RFC 4213
 ///     gue     outer IP | UDP to 6080 | GUE (4)            | inner IP …      draft-ietf-intarea-gue-09, variant 0
 ///     vxlan   outer IP | UDP to 4789 | VXLAN (8) | Ethernet (14) | inner IP …     RFC 7348
+///
+/// A packet may name its flow by an identifier of 24 bits that the receiver has told: VXLAN's network identifier is that
+/// then, and behind GUE's header comes one word of private data (section 3.6) whose upper byte is 0. IPIP has no room.
 public struct Encapsulation: Hashable, Sendable, BitwiseCopyable {
     public enum Kind: UInt8, Sendable, BitwiseCopyable, CaseIterable {
         case ipip, gue, vxlan
@@ -35,6 +38,8 @@ public struct Encapsulation: Hashable, Sendable, BitwiseCopyable {
     /// VXLAN's network identifier, 24 bits.
     public var network: UInt32
     public var kind: Kind
+    /// Packets name their flow.
+    public var namesFlows = false
 
     public init(
         _ kind: Kind, from source: IPAddress, to destination: IPAddress, network: UInt32 = 0,
@@ -48,7 +53,12 @@ public struct Encapsulation: Hashable, Sendable, BitwiseCopyable {
     }
 
     /// Bytes of IP that a packet grows by.
-    @inlinable public var overhead: Int { (destination.isV4 ? 20 : 40) + kind.headerLength }
+    @inlinable public var overhead: Int {
+        (destination.isV4 ? 20 : 40) + kind.headerLength + (kind == .gue && namesFlows ? 4 : 0)
+    }
+
+    /// 0 names no flow.
+    @inlinable public static var flowIdentifiers: ClosedRange<UInt32> { 1...0xFF_FFFF }
 
     /// The most that any has: VXLAN over IPv6.
     @inlinable public static var longestOverhead: Int { 70 }

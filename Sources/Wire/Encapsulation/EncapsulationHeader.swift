@@ -10,6 +10,11 @@ public struct EncapsulationHeader: BitwiseCopyable {
     /// Of the outer packet.
     public let isV6: Bool
     @usableFromInline let kind: Encapsulation.Kind
+    /// Where a packet's flow is written, from the header's beginning; 0 where flows are not named.
+    @usableFromInline let flowOffset: UInt8
+    /// The outer IPv4 header's sum, without what differs from packet to packet: version and traffic class, length, and of
+    /// IPIP the protocol.
+    @usableFromInline let sum: InternetChecksum
 
     /// None.
     public init() {
@@ -17,6 +22,8 @@ public struct EncapsulationHeader: BitwiseCopyable {
         length = 0
         isV6 = false
         kind = .ipip
+        flowOffset = 0
+        sum = InternetChecksum()
     }
 
     /// - Parameter memory: `Encapsulation.longestOverhead` bytes that live as long as the header.
@@ -37,12 +44,22 @@ public struct EncapsulationHeader: BitwiseCopyable {
         }
         let transport = isV6 ? 40 : 20
         if let port = kind.port { memory.setWire16(transport + 2, port) }
+        let namesFlows = encapsulation.namesFlows && kind != .ipip
+        // GUE's word of private data; VXLAN's word with the network identifier.
+        flowOffset = namesFlows ? UInt8(transport + 12) : 0
+        if kind == .gue, namesFlows { memory.setWire8(transport + 8, 1) }
         if kind == .vxlan {
             memory.setWire8(transport + 8, 0x08)
             memory.setWire32(transport + 12, encapsulation.network &<< 8)
             memory.setWireMAC(transport + 16, encapsulation.innerMAC)
             memory.setWireMAC(transport + 22, Self.innerSource)
         }
+        var sum = InternetChecksum()
+        if !isV6 {
+            for offset in [0, 2, 10] { memory.setWire16(offset, 0) }
+            sum.add(UnsafeRawPointer(memory), count: 20)
+        }
+        self.sum = sum
     }
 
     /// Nobody's address: locally administered, and never answered.
@@ -50,13 +67,22 @@ public struct EncapsulationHeader: BitwiseCopyable {
 
     /// Writes the header before an IP packet of `count` bytes, at most 65,535 less `length`; there must be room. UDP over
     /// IPv6 needs a checksum (RFC 8200 section 8.1), which is linear in `count`; all else is constant.
+    /// - Parameter flow: its identifier, where the encapsulation names flows; 0 leaves VXLAN's own network there.
     @inlinable
-    public func write(before packet: UnsafeMutableRawPointer, count: Int) {
+    public func write(before packet: UnsafeMutableRawPointer, count: Int, flow: UInt32 = 0) {
+        let inner = UnsafeRawPointer(packet)
+        write(
+            before: packet, count: count, flow: flow,
+            entropy: Self.entropy(of: inner, isV6: inner.wire8(0) &>> 4 == 6, count: count))
+    }
+
+    /// The same for who knows the packet's flow by a hash of it: all packets of one flow must have the same `entropy`.
+    @inlinable @inline(__always)
+    public func write(before packet: UnsafeMutableRawPointer, count: Int, flow: UInt32, entropy: UInt32) {
         let outer = packet - length
-        outer.copyMemory(from: template, byteCount: length)
+        copyTemplate(to: outer)
         let inner = UnsafeRawPointer(packet)
         let isInnerV6 = inner.wire8(0) &>> 4 == 6
-        let entropy = Self.entropy(of: inner, isV6: isInnerV6, count: count)
         // Both, the code point and ECN's bits as they are (RFC 2983 section 3, RFC 6040 section 4.1).
         let trafficClass =
             isInnerV6 ? UInt8(truncatingIfNeeded: inner.wire16(0) &>> 4) : inner.wire8(1)
@@ -81,17 +107,37 @@ public struct EncapsulationHeader: BitwiseCopyable {
                 outer.setWire16(length &- 2, isInnerV6 ? 0x86DD : 0x0800)
             }
         }
+        if flowOffset != 0, flow != 0 {
+            outer.setWire32(Int(flowOffset), kind == .gue ? flow : flow &<< 8)
+        }
         finish(outer, total: total)
     }
 
-    @inlinable
+    /// Most have 32 to 64 bytes: two halves, which overlap, cost less than a call.
+    @inlinable @inline(__always)
+    func copyTemplate(to outer: UnsafeMutableRawPointer) {
+        guard length >= 32, length <= 64 else { return outer.copyMemory(from: template, byteCount: length) }
+        copyPart(to: outer, 0)
+        copyPart(to: outer, 16)
+        copyPart(to: outer, length &- 32)
+        copyPart(to: outer, length &- 16)
+    }
+
+    @inlinable @inline(__always)
+    func copyPart(to outer: UnsafeMutableRawPointer, _ offset: Int) {
+        let part = template.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt8>.self)
+        outer.storeBytes(of: part, toByteOffset: offset, as: SIMD16<UInt8>.self)
+    }
+
+    @inlinable @inline(__always)
     func finish(_ outer: UnsafeMutableRawPointer, total: Int) {
         let bytes = UnsafeRawPointer(outer)
         var sum = InternetChecksum()
         if !isV6 {
             // Over UDP there is none (RFC 7348 section 5): the inner packet has its own.
-            outer.setWire16(10, 0)
-            sum.add(bytes, count: 20)
+            var sum = self.sum
+            sum.add(pair: UInt32(bytes.wire16(0)) &<< 16 | UInt32(total))
+            if kind == .ipip { sum.add(word: UInt16(bytes.wire8(9))) }
             outer.setWire16(10, sum.value)
         } else if kind != .ipip {
             sum.add(bytes + 8, count: 32)

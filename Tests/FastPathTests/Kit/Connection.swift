@@ -141,6 +141,7 @@ extension WorkerEvent {
         case .flowInstalled: "installed"
         case .flowRefused: "refused"
         case .proxyUnused: "proxy unused"
+        case .flowWanted: "flow wanted"
         case .pathNarrowed(_, let mtu): "path narrowed to \(mtu)"
         case .rulesInForce: "rules in force"
         case .virtualServersInForce: "virtual servers in force"

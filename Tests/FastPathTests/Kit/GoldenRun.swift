@@ -80,7 +80,8 @@ final class GoldenRun {
             .flowEnded(let handle, _), .requestRepeated(let handle), .handOffOver(let handle):
             words.insert(handles.first { $0.value == handle }.map { "\($0.key)" } ?? "?", at: 1)
         case .datagramHeld, .datagramObserved, .identifierLearnt: break
-        case .flowInstalled, .flowRefused, .proxyUnused, .pathNarrowed, .rulesInForce, .virtualServersInForce, .flow,
+        case .flowInstalled, .flowRefused, .proxyUnused, .pathNarrowed, .flowWanted, .rulesInForce,
+            .virtualServersInForce, .flow,
             .flowCount,
             .endOfFlows:
             break

@@ -27,12 +27,14 @@ import Wire
         return header + segment
     }
 
-    static func encapsulate(_ packet: [UInt8], _ encapsulation: Encapsulation) -> [UInt8] {
+    static func encapsulate(_ packet: [UInt8], _ encapsulation: Encapsulation, flow: UInt32 = 0) -> [UInt8] {
         let template = UnsafeMutableRawPointer.allocate(byteCount: Encapsulation.longestOverhead, alignment: 1)
         defer { template.deallocate() }
         let header = EncapsulationHeader(encapsulation, in: template)
         var bytes = [UInt8](repeating: 0xEE, count: header.length) + packet
-        bytes.withUnsafeMutableBytes { header.write(before: $0.baseAddress! + header.length, count: packet.count) }
+        bytes.withUnsafeMutableBytes {
+            header.write(before: $0.baseAddress! + header.length, count: packet.count, flow: flow)
+        }
         return bytes
     }
 
@@ -67,6 +69,54 @@ import Wire
             Array(OuterHeader(Self.encapsulate(Self.inner(v6: false), vxlan)).payload[..<22]) == header + [0x08, 0])
         #expect(
             Array(OuterHeader(Self.encapsulate(Self.inner(v6: true), vxlan)).payload[..<22]) == header + [0x86, 0xDD])
+    }
+
+    /// Those that name flows, of both kinds that can.
+    static let naming: [Encapsulation] = all.filter { $0.kind != .ipip }.map {
+        var encapsulation = $0
+        encapsulation.namesFlows = true
+        return encapsulation
+    }
+
+    @Test(arguments: naming, [false, true]) func aFlowIsNamed(encapsulation: Encapsulation, v6: Bool) throws {
+        for flow: UInt32 in [1, 0x1234, 0xAB_CDEF, 0xFF_FFFF] {
+            let packet = Self.inner(v6: v6, payload: Int(flow & 63))
+            let header = OuterHeader(Self.encapsulate(packet, encapsulation, flow: flow))
+            try #require(header.flaw == nil, "\(header.flaw!)")
+            let named = big(flow)
+            let start = Array(header.payload.prefix(8))
+            switch encapsulation.kind {
+            case .gue: #expect(start == [1, v6 ? 41 : 4, 0, 0] + named)
+            case .vxlan: #expect(start == [8, 0, 0, 0] + named[1...] + [0])
+            case .ipip: Issue.record("IPIP names no flow")
+            }
+            let contents = try header.payload.withUnsafeBytes {
+                try EncapsulatedPacket.contents(of: $0, kind: encapsulation.kind, network: encapsulation.network)
+            }
+            #expect(contents.flow == flow && Array(header.payload[contents.range]) == packet)
+        }
+        // One of no flow: VXLAN's own network, and GUE's word would be a lie.
+        let packet = Self.inner(v6: v6)
+        let payload = OuterHeader(Self.encapsulate(packet, encapsulation)).payload
+        let reading = payload.withUnsafeBytes {
+            EncapsulatedPacket.read($0.baseAddress!, count: $0.count, kind: encapsulation.kind, network: 7_270)
+        }
+        guard encapsulation.kind == .vxlan else { return #expect(reading == .refused(.unknownHeader)) }
+        guard case .packet(let contents) = reading else {
+            Issue.record("\(reading)")
+            return
+        }
+        #expect(contents.flow == 0)
+    }
+
+    /// IPIP has no room, and nothing is written there.
+    @Test func ipipNamesNoFlow() {
+        for var encapsulation in Self.all where encapsulation.kind == .ipip {
+            let packet = Self.inner(v6: false)
+            let plain = Self.encapsulate(packet, encapsulation)
+            encapsulation.namesFlows = true
+            #expect(Self.encapsulate(packet, encapsulation, flow: 0xAB_CDEF) == plain)
+        }
     }
 
     /// Packets of one flow take one way, flows many.
@@ -114,8 +164,13 @@ import Wire
     @Test func whatIsUnknownIsRefused() {
         func gue(_ header: [UInt8], v6: Bool = false) -> [UInt8] { header + Self.inner(v6: v6) }
         #expect(refusal(gue([0, 4, 0, 0]), .gue) == nil)
-        // Variant 1, a control message, an optional field, a flag.
-        for header: [UInt8] in [[0x40, 4, 0, 0], [0x20, 4, 0, 0], [0x01, 4, 0, 0], [0, 4, 0x80, 0], [0, 4, 0, 1]] {
+        #expect(refusal(gue([1, 4, 0, 0, 0, 0, 0, 7]), .gue) == nil)
+        // Variant 1, a control message, an optional field, a flag; private data that names no flow, and more of it.
+        let strange: [[UInt8]] = [
+            [0x40, 4, 0, 0], [0x20, 4, 0, 0], [0x01, 4, 0, 0], [0, 4, 0x80, 0], [0, 4, 0, 1],
+            [1, 4, 0, 0, 0, 0, 0, 0], [1, 4, 0, 0, 1, 0, 0, 7], [2, 4, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0],
+        ]
+        for header in strange {
             #expect(refusal(gue(header), .gue) == .unknownHeader)
         }
         #expect(refusal(gue([0, 41, 0, 0]), .gue) == .notIP)
