@@ -74,6 +74,15 @@ class Baton:
             raise BatonFailed(f"translated: not every packet was: {report['counters']}")
         return report
 
+    def forwarded(self, traffic, flows, ipv6=False):
+        """A forwarder's worker: every packet goes inside another, which names its flow."""
+        report = self._run_on_ports("transferred", traffic, "--flows", flows, "--forwarded", *(["--ipv6"] if ipv6 else []))
+        counters = report["counters"]
+        self._check_nothing_is_lost("forwarded", counters)
+        if counters.get("encapsulated") != counters["receivedFromClients"]:
+            raise BatonFailed(f"forwarded: not every packet was: {counters}")
+        return report
+
     def synflood_cookie(self, traffic, flows):
         """A worker with a full table that answers every SYN."""
         report = self._run_on_ports("synflood", traffic, "--flows", flows, "--answered")
@@ -177,6 +186,21 @@ class Baton:
             return WakeUp(self._directory).measure(idle)
         except CommandFailed as error:
             raise BatonFailed(f"wake-up: {error}") from error
+
+    def blobs(self):
+        """Blobs of 64 KiB over a channel in memory, and their bytes sealed and opened alone, in turns of one process."""
+        return json.loads(subprocess.run(
+            [os.path.join(self._directory, "baton-bench"), "blobs"], capture_output=True, text=True, check=True).stdout)
+
+    def evacuate(self):
+        """Connections that go to another proxy in the middle of downloads."""
+        os.environ["BATON_BINARIES"] = self._directory
+        import evacuation
+
+        try:
+            return evacuation.measure()
+        except evacuation.EvacuationFailed as error:
+            raise BatonFailed(f"evacuate: {error}") from error
 
     def replay_download(self):
         """Mbit/s of downloads that go through a replayer, translated and not."""

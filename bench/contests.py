@@ -87,6 +87,7 @@ class Programme:
         yield self._synproxy("synproxy", ALONGSIDE)
         yield self._synproxy("synproxy-apart", APART)
         yield self._translate("100k")
+        yield self._forwarder("100k")
         yield self._listing("1m")
         for name in COUNTS:
             yield self._table(name)
@@ -95,6 +96,8 @@ class Programme:
         yield self._transfers("whole", "transfers-whole")
         yield self._wake_up()
         yield self._replay_download()
+        yield self._blob()
+        yield self._evacuate()
 
     def _forwarding(self, mode, flows=1_000):
         traffic = self._sources.captured(flows)
@@ -252,6 +255,20 @@ class Programme:
             times_rounds=SWINGS,
         )
 
+    def _forwarder(self, name):
+        """A forwarder's worker: each packet gets the outer headers of its flow's tunnel, and the flow's identifier."""
+        flows = COUNTS[name]
+        traffic = self._sources.captured(flows)
+        peer = f"baton transferred-{name}"
+        return Contest(
+            [Figure("forwarder", "Mpps", "mpps", peer, 0.8)],
+            lambda: self._baton.forwarded(traffic, flows),
+            {peer: lambda: self._baton.transferred(traffic, flows)},
+            {"flows": flows, "frame": 64, "burst": 32, "source": traffic.name, "tunnel": "gue over IPv4"},
+            traffic.hugepage_bytes + flows * 80,
+            times_rounds=SWINGS,
+        )
+
     def _listing(self, name):
         """What a worker loses while an operator counts and searches its flows and Prometheus scrapes."""
         flows = COUNTS[name]
@@ -356,6 +373,28 @@ class Programme:
             peer, lambda: self._baton.replay_download(), "replayed", "plain",
             Figure("replay-download", "Mbit/s", "mbps", peer, 0.95),
             {"ports": "af_xdp on veth, TAP", "bytes": 256 << 20})
+
+    def _blob(self):
+        """A connection's blob, from one end of a channel to the other."""
+        peer = "its bytes sealed and opened alone"
+        last = {}
+
+        def measured():
+            report = self._baton.blobs()
+            last.update(blobsPerSecond=report["sealedPerSecond"])
+            return report
+
+        return Contest(
+            [Figure("blob", "blobs/s", "blobsPerSecond", peer)], measured, {peer: lambda: dict(last)},
+            {"bytes": 65_536, "way": "memory"}, 0, notes=("microsecondsPerBlob", "framesPerBlob"))
+
+    def _evacuate(self):
+        """Connections moved in the middle of downloads. Nobody else does that, so the ratio is the figure."""
+        peer = "one a second"
+        return Contest(
+            [Figure("evacuate", "moves/s", "movedPerSecond", peer)], lambda: self._baton.evacuate(),
+            {peer: lambda: {"movedPerSecond": 1}}, {"ports": "af_xdp on veth", "connections": 500, "bytes": 4 << 20}, 0,
+            most_rounds=LONG, notes=("moved", "seconds", "downloads"))
 
     @staticmethod
     def _in_turns_with(peer, measure, own, other, figure, conditions, notes=()):

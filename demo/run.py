@@ -57,7 +57,7 @@ def play(wanted, keep):
     try:
         print(f"demo: building the laboratory in {directory}", flush=True)
         for name, size in (("cached.bin", 64), ("narrow.bin", 48), ("huge.bin", 1024)):
-            users = {"cached.bin": ("cached",), "narrow.bin": ("pmtu",), "huge.bin": ("restart", "replay-nginx")}[name]
+            users = {"cached.bin": ("cached", "symmetric"), "narrow.bin": ("pmtu",), "huge.bin": ("restart", "replay-nginx", "forwarder")}[name]
             if any(scenario.__name__ in users for scenario in wanted):
                 laboratory.content.add(name, size * MEBIBYTE, cached=True)
         if any(getattr(scenario, "over_udp", False) for scenario in wanted):

@@ -66,8 +66,9 @@ public final class Agent: Sendable {
         let streamSockets = try Agent.streamSockets(configuration.channel)
         let identity =
             configuration.channel.secureStreams.isEmpty ? nil : try ServerIdentity(configuration.channel.tls)
+        let identifiers = FlowIdentifiers(first: 0)
         decapsulator = try configuration.encapsulation.map {
-            try Decapsulator($0, from: configuration.channel.directors, logger: logger)
+            try Decapsulator($0, from: configuration.channel.directors, identifiers: identifiers, logger: logger)
         }
         try Privileges.reduce(to: [], user: user)
         let catalogue = try Catalogue(configuration.sites)
@@ -85,7 +86,7 @@ public final class Agent: Sendable {
         let replayer =
             Catalogue.replays(configuration.sites).isEmpty
             ? nil : Replayer(path: configuration.replay.socket, epoch: epoch, logger: logger)
-        let services = ControlLoop.Services(
+        var services = ControlLoop.Services(
             catalogue: catalogue,
             adopter: inheritance.map { SucceedingAdopter(adopter, inherited: $0.adopters) } ?? adopter,
             askCache: { number, cache, question, expires in
@@ -106,6 +107,7 @@ public final class Agent: Sendable {
                 failure.isRaised.store(true, ordering: .relaxed)
                 kill(getpid(), SIGTERM)
             })
+        services.wishAway = { server.wishAway($0) }
         var channel = ChannelConfiguration()
         channel.keepaliveMicroseconds = configuration.channel.keepaliveMicroseconds
         channel.protection = configuration.channel.protection
@@ -122,12 +124,15 @@ public final class Agent: Sendable {
             }
         }
         var ledger =
-            inheritance?.ledger ?? TransferLedger(limits: limits, firstTransaction: .random(in: 1...UInt32.max))
+            inheritance?.ledger
+            ?? TransferLedger(
+                limits: limits, firstTransaction: .random(in: 1...UInt32.max),
+                firstNumber: .random(in: 1...UInt64(UInt32.max)))
         ledger.promises.capacity = configuration.capacity
+        identifiers.start(at: ledger.firstNumber)
         loop = try ControlLoop(
             settings: configuration.channel, sockets: sockets, groups: groups, responder: responder,
-            ledger: ledger, services: services,
-            logger: logger)
+            ledger: ledger, services: services, identifiers: identifiers, logger: logger)
         try loop.accept(from: streamSockets, identity: identity)
         notice.loop = loop
         replayer?.start(
@@ -193,7 +198,9 @@ public final class Agent: Sendable {
 
     /// What connections directors may ask for. A relay's server may speak anything.
     package static func capabilities(_ sites: [Site]) -> Capabilities {
-        var capabilities: Capabilities = [.ipv4, .ipv6, .timestamps, .sack, .windowScale, .handedBack, .handOffs]
+        var capabilities: Capabilities = [
+            .ipv4, .ipv6, .timestamps, .sack, .windowScale, .handedBack, .handOffs, .blobs,
+        ]
         for site in sites {
             switch site.content {
             case .relay(let relay): capabilities.formUnion(relay.isTLS ? .tls : [.http, .smtp])

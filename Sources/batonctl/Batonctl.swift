@@ -19,6 +19,7 @@ struct Batonctl: ParsableCommand {
               batonctl transfers --json | jq '.[0]'
               batonctl bypass on
               batonctl algorithm least-load --rule videos
+              batonctl evacuate p1
               batonctl keys rotate
               batonctl capture slow.pcapng --client 192.0.2.7 --crtp
               batonctl reload --dry-run
@@ -32,7 +33,8 @@ struct Batonctl: ParsableCommand {
         subcommands: [
             Status.self, Top.self, Proxies.self, Origins.self, Candidates.self, Routes.self, Flows.self, Transfers.self,
             Explain.self,
-            Trace.self, Capture.self, Algorithm.self, Bypass.self, SetProxy.self, Drain.self, Keys.self, Reload.self,
+            Trace.self, Capture.self, Algorithm.self, Bypass.self, SetProxy.self, Drain.self,
+            Evacuate.self, Keys.self, Reload.self,
             Version.self,
         ])
 
@@ -193,15 +195,16 @@ struct Drain: Question {
 }
 
 struct SetProxy: Question {
-    enum Wish: String, ExpressibleByArgument, CaseIterable { case up, drain, down }
+    enum Wish: String, ExpressibleByArgument, CaseIterable { case up, drain, evacuate, down }
 
     static let configuration = CommandConfiguration(
         commandName: "proxy",
         abstract: "Sets what is wanted of a proxy.",
         discussion: """
-            up     it is asked
-            drain  it gets no new connections; those that it has go on
-            down   its channel is ended as well; what it was just asked for goes to the origin
+            up        it is asked
+            drain     it gets no new connections; those that it has go on
+            evacuate  the same, and others go on with those that it has: see `batonctl evacuate`
+            down      its channel is ended as well; what it was just asked for goes to the origin
 
             Lasts until batond starts anew. A proxy that is to stay away is taken out of the configuration.
             Examples:
@@ -214,7 +217,7 @@ struct SetProxy: Question {
     @Argument(help: "The proxy's name.")
     var proxy: String
 
-    @Argument(help: "up, drain or down.")
+    @Argument(help: "up, drain, evacuate or down.")
     var wish: Wish
 
     func ask(_ console: OperatorConsole) throws(ControlClientProblem) -> String {

@@ -92,6 +92,31 @@ import Wire
         #expect(ledger.connections == 1)
     }
 
+    @Test mutating func whatIsNotForThisAgentIsCountedOrRefused() {
+        let key = transfer(1).connection.key
+        let fragment = BlobFragment(
+            blob: 1, length: 0, checksum: 0, index: 0, count: 1, fragmentBytes: 1, bytes: [])
+        let messages: [Message] = [
+            .blob(fragment), .blobReceipt(BlobReceipt(blob: 1, state: .complete, index: 0)), .flowUnknown(key),
+            .flowInformation(key, transfer: 1, label: FlowLabel(identifier: 1, generation: 1)),
+        ]
+        for (number, message) in messages.enumerated() {
+            let got = receive(message, 9)
+            #expect(got.isEmpty && ledger.counters.unexpected == number + 1)
+        }
+        // Heard, which is all that the answer says.
+        _ = receive(.transfer(transfer(1)), 8)
+        _ = ledger.decided(1, nil, now: 0)
+        _ = take()
+        let heard = receive(.terminate(Terminate(cause: .handBack, transfer: 8, psn: SequenceNumber(1_000))), 20)
+        #expect(heard == [sent(.terminateResponse, 20)] && ledger.connections == 1)
+        // Once it lives here, it is looked for a way.
+        ledger.committed(1)
+        _ = take()
+        let wanted = receive(.terminate(Terminate(cause: .handBack, transfer: 8, psn: SequenceNumber(1_000))), 21)
+        #expect(wanted == [sent(.terminateResponse, 21), .wishAway(number: 1)])
+    }
+
     @Test mutating func cancelUndoesOnceAndIsAlwaysAnswered() {
         _ = receive(.transfer(transfer(1)), 7)
         _ = ledger.decided(1, nil, now: 0)
@@ -263,7 +288,8 @@ import Wire
 
     private func announced(_ actions: [TransferLedger.Action]) -> [(transfer: UInt32, director: Endpoint)] {
         actions.compactMap { action in
-            guard case .send(let frame, let director) = action, case .flowInformation(_, let transfer) = frame.message
+            guard case .send(let frame, let director) = action,
+                case .flowInformation(_, let transfer, _) = frame.message
             else { return nil }
             return (transfer, director)
         }

@@ -146,6 +146,7 @@ class ContestTests(unittest.TestCase):
         rows = set().union(*(one.rows for one in self.contests))
         promised = {"forward-io", "forward-macswap", "synflood", "syn-answers", "transfers", "memory-per-flow"}
         promised |= {"synflood-cookie", "synflood-established", "synflood-download", "synproxy", "synproxy-apart", "translate"}
+        promised |= {"forwarder", "blob", "evacuate"}
         for name in contests.COUNTS:
             promised |= {f"{kind}-{name}" for kind in ("transferred", "table", "table-insert", "table-delete")}
             promised |= {f"ipv6-transferred-{name}", f"ipv6-table-{name}"}

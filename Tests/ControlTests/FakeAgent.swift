@@ -26,9 +26,12 @@ struct FakeAgent {
     struct Offer {
         let transfer: UInt32
         var frame: Frame
-        let begun: UInt64
+        var begun: UInt64
         var next: UInt64
         var delay: UInt64 = 20_000
+        /// What goes along, as long as it has not arrived.
+        var blob: UInt64?
+        var patience: UInt64 = 150_000
     }
 
     let endpoint: Endpoint
@@ -57,6 +60,14 @@ struct FakeAgent {
     var takenOver: [UInt32: FlowKey] = [:]
     var copies = 0
     var cannotAdopt = 0
+    /// What is under way on connections that come and go, and TRANSFERs whose blob has not arrived yet.
+    var arriving = BlobReceiver()
+    var leaving = BlobSender()
+    var awaited: [Frame] = []
+    /// Bytes of a connection that goes with all that is under way.
+    var blobBytes = 3_000
+    /// TERMINATEs that asked for a connection.
+    var askedBack = 0
     var movedAway = 0
     var kept = 0
     var lost = 0
@@ -75,7 +86,7 @@ struct FakeAgent {
         _ endpoint: Endpoint, _ keys: KeyRing, epoch: UInt64, _ credits: UInt32
     ) -> ChannelResponder {
         let capabilities: Capabilities = [
-            .ipv4, .ipv6, .timestamps, .sack, .windowScale, .http, .datagrams, .handedBack, .handOffs,
+            .ipv4, .ipv6, .timestamps, .sack, .windowScale, .http, .datagrams, .handedBack, .handOffs, .blobs,
         ]
         let description = AgentDescription(
             name: "agent", mac: MACAddress(0x0200_0000_0000 + UInt64(endpoint.port)), epoch: epoch, credits: credits,
@@ -94,6 +105,9 @@ struct FakeAgent {
         answers = [:]
         terminated = []
         offers = [:]
+        arriving = BlobReceiver()
+        leaving = BlobSender()
+        awaited = []
         lastTransaction = 0
     }
 
@@ -109,7 +123,10 @@ struct FakeAgent {
                 case .transmit(let datagram, _): datagrams.append(datagram)
                 case .received(let frame, _): datagrams += received(frame, &transfers, now: now)
                 case .up: datagrams += announce()
-                case .down: datagrams += offers.keys.sorted().flatMap { resolve($0, \.lost, now: now) }
+                case .down:
+                    for (number, offer) in offers.sorted(by: { $0.key < $1.key }) {
+                        datagrams += resolve(number, offer.blob == nil ? \.lost : \.kept, now: now)
+                    }
                 case .status: break
                 }
             }
@@ -133,8 +150,23 @@ struct FakeAgent {
             if let answer = answers[frame.transaction] {
                 return [send(answer, frame.transaction, frame.attempt)].compactMap { $0 }
             }
-            transfers.append(frame)
+            if case .transfer(let transfer) = frame.message, let blob = transfer.blob, !arriving.has(blob) {
+                awaited.append(frame)
+            } else {
+                transfers.append(frame)
+            }
             return []
+        case .blob(let fragment):
+            let receipt = arriving.receive(fragment, attempt: frame.attempt, from: 0, now: now)
+            let complete = awaited.filter { frame in
+                if case .transfer(let transfer) = frame.message { arriving.has(transfer.blob!) } else { false }
+            }
+            awaited.removeAll { complete.contains($0) }
+            transfers += complete
+            return [receipt.flatMap { send(.blobReceipt($0), frame.transaction, frame.attempt) }].compactMap { $0 }
+        case .blobReceipt(let receipt):
+            leaving.receive(receipt, attempt: frame.attempt, now: now)
+            return bringBlobs(now: now)
         case .handOff(let transfer, _):
             if cannotAdopt > 0 {
                 cannotAdopt -= 1
@@ -150,6 +182,10 @@ struct FakeAgent {
                 connection: transfer.connection)
             commit(frame.transaction)
             return []
+        case .terminate(let terminate) where terminate.cause == .handBack:
+            askedBack += 1
+            let response = send(.terminateResponse, frame.transaction, frame.attempt)
+            return [response].compactMap { $0 } + handBackWhole(terminate.transfer, now: now)
         case .terminate(let terminate):
             if let adoption = adoptions[terminate.transfer] {
                 if adoption.psn != terminate.psn {
@@ -185,6 +221,7 @@ struct FakeAgent {
     /// The content was looked up: the answer, and the adoption if it is ACK.
     mutating func decide(_ frame: Frame, accepts: Bool, now: UInt64) -> [UInt8]? {
         guard case .transfer(let transfer) = frame.message else { return nil }
+        if let blob = transfer.blob { _ = arriving.take(blob.identifier, now: now) }
         if let answer = answers[frame.transaction] { return send(answer, frame.transaction, frame.attempt) }
         let answer: Message
         if terminated.contains(frame.transaction) {
@@ -246,11 +283,55 @@ struct FakeAgent {
         return send(offers[offer]!.frame.message, offer)
     }
 
+    /// With all that is under way, as soon as the director has that.
+    private mutating func handBackWhole(_ transfer: UInt32, now: UInt64) -> [[UInt8]] {
+        guard let adoption = adoptions[transfer], adoption.speaks, let connection = adoption.connection else {
+            return []
+        }
+        let bytes = (0..<blobBytes).map { UInt8(truncatingIfNeeded: $0 &+ Int(transfer)) }
+        let offer = nextTransaction()
+        let identifier = epoch << 32 | UInt64(offer)
+        var message = Transfer(
+            connection: connection, request: Array("GET /x HTTP/1.1\r\nHost: www.example.org\r\n\r\n".utf8),
+            application: .httpGet)
+        message.isAcknowledged = true
+        message.handsBack = transfer
+        message.blob = BlobReference(identifier: identifier, of: bytes)
+        guard leaving.send(bytes, identifier: identifier, now: now) else { return [] }
+        offers[offer] = Offer(
+            transfer: transfer, frame: Frame(.transfer(message), transaction: offer), begun: now, next: .max,
+            blob: identifier, patience: 12_000_000)
+        adoptions[transfer]?.offer = offer
+        return bringBlobs(now: now)
+    }
+
+    mutating func bringBlobs(now: UInt64) -> [[UInt8]] {
+        let actions = leaving.actions
+        leaving.actions = []
+        var datagrams: [[UInt8]] = []
+        for action in actions {
+            switch action {
+            case .send(let frame):
+                datagrams += [send(frame.message, frame.transaction, frame.attempt)].compactMap { $0 }
+            case .delivered(let identifier):
+                guard let number = offers.first(where: { $0.value.blob == identifier })?.key else { continue }
+                offers[number]!.blob = nil
+                offers[number]!.begun = now
+                offers[number]!.next = now + 20_000
+                datagrams += [send(offers[number]!.frame.message, number)].compactMap { $0 }
+            case .failed(let identifier, _):
+                guard let number = offers.first(where: { $0.value.blob == identifier })?.key else { continue }
+                datagrams += resolve(number, \.kept, now: now)
+            }
+        }
+        return datagrams
+    }
+
     /// TRANSFER for 150 ms, then CANCEL, and after 10 s nobody can say any more.
     mutating func repeatOffers(now: UInt64) -> [[UInt8]] {
         var datagrams: [[UInt8]] = []
         for (number, offer) in offers.sorted(by: { $0.key < $1.key }) where offer.next <= now {
-            guard now - offer.begun < 10_000_000 else {
+            guard now - offer.begun < offer.patience + 10_000_000 else {
                 datagrams += resolve(number, \.lost, now: now)
                 continue
             }
@@ -258,7 +339,7 @@ struct FakeAgent {
             offers[number]?.delay = min(offer.delay * 2, 1_000_000)
             offers[number]?.frame.attempt &+= 1
             let attempt = offers[number]!.frame.attempt
-            if now - offer.begun < 150_000 {
+            if now - offer.begun < offer.patience {
                 datagrams += [send(offer.frame.message, number, attempt)].compactMap { $0 }
             } else {
                 datagrams += [cancel(number)].compactMap { $0 }

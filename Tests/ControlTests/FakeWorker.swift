@@ -80,7 +80,7 @@ struct FakeWorker {
             virtualServers = (0..<table.serverCount).map { table.servers[$0] }
             origins = (0..<table.originCount).map { table.origins[$0] }
             return ([.virtualServersInForce(table.generation)], nil, nil)
-        case .installFlow(let key, let proxy, let ticket):
+        case .installFlow(let key, let proxy, let ticket, _):
             nextIndex += 1
             flows[nextIndex] = Flow(key: key, phase: .committed(proxy), isOriginReset: true)
             return ([.flowInstalled(handle(nextIndex), ticket: ticket)], nil, nil)

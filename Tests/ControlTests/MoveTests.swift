@@ -69,6 +69,31 @@ import Wire
         expectsNothingWrong(simulation)
     }
 
+    @Test func whatIsNotForTheDirectorIsCountedOrRefused() throws {
+        var (simulation, transfer) = try served()
+        let key = try #require(simulation.agents[0].adoptions[transfer]?.key)
+        func say(_ message: Message) {
+            let bytes = simulation.agents[0].responder.send(Frame(message, transaction: 9_000), to: Simulation.director)
+            simulation.at(simulation.now, .toDirector(bytes!, from: simulation.agents[0].endpoint))
+            simulation.run(until: simulation.now + 5_000)
+        }
+        let messages: [Message] = [
+            .flowQuery(key), .terminate(Terminate(cause: .handBack, transfer: transfer, psn: SequenceNumber(0))),
+        ]
+        for (number, message) in messages.enumerated() {
+            say(message)
+            #expect(simulation.core.counters[.misplaced] == UInt64(number + 1), "\(message)")
+        }
+        // The request alone is not what the agent has: an offer waits for its blob.
+        var elsewhere = Transfer(
+            connection: try #require(simulation.agents[0].adoptions[transfer]?.connection), request: [])
+        elsewhere.handsBack = transfer
+        elsewhere.blob = BlobReference(identifier: 1, of: [])
+        say(.transfer(elsewhere))
+        #expect(simulation.core.counters[.moveRefused] == 0 && simulation.core.moves.isEmpty)
+        #expect(phase(simulation) == .committed(ProxyIndex(0)))
+    }
+
     @Test func itMovesBackAndForth() throws {
         var (simulation, transfer) = try served()
         handBack(&simulation, transfer, for: 50_000)

@@ -57,6 +57,19 @@ struct Simulation {
         case reload(Int)
     }
 
+    /// Somebody dies when the first frame of a type passes between the director and an agent.
+    struct Accident {
+        enum Victim: Hashable, CaseIterable { case first, second, director }
+        var type: MessageType
+        var agent: Int
+        var isToDirector: Bool
+        var victim: Victim
+        /// Before the frame is read; otherwise right afterwards.
+        var isBefore: Bool
+        var hasHappened = false
+    }
+
+    var accident: Accident?
     var conditions: Conditions
     /// What the core began with.
     let start: DirectorConfiguration
@@ -140,7 +153,7 @@ struct Simulation {
         let candidates =
             [times.nextDeadline, core.nextDeadline] + agents.map(\.responder.nextDeadline)
             + agents.flatMap { agent in agent.adoptions.values.map(\.doneRepeatAt) }
-            + agents.flatMap { agent in agent.offers.values.map(\.next) }
+            + agents.flatMap { agent in agent.offers.values.map(\.next) } + agents.map(\.leaving.nextDeadline)
         guard let next = candidates.compactMap({ $0 }).min(), next <= end else { return nil }
         return max(next, now)
     }
@@ -167,6 +180,8 @@ struct Simulation {
     private mutating func perform(_ step: Step) {
         switch step {
         case .toDirector(let datagram, let source):
+            strike(datagram, agents.firstIndex { $0.endpoint == source }, isToDirector: true, isBefore: true)
+            defer { strike(datagram, agents.firstIndex { $0.endpoint == source }, isToDirector: true, isBefore: false) }
             if connections.contains(source) {
                 core.receiveFrame(datagram, from: source, now: now)
             } else {
@@ -178,6 +193,8 @@ struct Simulation {
             core.connected(endpoint, now: now)
             carryOut()
         case .toAgent(let index, let datagram):
+            strike(datagram, index, isToDirector: false, isBefore: true)
+            defer { strike(datagram, index, isToDirector: false, isBefore: false) }
             agents[index].responder.receive(datagram, from: Self.director, now: now)
             drain(agent: index)
         case .toMember(let index, let datagram):
@@ -210,6 +227,29 @@ struct Simulation {
             agents[index].restart()
             agents[index].responder.setClock(Self.timeOfDay + now, now: now)
         }
+    }
+
+    private mutating func strike(_ datagram: [UInt8], _ agent: Int?, isToDirector: Bool, isBefore: Bool) {
+        guard let due = accident, !due.hasHappened, due.type.rawValue == datagram[1], due.agent == agent,
+            due.isToDirector == isToDirector, due.isBefore == isBefore
+        else { return }
+        accident?.hasHappened = true
+        switch due.victim {
+        case .first: perform(.restartAgent(0))
+        case .second: perform(.restartAgent(1))
+        case .director: restartDirector()
+        }
+    }
+
+    /// With its workers: nothing is left of what they knew.
+    private mutating func restartDirector() {
+        let epoch = core.hashSeed &+ 1
+        core = ControlCore(
+            configuration: start, keys: Self.keys, workerCount: 2, epoch: epoch, random: SeededGenerator(seed: epoch))
+        for index in workers.indices { workers[index].flows = [:] }
+        core.setClock(Self.timeOfDay + now, now: now)
+        core.start(now: now)
+        carryOut()
     }
 
     /// As a kernel does: after 200 ms, and then pauses that double.
@@ -321,6 +361,10 @@ struct Simulation {
             fromAgent(index, agents[index].finish(transfer, now: now))
         }
         for datagram in agents[index].repeatOffers(now: now) { fromAgent(index, datagram) }
+        if let deadline = agents[index].leaving.nextDeadline, deadline <= now {
+            agents[index].leaving.advance(to: now)
+            for datagram in agents[index].bringBlobs(now: now) { fromAgent(index, datagram) }
+        }
         agents[index].reap(now: now)
     }
 

@@ -22,7 +22,7 @@ import Testing
             [
                 "CDatagrams", "CRTP", "InterCore", "Wire", "Streams", "StrictYAML", "Foundation", "Glibc",
                 "Synchronization", "Logging",
-                "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers",
+                "NIOCore", "NIOPosix", "NIOHTTP1", "NIOConcurrencyHelpers", "Crypto",
             ]
         ),
         (

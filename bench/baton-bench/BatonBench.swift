@@ -16,7 +16,7 @@ struct BatonBench: ParsableCommand {
             """,
         subcommands: [
             InputOutput.self, SwapAddresses.self, SYNAnswers.self, Transferred.self, SYNFlood.self, Listing.self,
-            Table.self, Owners.self,
+            Table.self, Owners.self, Blobs.self,
         ])
 }
 

@@ -14,12 +14,18 @@ struct Transferred: ParsableCommand {
     @Flag(help: "The flows are an origin's behind virtual servers, and every packet is translated.")
     var translated = false
 
+    @Flag(
+        help: "A forwarder's worker: every packet goes to the proxy inside another, by GUE, with its flow's identifier."
+    )
+    var forwarded = false
+
     @Option(help: "Workers, each with a queue and an lcore of its own.") var workers = 1
 
     func run() throws {
         try ports.startEnvironment()
         let bench = try WorkerBench(
-            try PortPair(ports, queues: workers), flows: flows, isIPv6: isIPv6, servesVirtually: translated)
+            try PortPair(ports, queues: workers), flows: flows, isIPv6: isIPv6, servesVirtually: translated,
+            forwards: forwarded)
         let numbers = (0..<flows).lazy.filter { $0 % 100 < hit }
         if translated { try bench.translate(numbers) } else { try bench.install(numbers) }
         try bench.measure(ports, after: flows).print()

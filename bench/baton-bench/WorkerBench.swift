@@ -10,12 +10,17 @@ final class WorkerBench {
     private let controlHeartbeat = Heartbeat()
     let stopFlag = StopFlag()
     private let isIPv6: Bool
+    private let forwards: Bool
     static let hashSeed: UInt64 = 0x5EED_0000_BA70_0001
 
     /// - Parameters:
     ///   - flows: the capacity of the tables, together, for the capture's family. The other family has next to none.
     ///   - servesVirtually: the capture's servers are the director's own, with one origin for all.
-    init(_ ports: PortPair, flows: Int, isIPv6: Bool, servesVirtually: Bool = false) throws {
+    ///   - forwards: the worker is a forwarder's, with one classifier.
+    init(
+        _ ports: PortPair, flows: Int, isIPv6: Bool, servesVirtually: Bool = false, forwards: Bool = false
+    ) throws {
+        self.forwards = forwards
         self.isIPv6 = isIPv6
         var configuration = WorkerConfiguration()
         var rule = CandidateRule()
@@ -31,7 +36,8 @@ final class WorkerBench {
         configuration.hashSeed = WorkerBench.hashSeed
         configuration.idle = .spin
         configuration.workerCount = count
-        if servesVirtually { serve(&configuration) }
+        if servesVirtually || forwards { serve(&configuration) }
+        if forwards { configuration.role = .forwarder }
         controlHeartbeat.beat(now: Environment.timestamp)
         let doorbells = (0..<count).map { _ in Doorbell(descriptor: -1) }
         let handOver = (0..<count).map { _ in
@@ -60,6 +66,7 @@ final class WorkerBench {
     /// looked at more closely than all later ones.
     func install(_ numbers: some Sequence<Int>) throws {
         for worker in workers {
+            if forwards { _ = worker.commands.push(.encapsulate(ProxyIndex(0), Self.tunnel)) }
             _ = worker.commands.push(.proxy(ProxyIndex(0), NextHop(mac: MACAddress(0x0200_0000_00F0))))
         }
         var wanted = 0
@@ -80,6 +87,13 @@ final class WorkerBench {
         guard committed == UInt64(wanted) else {
             throw Environment.Failure(description: "\(wanted) flows wanted, \(committed) committed")
         }
+    }
+
+    /// By GUE, with each flow's identifier.
+    private static var tunnel: Encapsulation {
+        var tunnel = Encapsulation(.gue, from: IPAddress(v4: 0x0A09_0003), to: IPAddress(v4: 0x0A09_000B))
+        tunnel.namesFlows = true
+        return tunnel
     }
 
     private func serve(_ configuration: inout WorkerConfiguration) {
@@ -115,7 +129,8 @@ final class WorkerBench {
     private func push(_ number: Int) {
         let key = flowKey(number: number, isIPv6: isIPv6)
         let owner = workers[flowOwner(of: key, seed: WorkerBench.hashSeed, workerCount: workers.count)]
-        while !owner.commands.push(.installFlow(key, ProxyIndex(0), ticket: UInt32(number))) { turn() }
+        let name = forwards ? FlowName(identifier: UInt32(number % 0xFF_FFFF) + 1, generation: 0) : .none
+        while !owner.commands.push(.installFlow(key, ProxyIndex(0), ticket: UInt32(number), name: name)) { turn() }
     }
 
     private func finishCommands() {

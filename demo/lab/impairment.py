@@ -2,7 +2,7 @@
 
 Run as a program on the host in the middle:
 
-    impairment.py LEFT RIGHT --loss 0.01 --duplicate 0.01 --reorder 0.01 --seed 7 [--swap-first-payloads 3]
+    impairment.py LEFT RIGHT --loss 0.01 --duplicate 0.01 --reorder 0.01 --corrupt 0.01 --seed 7 [--swap-first-payloads 3]
 
 The kernel's netem would do this where it exists; this needs only packet sockets.
 """
@@ -70,6 +70,15 @@ def crtp_type(frame):
     return None
 
 
+def corrupted(frame, position):
+    """The frame with a bit of its CRTP frame turned over, and no checksum of UDP that could tell: RFC 768 lets it be 0."""
+    udp = 14 + (frame[14] & 15) * 4
+    spoilt = bytearray(frame)
+    spoilt[udp + 6:udp + 8] = bytes(2)
+    spoilt[udp + 8 + int(position * (len(frame) - udp - 8))] ^= 16
+    return bytes(spoilt)
+
+
 class Faults:
     """Decides the fate of one direction's frames."""
 
@@ -91,8 +100,12 @@ class Faults:
             return [(self.options.delay, held) for held in frames]
         if self.options.drop_crtp and crtp_type(frame) in self.options.drop_crtp:
             return []
+        if self.options.spare_crtp and crtp_type(frame) in self.options.spare_crtp:
+            return [(self.options.delay, frame)]
         if self.random.random() < self.options.loss:
             return []
+        if self.options.corrupt and crtp_type(frame) is not None and self.random.random() < self.options.corrupt:
+            frame = corrupted(frame, self.random.random())
         delay = self.options.delay
         if self.random.random() < self.options.reorder:
             delay += self.options.reorder_by * self.random.random()
@@ -108,12 +121,14 @@ def main():
     parser.add_argument("right")
     for name in ("loss", "duplicate", "reorder"):
         parser.add_argument(f"--{name}", type=float, default=0.0, help="share of frames, 0 to 1")
+    parser.add_argument("--corrupt", type=float, default=0.0, help="share of CRTP's frames over IPv4, 0 to 1")
     parser.add_argument("--reorder-by", type=float, default=0.003, help="most seconds that a frame is late")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds for every frame")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--swap-first-payloads", type=int, default=0, metavar="N",
                         help="from left: the first N frames with payload leave with the middle one first")
     parser.add_argument("--drop-crtp", type=int, action="append", metavar="TYPE", help="lose every CRTP frame of a type")
+    parser.add_argument("--spare-crtp", type=int, action="append", metavar="TYPE", help="no fault to CRTP frames of a type")
     parser.add_argument("--vlan", type=int, help="the wire to the right carries this VLAN and nothing else; the left has no tags")
     options = parser.parse_args()
 

@@ -5,6 +5,7 @@ import os
 import pwd
 import secrets
 import signal
+import subprocess
 
 from . import topology as addresses
 from .authority import Authority
@@ -272,9 +273,9 @@ control: {{ socket: {self.path(f"{name}-host.sock")} }}
             return [f"{address}:{port}" for port in ports
                     for address in (addresses.v4("origin"), f"[{addresses.v6('origin')}]")]
 
-        virtual = [endpoint(address, 80) for address in addresses.VIRTUAL_SERVERS]
+        virtual = [endpoint(address, 80) for address in (*addresses.VIRTUAL_SERVERS, *addresses.FORWARDED)]
         relays = [f'{{ address: "{dialled}", server: "{endpoint(server, POOL_PORT)}" }}'
-                  for dialled, server in zip(virtual, (addresses.v4("origin"), addresses.v6("origin")))]
+                  for dialled, server in zip(virtual, 2 * (addresses.v4("origin"), addresses.v6("origin")))]
         own = (addresses.v4(name), addresses.v6(name))
         origin = (addresses.v4("origin"), addresses.v6("origin"))
         replays = "\n".join(
@@ -305,7 +306,7 @@ serving:
 replay: {{ socket: {self.path(f"{name}-replay.sock")} }}
 catalogue:
   - {{ origins: {json.dumps(origins(80, 8080) + virtual)}, hosts: [{CACHED_HOST}, {OBSERVED_HOST}, {MULTICAST_HOST}, {ONE_WAY_HOST}], root: {self.roots.get(name, self.content.proxy)} }}
-  - {{ origins: {json.dumps(origins(80))}, hosts: [{MOVING_HOST}], root: {self.content.own(name)} }}
+  - {{ origins: {json.dumps(origins(80) + virtual)}, hosts: [{MOVING_HOST}], root: {self.content.own(name)} }}
   - {{ origins: {json.dumps(origins(443))}, hosts: [{CACHED_HOST}], relay: "127.0.0.1:8443", tls: true, proxy-protocol: true }}
 {replays}
 {sites}
@@ -314,7 +315,10 @@ catalogue:
     def directors(self):
         """Who may ask agents."""
         hosts = [addresses.v4(name) for name in self.topology.proxies]
-        return [addresses.v4("director"), addresses.OWN_ADDRESS, addresses.v6("director"), addresses.OWN_ADDRESS_V6, *hosts]
+        forwarding = [addresses.v4(name) for name in addresses.TUNNELS]
+        forwarding += [address for ends in addresses.TUNNELS.values() for address in ends]
+        return [addresses.v4("director"), addresses.OWN_ADDRESS, addresses.v6("director"), addresses.OWN_ADDRESS_V6, *hosts,
+                *forwarding]
 
     def start_agent(self, name):
         configuration = self.write(f"{name}.yaml", self.agent_configuration(name))
@@ -445,6 +449,12 @@ control: {{ socket: {self.path('batond.sock')} }}
         """batonctl's answer as a value."""
         return json.loads(
             run(os.path.join(BINARIES, "batonctl"), *arguments, "--socket", self.path(f"{director}.sock"), "--json"))
+
+    def ctl_later(self, *arguments):
+        """The same of a command that waits: begins it, and gives what waits for its answer."""
+        command = [os.path.join(BINARIES, "batonctl"), *arguments, "--socket", self.path("batond.sock"), "--json"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return lambda: json.loads(process.communicate(timeout=90)[0])
 
     def counters(self):
         """All workers' counters and gauges, summed."""

@@ -6,12 +6,13 @@
                          │                                             └─ p3, where a test wants it
                          └───── (c1, the way back of asymmetric routes)┘
 
-Where a scenario wants it, `router` is another host of the fabric, with `distant` behind it: a proxy beyond layer 2.
+Where a scenario wants them, forwarders and classifiers are beside all that (`forwarding`), and `router` is another host of the fabric, with `distant` behind it: a proxy beyond layer 2.
 
 `fabric` is a layer-2 switch. `far` is a client behind a router (`client` forwards for it). A wire in brackets is a veth
 pair or, when it is one of `relayed`, two with a relay between them that can lose, repeat, delay and reorder.
 """
 
+import contextlib
 import os
 import sys
 
@@ -26,13 +27,17 @@ PROXIES = ("p1", "p2")
 WIRES = ("far", "client", "server", "crtp")
 
 #: Last byte of each host's addresses, 10.0.0.N and fd00:ba::N.
-NUMBERS = {"director": 2, "p1": 11, "p2": 12, "p3": 13, "router": 20, "distant": 21, "origin": 80, "client": 100,
-           "return": 101}
+NUMBERS = {"director": 2, "p1": 11, "p2": 12, "p3": 13, "router": 20, "distant": 21, "f1": 31, "f2": 32, "k1": 41,
+           "k2": 42, "origin": 80, "client": 100, "return": 101}
 #: Of the director where its channel goes by the servers' port, and where tunnels begin: no kernel has them.
 OWN_ADDRESS = "10.0.0.3"
 OWN_ADDRESS_V6 = "fd00:ba::3"
 #: Addresses of the director's own on the clients' side: a virtual server of each family.
 VIRTUAL_SERVERS = ("10.0.0.90", "fd00:ba::90")
+#: Addresses that forwarders answer for, and where the tunnels of forwarders and classifiers end: no kernel has them.
+FORWARDED = ("10.0.0.95", "fd00:ba::95")
+TUNNELS = {name: (f"10.0.0.{number}", f"fd00:ba::{number}")
+           for name, number in (("f1", 36), ("f2", 37), ("k1", 46), ("k2", 47))}
 ASYMMETRIC_CLIENT = "10.1.0.100"
 FAR_CLIENT = "10.2.0.100"
 FAR_CLIENT_V6 = "fd00:bc::100"
@@ -167,6 +172,23 @@ class Topology:
             self.run(name, "ip", "route", "add", "10.3.0.0/24", "via", v4("router"))
             self.run(name, "ip", "-6", "route", "add", "fd00:bb::/64", "via", v6("router"))
 
+    def add(self, name):
+        """A host without wires, for those who lay them themselves."""
+        self._make(name)
+
+    def wire(self, left, left_device, right, right_device):
+        self._wire(left, left_device, right, right_device)
+
+    def sysctl(self, name, key, value):
+        self._sysctl(name, key, value)
+
+    def address(self, name, device, number):
+        """The host's own of both families, with an Ethernet address to match."""
+        self._address(name, device, number)
+
+    def remove(self, name):
+        run("ip", "netns", "del", self.host(name), check=False)
+
     def remove_distant(self):
         for name in ("director", "origin"):
             self.run(name, "ip", "route", "del", "10.3.0.0/24", check=False)
@@ -210,6 +232,27 @@ class Topology:
         relay = Process(f"wire-{wire}", self.inside(f"wire-{wire}", *command), log)
         wait_until(f"the relay of wire {wire} is ready", lambda: "ready" in relay.tail(), process=relay)
         self._relays[wire] = relay
+
+    @contextlib.contextmanager
+    def interposed(self, *faults):
+        """Puts a relay with faults into the wire of the director's channel, while it is used; neither end notices more."""
+        self.run("fabric", "ip", "link", "set", "f-dm", "nomaster")
+        self._move_end("fabric", "f-dm", "wire-crtp", "right")
+        try:
+            self._wire("wire-crtp", "left", "fabric", "f-dm")
+            self.run("fabric", "ip", "link", "set", "f-dm", "master", "br0")
+            self.impair("crtp", *faults)
+            yield
+        finally:
+            if "crtp" in self._relays:
+                self._relays.pop("crtp").stop()
+            self.run("wire-crtp", "ip", "link", "del", "left", check=False)
+            self._move_end("wire-crtp", "right", "fabric", "f-dm")
+            self.run("fabric", "ip", "link", "set", "f-dm", "master", "br0")
+
+    def _move_end(self, host, device, other, name):
+        self.run(host, "ip", "link", "set", device, "netns", self.host(other), "name", name)
+        self.run(other, "ip", "link", "set", name, "up")
 
     def _address(self, name, device, number, length=(24, 64)):
         self.run(name, "ip", "link", "set", device, "address", f"02:ba:70:00:00:{number:02x}")

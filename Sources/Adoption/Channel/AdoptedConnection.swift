@@ -1,3 +1,4 @@
+package import CRTP
 package import Wire
 
 /// A connection that has come over: its socket, and whom it belongs to. What serves it owns the socket.
@@ -11,6 +12,8 @@ package struct AdoptedConnection: Sendable {
     package var mayComeBack = false
     /// The client's first bytes, where another agent has read them.
     package var received: [UInt8] = []
+    /// It has come over with all that was under way.
+    package var resumption: Resumption?
 
     package init(number: UInt64, descriptor: CInt, key: FlowKey, transaction: UInt32) {
         self.number = number
@@ -21,4 +24,17 @@ package struct AdoptedConnection: Sendable {
 
     package var client: Endpoint { Endpoint(key.client, port: key.clientPort) }
     package var origin: Endpoint { Endpoint(key.server, port: key.serverPort) }
+}
+
+/// What a connection brings along whose former server was in the middle of something.
+package struct Resumption: Sendable {
+    /// Bytes that the former server had written, and its kernel had not sent yet.
+    package var unsent: [UInt8]
+    /// The answer that was being sent; nil between two requests.
+    package var continuation: Continuation?
+
+    package init(unsent: [UInt8], continuation: Continuation?) {
+        self.unsent = unsent
+        self.continuation = continuation
+    }
 }

@@ -5,6 +5,7 @@ internal import Wire
 
 extension ControlLoop {
     func consult(_ number: UInt64, _ transfer: Transfer, _ expires: UInt64, _ now: UInt64) {
+        if let blob = transfer.blob { return consult(number, transfer, blob, expires, now) }
         let judgement = TransferJudgement(transfer, services.catalogue)
         switch judgement {
         case .refuse(let reason):
@@ -91,17 +92,16 @@ extension ControlLoop {
         var connection = transfer.connection
         connection.psn = connection.psn + UInt32(count)
         let descriptor = try services.adopter.adopt(connection)
-        if let trafficClass = transfer.requirements.trafficClass {
-            setTrafficClass(trafficClass, of: descriptor, isV4: transfer.connection.key.client.isV4)
-        }
+        setTrafficClass(of: descriptor, transfer)
         return descriptor
     }
 
     /// Marks what the connection will send, as the rule wishes. Without it the connection is served all the same.
-    private func setTrafficClass(_ trafficClass: UInt8, of descriptor: CInt, isV4: Bool) {
+    func setTrafficClass(of descriptor: CInt, _ transfer: Transfer) {
+        guard let trafficClass = transfer.requirements.trafficClass else { return }
         do {
             let field = CInt(trafficClass) << 2
-            if isV4 {
+            if transfer.connection.key.client.isV4 {
                 try setOption(descriptor, CInt(IPPROTO_IP), IP_TOS, field, "IP_TOS")
             } else {
                 try setOption(descriptor, CInt(IPPROTO_IPV6), IPV6_TCLASS, field, "IPV6_TCLASS")
@@ -118,7 +118,7 @@ extension ControlLoop {
         if count < 0, errno == EAGAIN || errno == EINTR { return }
         _ = waiting.remove(number)
         // A client that has ended its side still wants an answer to what it has asked.
-        guard count > 0 || count == 0 && !ledger.received(of: number).isEmpty else {
+        guard count > 0 || count == 0 && ledger.comesOver(number) else {
             services.adopter.forget(descriptor)
             ledger.ended(number, bytesSent: 0, now: monotonicMicroseconds())
             logger.info(
@@ -144,13 +144,17 @@ extension ControlLoop {
             number: number, descriptor: descriptor, key: connection.key, transaction: transaction)
         adopted.received = received ?? ledger.received(of: number)
         adopted.mayComeBack = ledger.mayComeBack(number)
+        if let arrival = blobs.arrivals.removeValue(forKey: number) {
+            adopted.received = arrival.received
+            adopted.resumption = arrival.resumption
+        }
         services.serve(adopted)
     }
 }
 
 extension AdoptionFailure {
     /// As directors are told of it.
-    fileprivate var reason: NACKReason {
+    var reason: NACKReason {
         switch self {
         case .tupleInUse: .tupleInUse
         case .noRoute: .noRoute

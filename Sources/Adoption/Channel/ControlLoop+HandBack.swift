@@ -14,26 +14,36 @@ struct Offer {
     var begun: UInt64
     var next: UInt64
     var delay: UInt64 = Offer.firstDelay
+    /// What goes along, as long as it has not arrived: nobody has heard of the offer yet.
+    var blob: UInt64?
+    /// TRANSFER is repeated for so long, and taken back then.
+    var patience: UInt64 = 150_000
 
-    /// TRANSFER is repeated after this, and taken back a little later.
+    /// The first repetition.
     static var firstDelay: UInt64 { 20_000 }
-    static var patience: UInt64 { 150_000 }
     static var longestDelay: UInt64 { 1_000_000 }
     /// No answer for so long: the connection is given up.
     static var lifetime: UInt64 { 10_000_000 }
+    /// More than a director gives another agent, so that its word comes first.
+    static var patienceWithBlob: UInt64 { 12_000_000 }
+    /// Connections that are mute at once with what is under way on them.
+    static var limitWithBlobs: Int { 32 }
 }
 
 // What the director says is final, so this end never decides by itself that an offer is void: it asks, by CANCEL, until
 // TERMINATE_RESPONSE (it is void) or TRANSFER_ACK (it is another proxy's) has come.
 extension ControlLoop {
     func offer(_ handBack: HandBack, _ now: UInt64) {
+        if case .everything(let continuation) = handBack.cargo { return offerWhole(handBack, continuation, now) }
         defer { close(handBack.descriptor) }
         guard wantedHandover == nil, !ledger.isDraining,
             let (director, transfer) = ledger.offer(of: handBack.number, request: handBack.request),
             responder.directors.contains(director)
         else { return handBack.isOver(.stays) }
         let (handle, socket): (UInt32, SuspendedSocket)
-        do throws(AdoptionFailure) { (handle, socket) = try services.adopter.suspend(handBack.descriptor) } catch {
+        do throws(AdoptionFailure) {
+            (handle, socket) = try services.adopter.suspend(handBack.descriptor, isQuiet: true)
+        } catch {
             logger.info("not handed back", metadata: ["reason": "\(error)"])
             return handBack.isOver(.stays)
         }
@@ -64,19 +74,26 @@ extension ControlLoop {
 
     /// Its director is gone, or has forgotten everything: nobody can say any more what became of them.
     func giveUpOffers(to director: Endpoint) {
-        for (transaction, offer) in offers where offer.director == director { resolve(transaction, .lost) }
+        for (transaction, offer) in offers where offer.director == director {
+            resolve(transaction, offer.blob == nil ? .lost : .stays)
+        }
+        blobs.leaving[director] = nil
     }
 
     func advanceOffers(_ now: UInt64) {
         for (transaction, offer) in offers where offer.next <= now {
-            guard now - offer.begun < Offer.lifetime else {
+            if offer.blob != nil {
+                resolve(transaction, .stays)
+                continue
+            }
+            guard now - offer.begun < offer.patience + Offer.lifetime else {
                 resolve(transaction, .lost)
                 continue
             }
             offers[transaction]?.next = now + offer.delay
             offers[transaction]?.delay = min(offer.delay * 2, Offer.longestDelay)
             offers[transaction]?.frame.attempt &+= 1
-            if now - offer.begun < Offer.patience {
+            if now - offer.begun < offer.patience {
                 send(offers[transaction]!.frame, to: offer.director)
             } else {
                 let cancel = Terminate(cause: .cancel, transfer: transaction, psn: offer.psn)
@@ -87,7 +104,7 @@ extension ControlLoop {
 
     var nextOffer: UInt64? { offers.values.lazy.map(\.next).min() }
 
-    private func resolve(_ transaction: UInt32, _ outcome: HandBack.Outcome) {
+    func resolve(_ transaction: UInt32, _ outcome: HandBack.Outcome) {
         guard let offer = offers.removeValue(forKey: transaction) else { return }
         let metadata: Logger.Metadata = [
             "transfer": "\(ledger.transaction(of: offer.handBack.number))", "offer": "\(transaction)",
@@ -104,9 +121,10 @@ extension ControlLoop {
             }
         }
         offer.handBack.isOver(outcome)
+        offerNext()
     }
 
-    private func send(_ frame: Frame, to director: Endpoint) {
+    func send(_ frame: Frame, to director: Endpoint) {
         if let bytes = responder.send(frame, to: director) { transmit(bytes, to: director) }
     }
 }

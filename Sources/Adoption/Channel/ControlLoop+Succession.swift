@@ -63,6 +63,7 @@ extension ControlLoop {
         for director in inheritance.channels.channels.map(\.director) where !channels.contains(director) {
             ledger.down(director)
         }
+        ledger.resumeForwarders(responder.isForwarder)
         for (director, home) in inheritance.homes where channels.contains(director) {
             homes[director] = sockets.first { $0.endpoint == home }
         }

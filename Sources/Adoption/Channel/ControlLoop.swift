@@ -33,6 +33,8 @@ package final class ControlLoop: @unchecked Sendable {
         package var adopter: any Adopting
         package var askCache: (UInt64, CacheSite, CatalogueQuestion, UInt64) -> Void
         package var serve: (AdoptedConnection) -> Void
+        /// Its director wants this connection elsewhere.
+        package var wishAway: (UInt64) -> Void = { _ in }
         /// For servers that get connections by replay; nil where there is none.
         package var replayer: Replayer?
         /// Nothing can be adopted any more. From now on transfers are refused.
@@ -76,6 +78,8 @@ package final class ControlLoop: @unchecked Sendable {
     var responder: ChannelResponder
     var keys: KeyRing
     var ledger: TransferLedger
+    /// What forwarders are told that connections are called.
+    let identifiers: FlowIdentifiers
     /// Transfers that a cache is being asked about.
     var asked: [UInt64: (transfer: Transfer, expires: UInt64)] = [:]
     /// Where each director's datagrams arrive, so that answers leave from there.
@@ -88,6 +92,7 @@ package final class ControlLoop: @unchecked Sendable {
     var replayed: Set<UInt64> = []
     /// Connections that are on offer, by the offers' transactions.
     var offers: [UInt32: Offer] = [:]
+    var blobs = Blobs()
     private var nextTick: UInt64 = 0
     private var load = HostLoad()
     private var stops = false
@@ -99,8 +104,10 @@ package final class ControlLoop: @unchecked Sendable {
     package init(
         settings: ControlChannelSettings, sockets: [DatagramSocket], groups: [DatagramSocket] = [],
         responder: ChannelResponder,
-        ledger: TransferLedger, services: Services, logger: Logger
+        ledger: TransferLedger, services: Services, identifiers: FlowIdentifiers = FlowIdentifiers(first: 0),
+        logger: Logger
     ) throws(SystemFailure) {
+        self.identifiers = identifiers
         self.settings = settings
         self.responder = responder
         keys = settings.keys
@@ -182,12 +189,13 @@ package final class ControlLoop: @unchecked Sendable {
             for notice in taken { take(notice) }
             // After all others: they are in what is handed over.
             // What is on offer is decided first.
-            if offers.isEmpty, let handover = wantedHandover.take() { handOver(handover) }
+            if offers.isEmpty, blobs.arrivals.isEmpty, let handover = wantedHandover.take() { handOver(handover) }
             if isSucceeded { return }
             for (number, descriptor) in waiting.takeReady() { firstByte(number, descriptor) }
             let now = monotonicMicroseconds()
             if now >= nextTick { tick(now) }
             if !offers.isEmpty { advanceOffers(now) }
+            advanceBlobs(now)
             flush(now)
             if ledger.isDraining { unsettled.store(ledger.unsettled, ordering: .relaxed) }
             unread.subtract(taken.count, ordering: .releasing)
@@ -200,7 +208,7 @@ package final class ControlLoop: @unchecked Sendable {
     private func timeout() -> CInt {
         if ledger.isAnnouncing { return 1 }
         let now = monotonicMicroseconds()
-        let deadline = min(nextTick, responder.nextDeadline ?? .max, nextOffer ?? .max)
+        let deadline = min(nextTick, responder.nextDeadline ?? .max, nextOffer ?? .max, blobs.nextDeadline ?? .max)
         return deadline <= now ? 0 : CInt(min((deadline - now) / 1_000 + 1, 100))
     }
 
@@ -245,6 +253,7 @@ package final class ControlLoop: @unchecked Sendable {
 
     /// Carries out what the machines want, until they want nothing more.
     func flush(_ now: UInt64) {
+        identifiers.give(upTo: ledger.nextNumber)
         while !responder.actions.isEmpty || !ledger.actions.isEmpty {
             let wanted = responder.actions
             responder.actions.removeAll(keepingCapacity: true)
@@ -263,7 +272,7 @@ package final class ControlLoop: @unchecked Sendable {
             // A connection from the same address and port is somebody else's when the channel is one of datagrams.
             if present?.source == peer { streams?.refuse(peer) } else { streams?.confirm(peer) }
             settle(peer)
-            ledger.up(peer)
+            ledger.up(peer, isForwarder: responder.isForwarder(peer))
         case .down(let peer, let reason):
             logger.notice("channel down", metadata: ["director": "\(peer)", "reason": "\(reason.rawValue)"])
             giveUpOffers(to: peer)
@@ -275,7 +284,7 @@ package final class ControlLoop: @unchecked Sendable {
         case .received(let frame, let source):
             // Who sent a hand-off is known by the key alone: its source may be anybody's.
             if case .handOff = frame.message {} else { settle(source) }
-            if answered(frame, from: source) { return }
+            if answered(frame, from: source) || takesBlob(frame, from: source, now) { return }
             ledger.receive(frame, from: source, now: now)
         case .status: break
         }
@@ -303,10 +312,12 @@ package final class ControlLoop: @unchecked Sendable {
         case .consult(let number, let transfer, let expires): consult(number, transfer, expires, now)
         case .takeOver(let number, let transfer): takeOver(number, transfer, now)
         case .forget(let number):
+            blobs.arrivals[number] = nil
             if forgetReplay(number) { return logger.info("replay undone", metadata: ["transfer": "\(number)"]) }
             guard let descriptor = waiting.remove(number) else { return }
             services.adopter.forget(descriptor)
             logger.info("adoption undone", metadata: ["transfer": "\(number)"])
+        case .wishAway(let number): services.wishAway(number)
         case .begin(let number): if let descriptor = waiting.remove(number) { begin(number, descriptor) }
         case .tooLateToCancel(let number):
             logger.warning(

@@ -1,7 +1,15 @@
+package import CRTP
 import Glibc
 
-/// A connection between two requests that asks for what another proxy may have.
+/// A connection that another proxy is to have.
 package struct HandBack: Sendable {
+    package enum Cargo: Sendable {
+        /// It stands between two requests, and asks for what is not here.
+        case request
+        /// Its director wants it elsewhere, with whatever is under way: the answer that is being sent, if there is one.
+        case everything(Continuation?)
+    }
+
     package enum Outcome: Sendable {
         /// It is this agent's as before.
         case stays
@@ -12,10 +20,11 @@ package struct HandBack: Sendable {
     }
 
     package var number: UInt64
-    /// The next request's head.
+    /// The next request's head; with `everything` the last one's, by which its director chooses.
     package var request: [UInt8]
     /// A copy, closed by who gets it.
     package var descriptor: CInt
+    package var cargo = Cargo.request
     /// Called once, on any thread.
     package var isOver: @Sendable (Outcome) -> Void
 }

@@ -35,6 +35,8 @@ package struct TransferLedger {
         case forget(number: UInt64)
         /// The director has handed the request over by saying so: serve it.
         case begin(number: UInt64)
+        /// Its director wants it elsewhere: offer it as soon as that can be.
+        case wishAway(number: UInt64)
         /// A director wants to cancel what its own packet has committed: it is served to its end.
         case tooLateToCancel(number: UInt64)
     }
@@ -64,7 +66,11 @@ package struct TransferLedger {
         var mayComeBack = false
         /// The request, where the client knows it to have arrived.
         var received: [UInt8] = []
+        /// It comes from another agent: the director's word is the commit.
+        var comesOver = false
         var connectionID: UInt64 = 0
+        /// How often the connection had changed hands when it came here.
+        var generation: UInt16 = 0
     }
 
     struct Remembered {
@@ -75,7 +81,7 @@ package struct TransferLedger {
     }
 
     struct Announcement {
-        var flows: [(key: FlowKey, transfer: UInt32)]
+        var flows: [(key: FlowKey, transfer: UInt32, label: FlowLabel?)]
         var firstTransaction: UInt32
         var told = 0
     }
@@ -101,15 +107,21 @@ package struct TransferLedger {
     var endings: [UInt32: Ending] = [:]
     /// Those whose channel is up.
     var directors: Set<Endpoint> = []
+    /// Those of them that only forward.
+    var forwarders: Set<Endpoint> = []
+    /// Committed connections.
+    var numbersByFlow: [FlowKey: UInt64] = [:]
     var announcements: [Endpoint: Announcement] = [:]
     /// When the last connection that had been committed was over.
     package internal(set) var lastEnd: UInt64?
-    var nextNumber: UInt64 = 1
+    var nextNumber: UInt64
     var nextTransaction: UInt32
 
-    package init(limits: Limits = Limits(), firstTransaction: UInt32 = 1) {
+    /// - Parameter firstNumber: of the first transfer; forwarders know connections by numbers.
+    package init(limits: Limits = Limits(), firstTransaction: UInt32 = 1, firstNumber: UInt64 = 1) {
         self.limits = limits
         nextTransaction = firstTransaction
+        nextNumber = firstNumber
     }
 
     /// Adopted connections, committed or not.
@@ -134,8 +146,9 @@ package struct TransferLedger {
         case .terminateResponse:
             if endings[frame.transaction]?.director.address == director.address { endings[frame.transaction] = nil }
         case .firstByte: handedOver(Key(director: director, transaction: frame.transaction))
+        case .flowQuery(let flow): answerQuery(flow, frame, from: director)
         case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .transferACK, .transferNACK,
-            .flowInformation, .flowInformationEnd:
+            .flowInformation, .flowInformationEnd, .flowUnknown, .blob, .blobReceipt:
             counters.unexpected += 1
         }
     }
@@ -176,7 +189,9 @@ package struct TransferLedger {
             requirements: transfer.requirements)
         adoptions[number]?.mayComeBack = transfer.mayComeBack
         adoptions[number]?.connectionID = transfer.connectionID
-        if transfer.isAcknowledged { adoptions[number]?.received = transfer.request }
+        adoptions[number]?.generation = transfer.generation
+        adoptions[number]?.comesOver = transfer.isAcknowledged
+        if transfer.isAcknowledged, transfer.blob == nil { adoptions[number]?.received = transfer.request }
         numbers[key] = number
         uncommitted += 1
         actions.append(.consult(number: number, transfer, expires: now + UInt64(transfer.validMicroseconds)))
@@ -185,8 +200,11 @@ package struct TransferLedger {
     private mutating func receive(_ terminate: Terminate, _ frame: Frame, from director: Endpoint, now: UInt64) {
         actions.append(
             .send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: director))
-        guard terminate.cause == .cancel || terminate.cause == .late else { return }
         let key = Key(director: director, transaction: terminate.transfer)
+        if terminate.cause == .handBack, let number = numbers[key], adoptions[number]?.phase == .committed {
+            actions.append(.wishAway(number: number))
+        }
+        guard terminate.cause == .cancel || terminate.cause == .late else { return }
         guard let number = numbers[key], let adoption = adoptions[number] else {
             // TRANSFER may still be on its way.
             if answers[key] == nil {
@@ -249,6 +267,7 @@ package struct TransferLedger {
         counters.committed += 1
         uncommitted -= 1
         adoptions[number]?.phase = .committed
+        tellForwarders(of: number)
         if adoption.wantsFirstByte {
             actions.append(.send(Frame(.firstByte, transaction: adoption.key.transaction), to: adoption.key.director))
         }
@@ -263,25 +282,28 @@ package struct TransferLedger {
             adoption.connection.psn, now)
         counters.ended += 1
         if adoption.phase == .committed { lastEnd = now }
+        let done = Terminate(
+            cause: .flowDone, transfer: adoption.key.transaction, psn: adoption.connection.psn, bytesSent: bytesSent)
+        tellEnd(done, to: adoption.key.director, now: now)
+        tellForwarders(.flowDone, of: number, adoption, now: now)
+    }
+
+    mutating func tellEnd(_ end: Terminate, to director: Endpoint, now: UInt64) {
         if endings.count >= limits.endings {
             // The next announcement says as much, by not naming it.
             let unreachable = endings.first { !directors.contains($0.value.director) } ?? endings.first
             if let unreachable { endings[unreachable.key] = nil }
             counters.endingsUnanswered += 1
         }
-        let transaction = nextTransaction
-        nextTransaction &+= 1
-        let done = Terminate(
-            cause: .flowDone, transfer: adoption.key.transaction, psn: adoption.connection.psn, bytesSent: bytesSent)
-        let frame = Frame(.terminate(done), transaction: transaction)
-        endings[transaction] = Ending(
-            director: adoption.key.director, frame: frame, tries: 1, next: now + limits.endingRetry)
-        actions.append(.send(frame, to: adoption.key.director))
+        let frame = Frame(.terminate(end), transaction: takeTransaction())
+        endings[frame.transaction] = Ending(
+            director: director, frame: frame, tries: 1, next: now + limits.endingRetry)
+        actions.append(.send(frame, to: director))
     }
 
     /// FIRST_BYTE from the director. A second time it means that the answer was lost.
     private mutating func handedOver(_ key: Key) {
-        guard let number = numbers[key], let adoption = adoptions[number], !adoption.received.isEmpty else {
+        guard let number = numbers[key], let adoption = adoptions[number], adoption.comesOver else {
             return counters.unexpected += 1
         }
         switch adoption.phase {
@@ -295,14 +317,19 @@ package struct TransferLedger {
 
     package func mayComeBack(_ number: UInt64) -> Bool { adoptions[number]?.mayComeBack ?? false }
     package func received(of number: UInt64) -> [UInt8] { adoptions[number]?.received ?? [] }
+    package func comesOver(_ number: UInt64) -> Bool { adoptions[number]?.comesOver ?? false }
 
     /// The TRANSFER that hands a connection back, and to whom; its numbers are not this ledger's to know.
-    package func offer(of number: UInt64, request: [UInt8]) -> (Endpoint, Transfer)? {
-        guard let adoption = adoptions[number], adoption.phase == .committed, adoption.mayComeBack else { return nil }
+    /// - Parameter isWanted: its director has asked for it.
+    package func offer(of number: UInt64, request: [UInt8], isWanted: Bool = false) -> (Endpoint, Transfer)? {
+        guard let adoption = adoptions[number], adoption.phase == .committed, adoption.mayComeBack || isWanted else {
+            return nil
+        }
         var transfer = Transfer(connection: adoption.connection, request: request, application: .httpGet)
         transfer.isAcknowledged = true
         transfer.handsBack = adoption.key.transaction
         transfer.connectionID = adoption.connectionID
+        transfer.generation = adoption.generation
         return (adoption.key.director, transfer)
     }
 
@@ -314,6 +341,7 @@ package struct TransferLedger {
             .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
             adoption.connection.psn, now)
         counters.movedAway += 1
+        tellForwarders(.cancel, of: number, adoption, now: now)
     }
 
     mutating func takeTransaction() -> UInt32 {

@@ -38,6 +38,7 @@ package enum AdopterReply: Equatable, Sendable {
             message.put(socket.clientWindow, at: 24)
             message.put(socket.windowEdge.value, at: 28)
             message.put(socket.timestamp, at: 32)
+            message.put(socket.unsent, at: 36)
         case .failed(.tupleInUse): message[0] = Status.tupleInUse.rawValue
         case .failed(.noRoute): message[0] = Status.noRoute.rawValue
         case .failed(.resource(let failure)): message.put(failure.operation, failure.code, .resource)
@@ -62,7 +63,7 @@ package enum AdopterReply: Equatable, Sendable {
                 SuspendedSocket(
                     received: SequenceNumber(message.get(at: 16)), sent: SequenceNumber(message.get(at: 20)),
                     clientWindow: message.get(at: 24), windowEdge: SequenceNumber(message.get(at: 28)),
-                    timestamp: message.get(at: 32)))
+                    timestamp: message.get(at: 32), unsent: message.get(at: 36)))
         case .tupleInUse: self = .failed(.tupleInUse)
         case .noRoute: self = .failed(.noRoute)
         case .resource: self = .failed(.resource(failure))

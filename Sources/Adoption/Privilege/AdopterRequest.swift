@@ -6,18 +6,24 @@ package import Wire
 /// ```
 ///  0        1        2        4        8
 /// +--------+--------+--------+--------+---------------------------------------+
-/// |  kind  |version |    0   | handle | connection, for `adopt`; otherwise 0  |
+/// |  kind  |version |    0   | handle | connection, for `adopt` and `open`, behind which
+/// |        |        |        |        | is the room, at 76; otherwise 0
 /// +--------+--------+--------+--------+---------------------------------------+
 /// ```
 package enum AdopterRequest: Equatable, Sendable {
     /// Make this connection a socket and pass it.
     case adopt(ConnectionState)
+    /// The same in the middle of an answer: the socket is passed while bytes can be put into its queue as sent, so many
+    /// at most; until `seal`.
+    case open(ConnectionState, room: UInt32)
+    case seal(UInt32)
     /// The request has begun to arrive on the socket: make it an ordinary one, and keep no hold on it.
     case commit(UInt32)
     /// Undo the adoption without a packet.
     case forget(UInt32)
     /// With a committed socket: from now on it is mute, and what it has come to is told; until `forget` or `resume`.
-    case suspend
+    /// `isQuiet`: only where nothing is unread, and nothing unacknowledged.
+    case suspend(isQuiet: Bool)
     case resume(UInt32)
     /// Undo every adoption, take the packet filter's rules away, and end.
     case finish
@@ -27,7 +33,7 @@ package enum AdopterRequest: Equatable, Sendable {
 
     private enum Kind: UInt8 {
         case adopt = 1
-        case commit, forget, finish, suspend, resume
+        case commit, forget, finish, suspend, resume, open, seal
     }
 
     package var encoded: [UInt8] {
@@ -36,8 +42,13 @@ package enum AdopterRequest: Equatable, Sendable {
         message[1] = AdopterRequest.version
         switch self {
         case .adopt(let state): message.put(state)
-        case .commit(let handle), .forget(let handle), .resume(let handle): message.put(handle, at: 4)
-        case .finish, .suspend: break
+        case .open(let state, let room):
+            message.put(state)
+            message.put(room, at: 76)
+        case .commit(let handle), .forget(let handle), .resume(let handle), .seal(let handle):
+            message.put(handle, at: 4)
+        case .suspend(let isQuiet): message.put(isQuiet ? 1 : 0 as UInt32, at: 4)
+        case .finish: break
         }
         return message.content
     }
@@ -51,10 +62,14 @@ package enum AdopterRequest: Equatable, Sendable {
         case .adopt:
             guard let state = message.connection else { return nil }
             self = .adopt(state)
+        case .open:
+            guard let state = message.connection else { return nil }
+            self = .open(state, room: message.get(at: 76))
+        case .seal: self = .seal(handle)
         case .commit: self = .commit(handle)
         case .forget: self = .forget(handle)
         case .finish: self = .finish
-        case .suspend: self = .suspend
+        case .suspend: self = .suspend(isQuiet: handle == 1)
         case .resume: self = .resume(handle)
         }
         // Reserved bytes, other versions, booleans that are neither: whatever is left over shows here.
@@ -64,6 +79,8 @@ package enum AdopterRequest: Equatable, Sendable {
     private var kind: Kind {
         switch self {
         case .adopt: .adopt
+        case .open: .open
+        case .seal: .seal
         case .commit: .commit
         case .forget: .forget
         case .finish: .finish

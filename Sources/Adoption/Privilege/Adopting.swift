@@ -5,11 +5,17 @@ package import Wire
 /// `Adopter` does it itself; `DistantAdopter` asks a process that may.
 package protocol Adopting: Sendable {
     func adopt(_ state: ConnectionState) throws(AdoptionFailure) -> CInt
+    /// The same in the middle of an answer: mute until it is committed, and ready for `refill` until `seal`.
+    func open(_ state: ConnectionState, room: UInt32) throws(AdoptionFailure) -> CInt
+    func seal(_ descriptor: CInt) throws(AdoptionFailure)
     func commit(_ descriptor: CInt) throws(SystemFailure)
     /// Closes the descriptor too.
     func forget(_ descriptor: CInt)
     /// Makes a committed socket mute and tells what it has come to; `handle` names it until `resume` or `dismiss`.
-    func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket)
+    /// `isQuiet`: only where nothing is unread, and nothing unacknowledged.
+    func suspend(
+        _ descriptor: CInt, isQuiet: Bool
+    ) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket)
     func resume(_ handle: UInt32) throws(AdoptionFailure)
     /// Whoever has it open still may close it now, without a packet.
     func dismiss(_ handle: UInt32)
@@ -24,9 +30,11 @@ package protocol Adopting: Sendable {
 extension Adopter: Adopting {
     package var end: CInt? { nil }
     /// By the descriptor itself.
-    package func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
+    package func suspend(
+        _ descriptor: CInt, isQuiet: Bool
+    ) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
         let own = dup(descriptor)
-        do { return (UInt32(bitPattern: own), try mute(own)) } catch {
+        do { return (UInt32(bitPattern: own), try mute(own, isQuiet: isQuiet)) } catch {
             close(own)
             throw error
         }

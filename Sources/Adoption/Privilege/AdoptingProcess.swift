@@ -76,7 +76,16 @@ public struct AdoptingProcess {
     private mutating func answer(_ request: AdopterRequest, _ passed: CInt?) -> Bool {
         do throws(AdoptionFailure) {
             switch request {
-            case .adopt(let state): try adopt(state)
+            case .adopt(let state):
+                try admit(state)
+                try keep(adopter.adopt(state))
+            case .open(let state, let room):
+                try admit(state)
+                try keep(adopter.open(state, room: room))
+            case .seal(let handle):
+                guard let descriptor = uncommitted[handle] else { throw AdoptingProcess.unknown(handle) }
+                try adopter.seal(descriptor)
+                try reply(.done(handle: handle))
             case .commit(let handle):
                 let descriptor = try take(handle)
                 defer { close(descriptor) }
@@ -85,7 +94,7 @@ public struct AdoptingProcess {
             case .forget(let handle):
                 adopter.forget(try take(handle))
                 try reply(.done(handle: 0))
-            case .suspend: try suspend(passed)
+            case .suspend(let isQuiet): try suspend(passed, isQuiet: isQuiet)
             case .resume(let handle):
                 let descriptor = try take(handle)
                 defer { close(descriptor) }
@@ -104,20 +113,22 @@ public struct AdoptingProcess {
         return true
     }
 
-    private mutating func adopt(_ state: ConnectionState) throws(AdoptionFailure) {
+    private func admit(_ state: ConnectionState) throws(AdoptionFailure) {
         let origin = Endpoint(state.key.server, port: state.key.serverPort)
         guard settings.guardRules.services.contains(where: { $0.contains(origin) }) else {
             throw .refused("\(origin) is no configured origin")
         }
         guard uncommitted.count < settings.uncommittedLimit else { throw .refused("too many uncommitted sockets") }
-        let descriptor = try adopter.adopt(state)
+    }
+
+    private mutating func keep(_ descriptor: CInt) throws(AdoptionFailure) {
         let handle = freeHandle()
         uncommitted[handle] = descriptor
         try reply(.done(handle: handle), passing: descriptor)
     }
 
     /// Of sockets that are handed in, only those at a catalogued origin's address are touched.
-    private mutating func suspend(_ passed: CInt?) throws(AdoptionFailure) {
+    private mutating func suspend(_ passed: CInt?, isQuiet: Bool) throws(AdoptionFailure) {
         guard let passed, let local = Endpoint(localOf: passed),
             settings.guardRules.services.contains(where: { $0.contains(local) })
         else { throw .refused("this socket is not at a configured origin's address") }
@@ -125,7 +136,7 @@ public struct AdoptingProcess {
         let own = dup(passed)
         guard own >= 0 else { throw AdoptionFailure(SystemFailure("dup")) }
         do throws(AdoptionFailure) {
-            let state = try adopter.mute(own)
+            let state = try adopter.mute(own, isQuiet: isQuiet)
             let handle = freeHandle()
             uncommitted[handle] = own
             try reply(.suspended(handle: handle, state))
@@ -143,10 +154,12 @@ public struct AdoptingProcess {
     }
 
     private mutating func take(_ handle: UInt32) throws(AdoptionFailure) -> CInt {
-        guard let descriptor = uncommitted.removeValue(forKey: handle) else {
-            throw .refused("there is no uncommitted socket \(handle)")
-        }
+        guard let descriptor = uncommitted.removeValue(forKey: handle) else { throw AdoptingProcess.unknown(handle) }
         return descriptor
+    }
+
+    private static func unknown(_ handle: UInt32) -> AdoptionFailure {
+        .refused("there is no uncommitted socket \(handle)")
     }
 
     private mutating func freeHandle() -> UInt32 {

@@ -52,8 +52,22 @@ package final class DistantAdopter: Adopting {
     package var end: CInt? { channel.descriptor }
 
     package func adopt(_ connection: ConnectionState) throws(AdoptionFailure) -> CInt {
+        try makeSocket(by: .adopt(connection))
+    }
+
+    package func open(_ connection: ConnectionState, room: UInt32) throws(AdoptionFailure) -> CInt {
+        try makeSocket(by: .open(connection, room: room))
+    }
+
+    package func seal(_ descriptor: CInt) throws(AdoptionFailure) {
         try state.withLock { state throws(AdoptionFailure) in
-            let (handle, passed) = try ask(.adopt(connection), &state)
+            if let handle = state.handles[descriptor] { _ = try ask(.seal(handle), &state) }
+        }
+    }
+
+    private func makeSocket(by request: AdopterRequest) throws(AdoptionFailure) -> CInt {
+        try state.withLock { state throws(AdoptionFailure) in
+            let (handle, passed) = try ask(request, &state)
             guard let passed else { throw .system(SystemFailure("taking the socket over", code: EBADF)) }
             state.handles[passed] = handle
             return passed
@@ -70,10 +84,13 @@ package final class DistantAdopter: Adopting {
         }
     }
 
-    package func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
+    package func suspend(
+        _ descriptor: CInt, isQuiet: Bool
+    ) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
         try state.withLock { state throws(AdoptionFailure) in
             guard !state.isLost else { throw DistantAdopter.lost(EPIPE) }
-            do throws(SystemFailure) { try channel.send(AdopterRequest.suspend.encoded, passing: descriptor) } catch {
+            let request = AdopterRequest.suspend(isQuiet: isQuiet)
+            do throws(SystemFailure) { try channel.send(request.encoded, passing: descriptor) } catch {
                 throw lose(&state, error.code)
             }
             let (reply, _) = try reply(&state)

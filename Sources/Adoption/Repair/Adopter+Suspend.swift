@@ -1,7 +1,7 @@
 import Glibc
 package import Wire
 
-/// What a connection has come to between two requests, by the kernel's own numbers.
+/// What a connection has come to, by the kernel's own numbers.
 package struct SuspendedSocket: Equatable, Sendable {
     /// Next byte that is expected from the client, and next byte to it.
     package var received: SequenceNumber
@@ -11,22 +11,24 @@ package struct SuspendedSocket: Equatable, Sendable {
     package var windowEdge: SequenceNumber
     /// This host's clock of the connection.
     package var timestamp: UInt32
+    /// Of the bytes before `sent`, those at the end that have not left yet: the window or the way had no room for them.
+    package var unsent: UInt32 = 0
 }
 
 extension Adopter {
-    /// Makes a committed socket mute, whatever comes, and reads what it has come to. Refuses one that is not quiet: on
-    /// which something waits to be read, or to be acknowledged by the client.
+    /// Makes a committed socket mute, whatever comes, and reads what it has come to.
     ///
     /// The mark comes first. From then on the guard drops all that the socket sends, so nothing that it takes in
     /// afterwards is acknowledged: the client sends that again, to whoever is told of `received`.
-    package func mute(_ descriptor: CInt) throws(AdoptionFailure) -> SuspendedSocket {
+    /// - Parameter isQuiet: Refuses one on which something waits to be read, or to be acknowledged by the client.
+    package func mute(_ descriptor: CInt, isQuiet: Bool) throws(AdoptionFailure) -> SuspendedSocket {
         do throws(SystemFailure) {
             try setOption(descriptor, SOL_SOCKET, SocketOption.mark, CInt(bitPattern: suspendedMark), "SO_MARK")
         } catch { throw AdoptionFailure(error) }
         do throws(SystemFailure) {
             try setOption(descriptor, SOL_TCP, SocketOption.repair, 1, "TCP_REPAIR")
-            let received = try queueSequence(descriptor, queue: 1)
-            let sent = try queueSequence(descriptor, queue: 2)
+            guard let received = queueSequence(descriptor, queue: 1), let sent = queueSequence(descriptor, queue: 2)
+            else { throw SystemFailure("reading TCP_QUEUE_SEQ") }
             var window = RepairWindow()
             var length = socklen_t(MemoryLayout<RepairWindow>.size)
             guard getsockopt(descriptor, SOL_TCP, SocketOption.repairWindow, &window, &length) == 0 else {
@@ -34,12 +36,15 @@ extension Adopter {
             }
             let timestamp = try getOption(descriptor, SOL_TCP, SocketOption.timestamp, "TCP_TIMESTAMP")
             // Behind the sequence: what has come since then is unread too, and shows.
-            guard isEstablished(descriptor), pending(descriptor, FIONREAD) == 0, pending(descriptor, SIOCOUTQ) == 0
-            else { throw SystemFailure("suspending a connection that is not quiet", code: EBUSY) }
-            return SuspendedSocket(
+            guard isEstablished(descriptor), !isQuiet || isSettled(descriptor) else {
+                throw SystemFailure("suspending a connection that is not quiet", code: EBUSY)
+            }
+            var socket = SuspendedSocket(
                 received: received, sent: sent, clientWindow: window.sendWindow,
                 windowEdge: SequenceNumber(window.receiveUpdate) + window.receiveWindow,
                 timestamp: UInt32(bitPattern: timestamp))
+            socket.unsent = UInt32(max(0, pendingBytes(descriptor, .unsent)))
+            return socket
         } catch {
             try? unmute(descriptor)
             throw AdoptionFailure(error)
@@ -53,35 +58,27 @@ extension Adopter {
         try setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR")
     }
 
-    private func queueSequence(_ descriptor: CInt, queue: CInt) throws(SystemFailure) -> SequenceNumber {
+    private func isSettled(_ descriptor: CInt) -> Bool {
+        pendingBytes(descriptor, .unread) == 0 && pendingBytes(descriptor, .unacknowledged) == 0
+    }
+}
+
+/// The next byte that is expected from the client (queue 1), or that is written to it (queue 2), of a socket in repair.
+func queueSequence(_ descriptor: CInt, queue: CInt) -> SequenceNumber? {
+    do throws(SystemFailure) {
         try setOption(descriptor, SOL_TCP, SocketOption.repairQueue, queue, "TCP_REPAIR_QUEUE")
         return SequenceNumber(
             UInt32(bitPattern: try getOption(descriptor, SOL_TCP, SocketOption.queueSequence, "TCP_QUEUE_SEQ")))
+    } catch {
+        return nil
     }
+}
 
-    /// The first byte of TCP_INFO is the state.
-    private func isEstablished(_ descriptor: CInt) -> Bool {
-        var information = [UInt8](repeating: 0, count: 8)
-        var length = socklen_t(information.count)
-        return getsockopt(descriptor, SOL_TCP, 11, &information, &length) == 0 && information[0] == 1
-    }
-
-    private func pending(_ descriptor: CInt, _ question: CInt) -> CInt {
-        var bytes: CInt = -1
-        return ioctl(descriptor, UInt(question), &bytes) == 0 ? bytes : -1
-    }
-
-    private var FIONREAD: CInt { 0x541B }
-    private var SIOCOUTQ: CInt { 0x5411 }
-
-    /// `struct tcp_repair_window`.
-    private struct RepairWindow {
-        var updateSequence: UInt32 = 0
-        var sendWindow: UInt32 = 0
-        var largestSendWindow: UInt32 = 0
-        var receiveWindow: UInt32 = 0
-        var receiveUpdate: UInt32 = 0
-    }
+/// The first byte of TCP_INFO is the state.
+func isEstablished(_ descriptor: CInt) -> Bool {
+    var information = [UInt8](repeating: 0, count: 8)
+    var length = socklen_t(information.count)
+    return getsockopt(descriptor, SOL_TCP, 11, &information, &length) == 0 && information[0] == 1
 }
 
 extension Endpoint {

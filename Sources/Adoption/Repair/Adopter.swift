@@ -60,17 +60,23 @@ public struct Adopter: Sendable, Equatable {
 
     /// Restores the connection in this host's kernel, without a packet. The socket is non-blocking.
     public func adopt(_ state: ConnectionState) throws(AdoptionFailure) -> CInt {
-        let family = state.key.server.isV4 ? AF_INET : AF_INET6
-        let descriptor = socket(
-            family, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw AdoptionFailure(SystemFailure("socket")) }
+        let descriptor = try makeSocket(state)
         do {
-            try restore(state, on: descriptor)
+            try restore(state, on: descriptor, mark: uncommittedMark)
+            try leaveRepair(descriptor)
             return descriptor
         } catch {
             forget(descriptor)
             throw error
         }
+    }
+
+    func makeSocket(_ state: ConnectionState) throws(AdoptionFailure) -> CInt {
+        let family = state.key.server.isV4 ? AF_INET : AF_INET6
+        let kind = CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(family, kind, 0)
+        guard descriptor >= 0 else { throw AdoptionFailure(SystemFailure("socket")) }
+        return descriptor
     }
 
     /// The request has begun to arrive: from here on the socket is like any other.
@@ -87,9 +93,9 @@ public struct Adopter: Sendable, Equatable {
 
 extension Adopter {
     /// The order of the steps is the kernel's: see docs/decisions/0003-adoption-by-repair.md.
-    private func restore(_ state: ConnectionState, on descriptor: CInt) throws(AdoptionFailure) {
+    func restore(_ state: ConnectionState, on descriptor: CInt, mark: UInt32) throws(AdoptionFailure) {
         do throws(SystemFailure) {
-            try setOption(descriptor, SOL_SOCKET, SocketOption.mark, CInt(bitPattern: uncommittedMark), "SO_MARK")
+            try setOption(descriptor, SOL_SOCKET, SocketOption.mark, CInt(bitPattern: mark), "SO_MARK")
             if state.key.server.isV4 {
                 try setOption(descriptor, CInt(IPPROTO_IP), SocketOption.ipTransparent, 1, "IP_TRANSPARENT")
             } else {
@@ -111,6 +117,13 @@ extension Adopter {
         do throws(SystemFailure) {
             try setNegotiated(state, descriptor)
             try setWindow(state, descriptor)
+        } catch {
+            throw AdoptionFailure(error)
+        }
+    }
+
+    func leaveRepair(_ descriptor: CInt) throws(AdoptionFailure) {
+        do throws(SystemFailure) {
             // -1 leaves repair without the probe that 0 would send to the client.
             try setOption(descriptor, SOL_TCP, SocketOption.repair, -1, "TCP_REPAIR")
             // Leaving repair takes SO_REUSEADDR away; without it this socket would keep a listener from binding.
@@ -181,13 +194,6 @@ extension Adopter {
     }
 
     private func setWindow(_ state: ConnectionState, _ descriptor: CInt) throws(SystemFailure) {
-        struct RepairWindow {
-            var updateSequence: UInt32
-            var sendWindow: UInt32
-            var largestSendWindow: UInt32
-            var receiveWindow: UInt32
-            var receiveUpdate: UInt32
-        }
         var window = RepairWindow(
             updateSequence: state.psn.value, sendWindow: state.clientWindow, largestSendWindow: state.clientWindow,
             receiveWindow: receiveWindow(state), receiveUpdate: state.psn.value)

@@ -35,6 +35,7 @@ package final class ConnectionServer: Sendable {
     /// event loop, with the bytes that the client was sent.
     package func serve(_ connection: AdoptedConnection, ended: @escaping @Sendable (UInt64) -> Void) {
         let account = ConnectionAccount()
+        if let resumption = connection.resumption { return resume(connection, resumption, account, ended) }
         serve(connection, account, ended) { channel in
             let head = FirstHead(connection, server: self, account: account)
             try channel.pipeline.syncOperations.addHandler(head)
@@ -47,6 +48,17 @@ package final class ConnectionServer: Sendable {
     ) {
         let account = ConnectionAccount(sent: bytesSent)
         serve(connection, account, ended) { channel in
+            try RequestHandler.take(over: channel, connection, server: self, account: account)
+        }
+    }
+
+    private func resume(
+        _ connection: AdoptedConnection, _ resumption: Resumption, _ account: ConnectionAccount,
+        _ ended: @escaping @Sendable (UInt64) -> Void
+    ) {
+        serve(connection, account, ended) { channel in
+            let response = ResumedResponse(resumption, received: connection.received)
+            try channel.pipeline.syncOperations.addHandler(response)
             try RequestHandler.take(over: channel, connection, server: self, account: account)
         }
     }
@@ -89,6 +101,11 @@ package final class ConnectionServer: Sendable {
                 ended(0)
             }
         }
+    }
+
+    /// Its director wants it elsewhere: it is handed back as soon as it can be.
+    package func wishAway(_ number: UInt64) {
+        live.withLock { $0[number] }?.pipeline.fireUserInboundEventTriggered(DepartureEvent())
     }
 
     package var count: Int { live.withLock { $0.count } }

@@ -15,6 +15,7 @@ package final class RequestBoundary: ChannelInboundHandler {
     /// Bytes have come that cannot be told apart.
     package private(set) var isLost = false
     package private(set) var bytes = ByteBuffer()
+    private var last = ByteBuffer()
 
     package init() {}
 
@@ -37,8 +38,19 @@ package final class RequestBoundary: ChannelInboundHandler {
     /// Its response is with the kernel, to the last byte.
     package func responseIsSent() {
         isAnswering = false
+        swap(&bytes, &last)
         bytes.clear()
     }
+
+    /// The head of the request that is being answered, or of the one before; empty when it is not known, or longer than
+    /// what others are told.
+    package var lastHead: [UInt8] {
+        let head = isAnswering ? bytes : last
+        return isLost || head.readableBytes > RequestBoundary.longestHead ? [] : Array(head.readableBytesView)
+    }
+
+    /// As much as TRANSFER carries.
+    package static var longestHead: Int { 1_216 }
 
     /// Nothing of a next request has come.
     package var isBetweenRequests: Bool { !isLost && !isAnswering && bytes.readableBytes == 0 }

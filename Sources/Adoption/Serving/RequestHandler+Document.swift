@@ -4,9 +4,6 @@ internal import NIOHTTP1
 internal import NIOPosix
 
 extension RequestHandler {
-    /// Bytes of a file that are handed to the kernel at once; the next piece waits until these have gone.
-    private static var pieceBytes: Int { 4 << 20 }
-
     func respond(_ context: ChannelHandlerContext, _ document: Document, _ file: String) {
         guard let head else { return document.closeFile() }
         let facts = DocumentResponse.Facts(
@@ -19,7 +16,7 @@ extension RequestHandler {
             try? handle.close()
             finish(context)
         } else {
-            send(context, response.pieces[...], handle)
+            send(context, Download(file: handle, facts: facts, response: response, rest: response.pieces[...]))
         }
     }
 
@@ -49,32 +46,37 @@ extension RequestHandler {
         finish(context)
     }
 
-    private func send(
-        _ context: ChannelHandlerContext, _ pieces: ArraySlice<DocumentResponse.Piece>, _ handle: NIOFileHandle
-    ) {
-        var rest = pieces
-        guard let piece = rest.popFirst() else {
-            try? handle.close()
+    func send(_ context: ChannelHandlerContext, _ download: Download) {
+        var download = download
+        guard let piece = download.take() else {
+            try? download.file.close()
             return finish(context)
         }
         let part: IOData
         switch piece {
         case .text(let text): part = .byteBuffer(ByteBuffer(string: text))
         case .file(let range):
-            let end = min(range.upperBound, range.lowerBound + RequestHandler.pieceBytes)
-            if end < range.upperBound { rest = [.file(end..<range.upperBound)] + rest }
-            part = .fileRegion(FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: end))
+            part = .fileRegion(
+                FileRegion(fileHandle: download.file, readerIndex: range.lowerBound, endIndex: range.upperBound))
         }
         let bytes = part.readableBytes
         let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.assumeIsolated().whenComplete { result in
+        written.futureResult.assumeIsolated().whenComplete { [download] result in
             switch result {
             case .success:
                 self.record.bytes += bytes
-                if let context = self.context { self.send(context, rest, handle) } else { try? handle.close() }
+                guard let context = self.context else {
+                    try? download.file.close()
+                    return
+                }
+                if self.canDepart, !download.rest.isEmpty {
+                    self.depart(context, download)
+                } else {
+                    self.send(context, download)
+                }
             case .failure:
                 // The file has shrunk or the client has gone: the length that was promised cannot be kept.
-                try? handle.close()
+                try? download.file.close()
                 self.context?.close(promise: nil)
             }
         }

@@ -6,12 +6,9 @@ extension RequestHandler {
     /// A later request of a connection that its director wants back, whole and alone.
     func canHandBack(_ head: HTTPRequestHead) -> Bool {
         connection.mayComeBack && hasAnswered && head.isKeepAlive && !server.isDraining && !boundary.isLost
-            && head.version == .http1_1 && boundary.bytes.readableBytes <= RequestHandler.longestHead
+            && head.version == .http1_1 && boundary.bytes.readableBytes <= RequestBoundary.longestHead
             && !head.headers.contains(name: "content-length") && !head.headers.contains(name: "transfer-encoding")
     }
-
-    /// As much as TRANSFER carries.
-    private static var longestHead: Int { 1_216 }
 
     /// The request has been read to its end. Until the answer comes nothing is read and nothing is sent.
     func handBack(_ context: ChannelHandlerContext) {
@@ -33,11 +30,7 @@ extension RequestHandler {
             head = nil
             account.isPassedOn = true
             context.close(promise: nil)
-        case .lost:
-            var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
-            setsockopt(
-                connection.descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
-            context.close(promise: nil)
+        case .lost: reset(context)
         }
     }
 

@@ -19,6 +19,8 @@ final class RequestHandler: ChannelDuplexHandler {
         case relaying(UpstreamExchange)
         /// Another proxy may have it; otherwise it is relayed.
         case handingBack
+        /// It is wanted elsewhere, and goes as soon as little is under way.
+        case departing(Departure)
         /// The request could not be passed on; its body is thrown away.
         case failed
     }
@@ -30,7 +32,11 @@ final class RequestHandler: ChannelDuplexHandler {
     var head: HTTPRequestHead?
     var upstream: Upstream?
     private var wantsRead = false
-    private var inputIsClosed = false
+    private(set) var inputIsClosed = false
+    /// Its director has said so.
+    var isWantedElsewhere = false
+    /// The answer under way when the connection came over.
+    private var continuation: Continuation?
     /// Responses whose last part the kernel has not taken yet.
     private var finishing = 0
     let boundary: RequestBoundary
@@ -45,6 +51,7 @@ final class RequestHandler: ChannelDuplexHandler {
         self.server = server
         self.boundary = boundary
         self.account = account
+        continuation = connection.resumption?.continuation
     }
 
     var originServer: Endpoint { server.settings.server(of: connection.origin) }
@@ -53,7 +60,11 @@ final class RequestHandler: ChannelDuplexHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        if case .document(let document, _) = work { document.closeFile() }
+        switch work {
+        case .document(let document, _): document.closeFile()
+        case .departing(let departure): try? departure.download?.file.close()
+        case .idle, .relaying, .handingBack, .failed: break
+        }
         work = .idle
         upstream?.close()
         upstream = nil
@@ -73,7 +84,7 @@ final class RequestHandler: ChannelDuplexHandler {
                 respond(context, document, file)
             case .relaying(let exchange): exchange.end(trailers)
             case .handingBack: handBack(context)
-            case .failed, .idle: break
+            case .failed, .idle, .departing: break
             }
         }
     }
@@ -82,6 +93,7 @@ final class RequestHandler: ChannelDuplexHandler {
         self.head = head
         boundary.headIsRead()
         record = ResponseRecord()
+        if let continuation = continuation.take() { return goOn(context, head, continuation) }
         guard let question = PlainRequest.question(head, origin: connection.origin) else {
             return relay(context, head, to: originServer)
         }
@@ -95,6 +107,16 @@ final class RequestHandler: ChannelDuplexHandler {
         case .refused(.notFound) where canHandBack(head): work = .handingBack
         case .relay, .replay, .datagrams, .refused: relay(context, head, to: originServer)
         }
+    }
+
+    /// A file that another host has begun to send. It was looked at before the connection came.
+    private func goOn(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ continuation: Continuation) {
+        guard let opened = server.catalogue.open(continuation, origin: connection.origin) else {
+            return reset(context)
+        }
+        var document = opened.document
+        document.entityTag = continuation.entityTag
+        work = .document(document, file: opened.file)
     }
 
     /// Whether the connection can carry another request after this response.
@@ -123,10 +145,15 @@ final class RequestHandler: ChannelDuplexHandler {
             // A client that has ended its side asks for nothing more.
             let isLast = self.inputIsClosed && self.head == nil && self.finishing == 0
             if self.head == nil, self.finishing == 0 { self.boundary.responseIsSent() }
-            if !keeps || isLast { self.context?.close(promise: nil) } else { self.passOnIfPossible() }
+            if !keeps || isLast { self.context?.close(promise: nil) } else { self.isBetweenRequests() }
         }
         context.writeAndFlush(wrapOutboundOut(.end(record.trailers)), promise: promise)
         resumeReading()
+    }
+
+    private func isBetweenRequests() {
+        if server.hasSuccessor { return passOnIfPossible() }
+        if isWantedElsewhere { wishAway() }
     }
 
     private func log() {
@@ -144,7 +171,7 @@ final class RequestHandler: ChannelDuplexHandler {
     func read(context: ChannelHandlerContext) {
         switch work {
         case .relaying(let exchange) where !exchange.canSend: wantsRead = true
-        case .handingBack: wantsRead = true
+        case .handingBack, .departing: wantsRead = true
         case .idle, .document, .relaying, .failed: context.read()
         }
     }
@@ -168,6 +195,7 @@ final class RequestHandler: ChannelDuplexHandler {
             return
         }
         if event is SuccessorEvent { passOnIfPossible() }
+        if event is DepartureEvent { wishAway() }
         context.fireUserInboundEventTriggered(event)
     }
 

@@ -29,8 +29,15 @@ final class SucceedingAdopter: Adopting {
         dismissIdle()
     }
 
-    func suspend(_ descriptor: CInt) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
-        try own.suspend(descriptor)
+    func open(_ state: ConnectionState, room: UInt32) throws(AdoptionFailure) -> CInt {
+        try own.open(state, room: room)
+    }
+    func seal(_ descriptor: CInt) throws(AdoptionFailure) { try own.seal(descriptor) }
+
+    func suspend(
+        _ descriptor: CInt, isQuiet: Bool
+    ) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
+        try own.suspend(descriptor, isQuiet: isQuiet)
     }
     func resume(_ handle: UInt32) throws(AdoptionFailure) { try own.resume(handle) }
     func dismiss(_ handle: UInt32) { own.dismiss(handle) }

@@ -90,7 +90,7 @@ package enum SuccessionMessage: Equatable {
         case 12: self = .ended(number: try reader.number(), bytesSent: try reader.number())
         case 13:
             let (number, bytesSent) = (try reader.number(UInt64.self), try reader.number(UInt64.self))
-            guard case .flowInformation(let key, let transaction) = try reader.message() else {
+            guard case .flowInformation(let key, let transaction, _) = try reader.message() else {
                 throw SuccessionReader.Unreadable()
             }
             self = .connection(number: number, transaction: transaction, key, bytesSent: bytesSent)

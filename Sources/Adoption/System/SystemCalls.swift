@@ -38,6 +38,33 @@ package enum SocketOption {
     package static let timestamp: CInt = 24
     package static let repairWindow: CInt = 29
     package static let maximumSegment: CInt = 2
+    package static let sendBufferForce: CInt = 32  // SO_SNDBUFFORCE
+    package static let bufferLock: CInt = 72  // SO_BUF_LOCK
+}
+
+/// `struct tcp_repair_window`.
+struct RepairWindow {
+    var updateSequence: UInt32 = 0
+    var sendWindow: UInt32 = 0
+    var largestSendWindow: UInt32 = 0
+    var receiveWindow: UInt32 = 0
+    var receiveUpdate: UInt32 = 0
+}
+
+/// Bytes that lie in a TCP socket, by the question to ask with ioctl(2).
+package enum SocketQueue: UInt {
+    /// Arrived in order and not read (SIOCINQ).
+    case unread = 0x541B
+    /// Written and not acknowledged by the other side, sent or not (SIOCOUTQ).
+    case unacknowledged = 0x5411
+    /// Written and not sent (SIOCOUTQNSD).
+    case unsent = 0x894B
+}
+
+/// -1 when it cannot be told.
+package func pendingBytes(_ descriptor: CInt, _ queue: SocketQueue) -> CInt {
+    var bytes: CInt = -1
+    return ioctl(descriptor, queue.rawValue, &bytes) == 0 ? bytes : -1
 }
 
 package func setOption(

@@ -62,6 +62,7 @@ extension ControlCore {
         proxies[index].announcementDeadline = nil
         log(.warning, "proxy down") { [("proxy", $0.proxies[index].configuration.name), ("reason", reason.rawValue)] }
         abandon(index, reason, now: now)
+        blobs.forget(index)
         if reason == .silent, proxies[index].connection.isOpen {
             actions.append(.reconnect(proxies[index].configuration.address, .silent))
         }
@@ -85,14 +86,19 @@ extension ControlCore {
             remember(reason, transaction: frame.transaction, from: index, now: now)
             answer(.nack(attempt: frame.attempt, reason), to: frame.transaction, index, now: now)
         case .firstByte: answer(.firstByte, to: frame.transaction, index, now: now)
-        case .terminateResponse: answer(.terminateResponse, to: frame.transaction, index, now: now)
+        case .terminateResponse:
+            evacuations[index]?.heard(frame.transaction)
+            answer(.terminateResponse, to: frame.transaction, index, now: now)
         case .terminate(let terminate): terminated(terminate, frame, index, now: now)
-        case .flowInformation(let key, let transfer):
-            announced(key, transfer: transfer, transaction: frame.transaction, index, now: now)
+        case .flowInformation(let key, let transfer, let label):
+            announced(key, transfer: transfer, label: label, transaction: frame.transaction, index, now: now)
+        case .flowUnknown(let key): flowUnknown(key, index, now: now)
         case .flowInformationEnd(let count):
             announcementEnded(count: count, transaction: frame.transaction, index, now: now)
         case .transfer(let transfer): handedBack(transfer, frame, index, now: now)
-        case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .handOff:
+        case .blob(let fragment): receive(fragment, frame, from: index, now: now)
+        case .blobReceipt(let receipt): receive(receipt, frame, from: index, now: now)
+        case .initiate, .challenge, .accept, .keepalive, .keepaliveResponse, .error, .handOff, .flowQuery:
             counters.add(.misplaced)
         }
     }
@@ -132,6 +138,7 @@ extension ControlCore {
     private mutating func terminated(_ terminate: Terminate, _ frame: Frame, _ index: Int, now: UInt64) {
         switch terminate.cause {
         case .flowDone:
+            if configuration.role == .forwarder { endedFlows.insert(proxy: index, transfer: terminate.transfer) }
             if let slot = transfers.slot(proxy: index, transaction: terminate.transfer) {
                 let psn = transfers[slot].psn
                 if psn == nil || psn == terminate.psn {
@@ -143,9 +150,10 @@ extension ControlCore {
                 endedFlows.insert(proxy: index, transfer: terminate.transfer)
                 counters.add(.staleAnswer)
             }
+        case .cancel where unmap(terminate, index): break
         case .cancel: return recalled(terminate, frame, index, now: now)
-        // `administrative` is the channel's own business; `late` only directors send.
-        case .administrative, .late:
+        // `administrative` is the channel's own business; the others only directors send.
+        case .administrative, .late, .handBack:
             counters.add(.misplaced)
         }
         _ = send(Frame(.terminateResponse, transaction: frame.transaction, attempt: frame.attempt), to: index)

@@ -20,12 +20,18 @@ extension ControlCore {
             transfers[source].machine.state == .committed, transfers[source].key == transfer.connection.key,
             moves.number(source: source) == nil
         else { return refuse(frame, proxy, .unknownFlow) }
+        // Its offer comes again.
+        if let blob = transfer.blob, !blobs.arriving.has(blob) { return }
         guard var question = question(transfer, source) else { return refuse(frame, proxy, .policy) }
         guard pendingCount < pendingLimit, !transfers.isFull, !moves.isFull else { return refuse(frame, proxy, .busy) }
         // Not the one that has just said that it lacks the object.
         question.asked.insert(proxy)
         guard let next = choose(for: question, except: question.asked, now: now) else {
             return refuse(frame, proxy, .notFound)
+        }
+        if let blob = transfer.blob {
+            guard blobs.hasRoom(for: Int(blob.length), to: next) else { return }
+            question.blob = blobs.arriving.take(blob.identifier, now: now)
         }
         question.asked.insert(next)
         let number = moves.open(
@@ -34,7 +40,9 @@ extension ControlCore {
         if !traces.isEmpty { traceMove(number, "handed back", question.summary().path, now: now) }
         begin(
             question, transaction: takeTransaction(for: next), proxy: next, handle: transfers[source].handle,
-            isHeld: true, startedAt: now, limitMicroseconds: longestTimeoutMicroseconds, move: number, now: now)
+            isHeld: true, startedAt: now,
+            limitMicroseconds: question.blob == nil ? longestTimeoutMicroseconds : Self.blobPatience, move: number,
+            now: now)
     }
 
     /// What another proxy is asked, if the rule that the request falls under, as any other would, lets connections move.
@@ -48,16 +56,19 @@ extension ControlCore {
                 handle: transfers[source].handle, connection: offer.connection, request: request,
                 rules: suitableRules(offer.connection.key, request), rulesGeneration: rulesGeneration, recognisedAt: 0,
                 heldLength: 0, payloadLength: UInt16(bytes.count))
+            // What is wanted back may go on elsewhere, whatever becomes of later requests.
             guard case .ask(let rule) = policy.decide(held, payload: bytes),
-                configuration.rules[rule].laterRequests == .move
+                offer.blob != nil || configuration.rules[rule].laterRequests == .move
             else { return nil }
             var question = TransferRequest(held, rule: rule, isHeld: true, payload: bytes)
             question.rulesGeneration = rulesGeneration
             question.ruleName = configuration.rules[rule].name
             question.transfer.connectionID = offer.connectionID
+            question.transfer.generation = offer.generation &+ 1
             question.transfer.requirements = configuration.rules[rule].requirements
             question.transfer.isAcknowledged = true
-            question.transfer.mayComeBack = true
+            question.transfer.mayComeBack = configuration.rules[rule].laterRequests == .move
+            question.transfer.blob = offer.blob
             // It says so when it has begun.
             question.transfer.wantsFirstByte = true
             return question
@@ -72,6 +83,7 @@ extension ControlCore {
             case .asking(let target) = moves[number].phase
         else { return counters.add(.strayEvent) }
         moves.moved(number)
+        proxies[moves[number].proxy].movedAway += 1
         finish(source, now: now)
         transfers.claimHandle(at: target)
         log(.info, "connection moved") {
@@ -198,6 +210,7 @@ extension ControlCore {
 
     private mutating func refuse(_ offer: UInt32, attempt: UInt8, _ proxy: Int, _ reason: NACKReason) {
         counters.add(.moveRefused)
+        proxies[proxy].movesRefused += 1
         log(.info, "connection stays where it was") {
             [("proxy", $0.proxies[proxy].configuration.name), ("offer", "\(offer)"), ("reason", "\(reason)")]
         }

@@ -58,8 +58,10 @@ extension ControlCore {
         guard let index = position(ofProxy: name) else { return false }
         proxies[index].wish = wish
         log(.info, "proxy set") { _ in [("proxy", name), ("to", wish.rawValue)] }
+        evacuations[index] = nil
         switch wish {
-        case .up, .drain:
+        case .up, .drain, .evacuate:
+            if wish == .evacuate { evacuate(index, now: now) }
             if proxies[index].channel.state == .idle { open(index, now: now) }
         case .down:
             // While the agent can be told: what is pending goes to the origin.
@@ -95,6 +97,7 @@ extension ControlCore {
         status.proxiesConfigured = configuration.proxies.count
         status.origins = originStatus(now: now)
         status.crtp = counters.crtp
+        status.blobs = blobs.counts
         for proxy in proxies {
             for counter in proxy.channel.counters.named where counter.name != "received" && counter.name != "sent" {
                 status.crtp[counter.name, default: 0] += counter.value
@@ -133,6 +136,8 @@ extension ControlCore {
             row.srttMicroseconds = proxy.estimator.srttMicroseconds ?? 0
             row.rttvarMicroseconds = proxy.estimator.rttvarMicroseconds
             row.timeoutMicroseconds = proxy.estimator.timeoutMicroseconds
+            row.movedAway = proxy.movedAway
+            row.movesRefused = proxy.movesRefused
             row.adoptionTimes = proxy.adoptionTimes
             return row
         }
@@ -208,6 +213,16 @@ extension ControlCore {
         var result = WorkerConfiguration()
         result.candidates = configuration.rules.prefix(64).map(\.match)
         result.routes = routeRules()
+        result.role = configuration.role
+        if let forwarders = configuration.forwarders {
+            var arrivals = Arrivals(
+                forwarders.kind, at: configuration.tunnelAddresses, from: forwarders.addresses,
+                gateway: forwarders.gateway)
+            arrivals.network = forwarders.network
+            result.arrivals = arrivals
+            // Answers to clients, and proxies that give them, do not depend on any one classifier.
+            result.proxiesOnClientSide = true
+        }
         result.virtualServers = virtualServers.servers.map(\.shared)
         result.origins = virtualServers.origins.map(\.shared)
         result.cookieSecret = virtualServers.cookieSecret

@@ -16,7 +16,7 @@ extension ControlCore {
         guard !isBypassed, !transfers.isFull, var request = transfers[slot].request, request.asked.count < tries
         else { return false }
         let startedAt = transfers[slot].startedAt
-        let end = startedAt + longestTimeoutMicroseconds
+        let end = startedAt + (request.blob == nil ? longestTimeoutMicroseconds : Self.blobPatience)
         let left = end - min(now, end)
         guard left >= configuration.timeout.floorMicroseconds,
             let next = choose(for: request, except: request.asked, now: now)
@@ -78,6 +78,7 @@ extension ControlCore {
             needs: Capabilities(neededFor: connection, application: request.transfer.application),
             content: request.content, now: now)
         if request.transfer.isAcknowledged { query.needs.insert(.handedBack) }
+        if request.transfer.blob != nil { query.needs.insert(.blobs) }
         if request.isOneWay { query.needs.insert(.handOffs) }
         query.except = except
         query.except.formUnion(refusals.refusers(of: request.refusalKey, now: now))

@@ -81,6 +81,9 @@ extension ControlCore {
                 ? nil : estimator.retransmissionMicroseconds)
         // Until then it is told again that it may begin.
         if move != nil { timing.firstByteMicroseconds = 120_000_000 }
+        if let blob = request.blob {
+            sendAlong(blob, with: request, to: proxy, within: limitMicroseconds, &timing, now: now)
+        }
         var request = request
         if request.transfer.connectionID == 0 {
             request.transfer.connectionID = UInt64(senderID) << 32 | UInt64(transaction)
@@ -142,7 +145,10 @@ extension ControlCore {
         if before == .asking, after != .asking, !transfers[slot].siblings.isEmpty {
             dismissSiblings(of: slot, now: now)
         }
-        if after == .committed, before != .committed { transfers[slot].committedAt = now }
+        if after == .committed, before != .committed {
+            transfers[slot].committedAt = now
+            if !evacuations.isEmpty { wantBack(slot) }
+        }
         var isUnsent = false
         for action in wanted where !perform(action, slot, now: now) { isUnsent = true }
         wanted.removeAll(keepingCapacity: true)
@@ -291,7 +297,10 @@ extension ControlCore {
         if !handOffs.unanswered.isEmpty { handOffs.unanswered[slot] = nil }
         switch transfers[slot].machine.outcome?.ending {
         case .committed, .announced:
-            endedFlows.insert(proxy: transfers[slot].proxy, transfer: transfers[slot].transaction)
+            // A forwarder's mapping may only have been idle: it is over when its agent says so.
+            if configuration.role != .forwarder {
+                endedFlows.insert(proxy: transfers[slot].proxy, transfer: transfers[slot].transaction)
+            }
         default: break
         }
         transfers.remove(at: slot)

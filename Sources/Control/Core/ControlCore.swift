@@ -65,12 +65,18 @@ public struct ControlCore {
     package var ruleCounts: [RuleStatus] = []
     package var installs = InstallTable()
     package var endedFlows = EndedFlows()
+    /// Of a forwarder: connections that agents are asked for.
+    package var flowQueries = FlowQueries()
     package var listing = FlowListing()
     package var traces = Traces()
     /// UDP flows whose first datagrams are held.
     package var flights = FirstFlights()
     /// Connections that agents have handed back.
     package var moves = MoveTable()
+    /// What is under way on connections that change hands in the middle of something.
+    package var blobs = BlobTraffic()
+    /// Proxies that an operator wants empty, by their places.
+    package var evacuations: [Int: Evacuation] = [:]
     /// Of rules that have none of their own.
     package var algorithm: SelectionAlgorithm
     package var draws: SplitMix
@@ -129,7 +135,7 @@ public struct ControlCore {
         wheel = TimingWheel(tickMicroseconds: min(200, max(100, configuration.timeout.granularityMicroseconds)))
         nextTransaction = UInt32(truncatingIfNeeded: hashSeed)
         var source = random
-        virtualServers = VirtualServers(configuration.virtualServers, random: &source)
+        virtualServers = VirtualServers(configuration, random: &source)
         proxies = configuration.proxies.prefix(proxyLimit).enumerated().map { makeProxy($1, index: $0) }
         findEndpoints()
         selections = makeSelections()
@@ -146,6 +152,7 @@ public struct ControlCore {
             peer: proxy.address, keys: keys.ring, senderID: senderID, epoch: epoch,
             configuration: configuration.crtp.channel, random: random)
         channel.group = group?.description
+        channel.isForwarder = configuration.role == .forwarder
         return ProxyRecord(
             index: ProxyIndex(UInt8(index)), configuration: proxy, channel: channel, timeout: configuration.timeout)
     }
@@ -176,6 +183,8 @@ public struct ControlCore {
         logBudget = LogBudget(linesPerSecond: configuration.logLinesPerSecond, now: now)
         wheel = TimingWheel(tickMicroseconds: wheel.tickMicroseconds, now: now)
         commandAll(.abortAllHolds)
+        introduceClassifiers()
+        if configuration.role == .classifier { reviewOffers(now: now) }
         for index in proxies.indices { open(index, now: now) }
         if configuration.workers.recoveryMicroseconds == 0 || proxies.isEmpty { endRecovery("nothing to recover") }
     }
@@ -219,6 +228,7 @@ public struct ControlCore {
         case .flowInstalled(let handle, let ticket): flowInstalled(handle, ticket: ticket, now: now)
         case .flowRefused(let ticket): flowRefused(ticket: ticket)
         case .proxyUnused(let proxy, let retirement): proxyUnused(proxy, retirement: retirement, worker: worker)
+        case .flowWanted(let key): flowWanted(key, now: now)
         case .pathNarrowed(let proxy, let mtu): pathNarrowed(proxy, mtu, now: now)
         case .rulesInForce(let generation): ruleTables.inForce(generation, worker: worker)
         case .virtualServersInForce(let generation): virtualServerTables.inForce(generation, worker: worker)
@@ -255,6 +265,8 @@ public struct ControlCore {
         if !queue.isEmpty { serveQueue(now: now) }
         if !traces.isEmpty { traces.forget(now: now) }
         if !moves.isEmpty { advanceMoves(to: now) }
+        if let due = blobs.nextDeadline, due <= now { advanceBlobs(to: now) }
+        if !evacuations.isEmpty { advanceEvacuations(to: now) }
         if isRecovering, now >= recoveryDeadline { endRecovery("time is up") }
         if let due = departuresDueAt, due <= now { seeProxiesOff(now: now) }
         if let due = pathsDueAt, due <= now { widenPaths(now: now) }
@@ -278,6 +290,8 @@ public struct ControlCore {
         consider(pathsDueAt)
         consider(virtualServers.offersDueAt)
         consider(moves.nextDeadline)
+        consider(blobs.nextDeadline)
+        for evacuation in evacuations.values { consider(evacuation.nextDeadline) }
         return earliest
     }
 

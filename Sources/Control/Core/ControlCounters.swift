@@ -12,6 +12,8 @@ package struct ControlCounters: Sendable {
         /// The channel was not up when something was to be sent.
         case unsendable
         case announcedFlows, refusedFlows, announcementsIncomplete
+        /// Of a forwarder: connections that it asked its agents for.
+        case flowQueries
         // transfers
         /// Requests that a second proxy was asked for.
         case passedOn

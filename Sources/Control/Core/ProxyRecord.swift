@@ -26,6 +26,9 @@ package struct ProxyRecord: Sendable {
     package var announced: [UInt32: UInt32] = [:]
     /// What the operator wants of it.
     package var wish = ProxyWish.up
+    /// Connections that others went on with after it had handed them back, and offers that came to nothing.
+    package var movedAway: UInt64 = 0
+    package var movesRefused: UInt64 = 0
     /// Not asked before this: a NACK said when to come again.
     package var restsUntil: UInt64 = 0
     /// TRANSFERs in a row that timed out, each of them sent after the one before had.
@@ -113,7 +116,7 @@ package struct ProxyRecord: Sendable {
         min(settings.mtu, narrowPath?.mtu ?? .max)
     }
 
-    package var isDraining: Bool { wish == .drain || status?.isDraining == true }
+    package var isDraining: Bool { wish == .drain || wish == .evacuate || status?.isDraining == true }
 
     /// Transfers that may be under way at once: what the agent had left at its latest word, and what was under way then.
     package var credits: Int {

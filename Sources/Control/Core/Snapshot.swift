@@ -39,6 +39,8 @@ public struct DirectorStatus: Codable, Sendable, Equatable {
     public var clockHertz: UInt64 = 0
     /// CRTP frames by fate: `received`, `sent`, `unauthenticated`, `replayed`, `malformed`, …
     public var crtp: [String: UInt64] = [:]
+    /// Blobs and their fragments, by way and by what became of them.
+    public var blobs: [String: UInt64] = [:]
     /// From a request to the decision who gets it, of all that were asked for.
     public var decisionTimes = TimeHistogram()
     /// In the configuration's order.
@@ -161,6 +163,9 @@ public struct ProxyStatus: Codable, Sendable, Equatable {
     public var lateACKs: UInt64 = 0
     /// Requests that it did not take and that another proxy was asked for then.
     public var passedOn: UInt64 = 0
+    /// Connections that it has handed back and others went on with, and offers that came to nothing.
+    public var movedAway: UInt64 = 0
+    public var movesRefused: UInt64 = 0
     /// Timeouts in a row; enough of them set a proxy aside.
     public var consecutiveTimeouts = 0
     /// Questions to it while it was set aside.

@@ -125,8 +125,12 @@ package struct TransferOutcome: Hashable, Sendable {
 package struct TransferTiming: Hashable, Sendable {
     /// TO: the request goes to the origin after this.
     package var timeoutMicroseconds: UInt64
-    /// The second copy of TRANSFER; nil for none.
+    /// Between two copies of TRANSFER; nil for only one.
     package var retransmissionMicroseconds: UInt64?
+    /// Copies behind the first one.
+    package var retransmissions: UInt8 = 1
+    /// The answer tells how quick the agent is.
+    package var isMeasured = true
     /// After a verdict the worker answers within this, or counts as silent.
     package var confirmationMicroseconds: UInt64 = 1_000_000
     /// First repetition of TERMINATE; doubles each time, up to the ceiling.

@@ -16,13 +16,13 @@ package struct TransferMachine: Hashable, Sendable {
     package let isOfDatagrams: Bool
     /// The proxy is not asked: it hears of the connection, by HANDOFF, once the worker has committed it.
     package let isOneWay: Bool
-    /// Copies of TRANSFER sent so far: 0, 1 or 2. Their attempt numbers are 0 and 1. Of HANDOFF the same, without a bound.
+    /// Copies of TRANSFER sent so far; the first one's attempt number is 0. Of HANDOFF the same, without a bound.
     package internal(set) var attempts: UInt8 = 0
     /// How it ended for the client, once that is known.
     package private(set) var outcome: TransferOutcome?
 
     var firstSentAt: UInt64 = 0
-    var secondSentAt: UInt64 = 0
+    var lastSentAt: UInt64 = 0
     /// While the agent is asked, and after that: when TO ends or ended. In `committed`, when an unconfirmed one is forgotten.
     package internal(set) var deadline: UInt64 = 0
     /// The worker has said that the hold ended at the origin.
@@ -117,9 +117,10 @@ extension TransferMachine {
 
     /// Measures the first answer: from the copy that it names.
     mutating func sample(_ attempt: UInt8, _ now: UInt64, _ actions: inout [TransferAction]) {
-        guard !isSampled else { return }
+        guard !isSampled, timing.isMeasured else { return }
         isSampled = true
-        let sent = attempt == 0 ? firstSentAt : secondSentAt
+        guard attempt == 0 || attempt == attempts - 1 else { return }
+        let sent = attempt == 0 ? firstSentAt : lastSentAt
         actions.append(.sample(microseconds: now - min(sent, now)))
     }
 
@@ -157,15 +158,19 @@ extension TransferMachine {
 }
 
 extension TransferMachine {
-    /// Inside TO: sends the second copy of TRANSFER, or waits on. False at the deadline.
+    /// Inside TO: sends another copy of TRANSFER, or waits on. False at the deadline.
     mutating func retransmitted(_ now: UInt64, _ actions: inout [TransferAction]) -> Bool {
         guard now < deadline else { return false }
-        if attempts == 1 {
-            attempts = 2
-            secondSentAt = now
-            actions.append(.transfer(attempt: 1, validMicroseconds: deadline - now))
+        guard attempts <= timing.retransmissions else {
+            actions.append(.setTimer(at: deadline))
+            return true
         }
-        actions.append(.setTimer(at: deadline))
+        actions.append(.transfer(attempt: attempts, validMicroseconds: deadline - now))
+        attempts += 1
+        lastSentAt = now
+        let delay = timing.retransmissionMicroseconds ?? .max
+        let isLast = attempts > timing.retransmissions || delay >= deadline - now
+        actions.append(.setTimer(at: isLast ? deadline : now + delay))
         return true
     }
 

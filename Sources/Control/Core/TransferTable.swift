@@ -66,6 +66,8 @@ package struct TransferRequest: Sendable {
     package var asked = ProxySet()
     /// It is not asked for, but handed off.
     package var isOneWay = false
+    /// All that is under way on a connection that comes from another proxy (`Transfer.blob`).
+    package var blob: [UInt8]?
     /// Asked to see whether the proxy answers; for no client.
     package var isProbe = false
 

@@ -73,7 +73,7 @@ struct RPCRequest: Equatable {
                 throw .invalidParameters("'proxy' is missing: the name of a proxy")
             }
             guard let wish = try parameters.string("state").flatMap(ProxyWish.init(rawValue:)) else {
-                throw .invalidParameters("'state' is up, drain or down")
+                throw .invalidParameters("'state' is up, drain, evacuate or down")
             }
             return .proxy(proxy, wish)
         case "keys": return .keys

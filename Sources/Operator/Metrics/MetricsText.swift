@@ -33,6 +33,9 @@ package struct MetricsText {
         gauge("baton_packet_buffers_free", "Those that no port, hold or ring has.", status.packetBuffersFree)
         counters("baton_transfers", "Requests by what became of them.", label: "ending", status.transfers)
         counters("baton_crtp_frames", "CRTP frames by what became of them.", label: "fate", status.crtp)
+        counters(
+            "baton_blobs", "Blobs of connections, and their fragments, by way and by what became of them.",
+            label: "fate", status.blobs)
         histogram(
             "baton_transfer_decision_seconds",
             "From the request to the decision who gets it, of those that were asked for.",

@@ -57,7 +57,7 @@ public struct OperatorConsole: Sendable {
         return Presentation.bypass(try client.call(BypassStatus.self, "bypass", parameters))
     }
 
-    /// `up`, `drain` or `down`.
+    /// `up`, `drain`, `evacuate` or `down`.
     public func set(_ wish: String, proxy: String) throws(ControlClientProblem) -> String {
         let parameters: [String: JSONValue] = ["proxy": .string(proxy), "state": .string(wish)]
         if isJSON { return try raw("proxy", parameters) }

@@ -101,6 +101,7 @@ package enum Presentation {
         switch status.administrative {
         case .up: return "\(name) is asked (state \(printable(status.state)))"
         case .drain: return "\(name) drains: it gets no new connections and keeps those that it has (\(left))"
+        case .evacuate: return "\(name) is being emptied: others go on with what it has (\(left))"
         case .down: return "\(name) is down: its channel is ended; it keeps the connections that it has (\(left))"
         }
     }

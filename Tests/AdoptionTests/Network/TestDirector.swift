@@ -25,6 +25,13 @@ final class TestDirector: @unchecked Sendable {
         var segment: Segment? { Segment(frame) }
     }
 
+    /// A connection that the agent hands back with all that is under way.
+    struct Offer: Sendable {
+        var transaction: UInt32
+        var transfer: Transfer
+        var blob: [UInt8]
+    }
+
     private struct State {
         var plan = Plan.pass
         var passed: [Passed] = []
@@ -39,6 +46,9 @@ final class TestDirector: @unchecked Sendable {
         var transaction: UInt32 = 100
         /// What TRANSFER says instead of what the client said.
         var pretence: [UInt8]?
+        var arriving = BlobReceiver()
+        var leaving = BlobSender()
+        var offer: Offer?
     }
 
     private let state: Mutex<State>
@@ -102,6 +112,34 @@ final class TestDirector: @unchecked Sendable {
         }
     }
 
+    var offer: Offer? { state.withLock { $0.offer } }
+
+    /// Asks for the connection that was committed last.
+    func askBack() {
+        guard let connection else { return }
+        send(
+            .terminate(Terminate(cause: .handBack, transfer: transaction, psn: connection.psn)),
+            transaction: transaction)
+    }
+
+    /// Sends a blob, and a TRANSFER that names it as the connection's.
+    func bring(_ blob: [UInt8], _ transfer: Transfer, transaction: UInt32) {
+        var transfer = transfer
+        transfer.blob = BlobReference(identifier: .random(in: 1...UInt64.max), of: blob)
+        transfer.handsBack = 0
+        transfer.isAcknowledged = true
+        transfer.wantsFirstByte = true
+        transfer.validMicroseconds = 5_000_000
+        let identifier = transfer.blob!.identifier
+        state.withLock { state in
+            _ = state.leaving.send(blob, identifier: identifier, now: monotonicMicroseconds())
+            state.transaction = transaction
+            state.answer = nil
+            carryOutBlobs(&state)
+        }
+        send(.transfer(transfer), transaction: transaction)
+    }
+
     func commitHeld() { state.withLock { commit(&$0) } }
 
     /// To the origin after all.
@@ -134,6 +172,8 @@ final class TestDirector: @unchecked Sendable {
             state.withLock { state in
                 state.initiator.advance(to: monotonicMicroseconds())
                 carryOut(&state)
+                state.leaving.advance(to: monotonicMicroseconds())
+                carryOutBlobs(&state)
             }
         }
         over.raise()
@@ -155,9 +195,32 @@ final class TestDirector: @unchecked Sendable {
         }
     }
 
+    private func carryOutBlobs(_ state: inout State) {
+        for case .send(let frame) in state.leaving.actions {
+            if let bytes = state.initiator.send(frame) { transmit(bytes) }
+        }
+        state.leaving.actions = []
+    }
+
     private func receive(_ frame: Frame, _ state: inout State) {
         state.frames.append(frame)
         switch frame.message {
+        case .blob(let fragment):
+            let now = monotonicMicroseconds()
+            if let receipt = state.arriving.receive(fragment, attempt: frame.attempt, from: 0, now: now),
+                let bytes = state.initiator.send(
+                    Frame(.blobReceipt(receipt), transaction: frame.transaction, attempt: frame.attempt))
+            {
+                transmit(bytes)
+            }
+        case .blobReceipt(let receipt):
+            state.leaving.receive(receipt, attempt: frame.attempt, now: monotonicMicroseconds())
+            carryOutBlobs(&state)
+        case .transfer(let transfer):
+            if let blob = transfer.blob, let bytes = state.arriving.take(blob.identifier, now: monotonicMicroseconds())
+            {
+                state.offer = Offer(transaction: frame.transaction, transfer: transfer, blob: bytes)
+            }
         case .transferACK where frame.transaction == state.transaction:
             state.answer = frame.message
             if state.plan == .commit { commit(&state) }

@@ -87,6 +87,13 @@ final class TestClient: @unchecked Sendable {
 
     func send(_ text: String) { _ = Glibc.send(descriptor, text, text.utf8.count, CInt(MSG_NOSIGNAL)) }
 
+    /// Takes at most so many bytes of what has come, and keeps them for `response`.
+    func read(atMost count: Int) {
+        var buffer = [UInt8](repeating: 0, count: count)
+        let count = recv(descriptor, &buffer, count, CInt(MSG_DONTWAIT))
+        if count > 0 { received += buffer[..<count] }
+    }
+
     /// One response, by Content-Length or chunks; nil when the connection ended or nothing came for ten seconds.
     func response(isHead: Bool = false) -> (head: String, body: [UInt8])? {
         guard let end = fill(until: { $0.firstRange(of: Array("\r\n\r\n".utf8)) }) else { return nil }

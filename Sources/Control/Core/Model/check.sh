@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Checks transfer.pml exhaustively, then breaks one rule at a time and demands that the check notices.
+# Checks transfer.pml and move.pml exhaustively, then breaks one rule at a time and demands that the check notices.
 # One line a run; exit code 0 when every run ended as it should. Needs spin and a C compiler.
 set -euo pipefail
-model="$(cd "$(dirname "$0")" && pwd)/transfer.pml"
+models="$(cd "$(dirname "$0")" && pwd)"
+model="$models/transfer.pml"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -42,4 +43,14 @@ check 'broken: commit after abort' fails -DFLOWS=1 -DBROKEN_COMMIT
 check 'broken: agent speaks before the commit' fails -DFLOWS=1 -DBROKEN_MUTE
 check 'broken: late ACK is not called back' fails -DFLOWS=1 -DBROKEN_RECALL
 check 'broken: an ACK of the first of two counts' fails "${second[@]}" -DBROKEN_SECOND
+
+model="$models/move.pml"
+# With a duplicate it holds too, in 20 million states.
+move=(-DDUPLICATES=0)
+check 'a connection goes on at another proxy' holds "${move[@]}"
+check 'broken: the first proxy decides by itself' fails "${move[@]}" -DBROKEN_OFFER
+check 'broken: the other speaks when it has adopted' fails "${move[@]}" -DBROKEN_BEGIN
+check 'broken: the blob of an earlier offer' fails "${move[@]}" -DBROKEN_BLOB
+check 'broken: a forwarder believes old news' fails "${move[@]}" -DBROKEN_GENERATION
+check 'broken: a mapping is not taken back' fails "${move[@]}" -DBROKEN_UNMAP
 exit "$failed"

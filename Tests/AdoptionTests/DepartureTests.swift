@@ -1,0 +1,183 @@
+import Adoption
+import CRTP
+import Foundation
+import Glibc
+import Testing
+import Wire
+
+/// Connections that go, and come, with all that is under way on them: real sockets, one agent that is both ends.
+@Suite(.serialized, .enabled(if: Namespace.isPossible && TestAgent.isBuilt)) struct DepartureTests {
+    static let families = [true, false]
+
+    @Test(arguments: families) func aDownloadGoesOnWhereItWas(isV4: Bool) throws {
+        let scene = try Scene(isV4: isV4)
+        defer { scene.remove() }
+        let client = try scene.download("/big.bin")
+        let offer = try scene.offered(client)
+        let blob = try ConnectionBlob(decoding: offer.blob)
+        let continuation = try #require(blob.continuation)
+        #expect(continuation.bodyBytesWritten > 0 && continuation.bodyBytesWritten < scene.agent.content.count)
+        #expect(continuation.place == continuation.bodyBytesWritten)
+        try scene.leave(offer)
+        // Whatever it has still to say, it does not say it before it is told to.
+        let before = scene.spoken.count
+        #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+        #expect(scene.spoken.count == before)
+        scene.director.send(.firstByte, transaction: scene.director.transaction)
+        let response = try #require(client.response())
+        #expect(response.body == scene.agent.content)
+        #expect(scene.spoken.allSatisfy { $0.flags & (Segment.syn | Segment.fin | Segment.rst) == 0 })
+        // One line, of the whole.
+        #expect(eventually { scene.agent.accessLog.contains(" 200 \(scene.agent.content.count) ") })
+        #expect(scene.agent.accessLog.split(separator: "\n").count == 1)
+        client.send(scene.get("/"))
+        #expect(client.response()?.body == Array("hello\n".utf8))
+    }
+
+    /// The other proxy has no answer to repeat: what the client is still to get of the last one goes along.
+    @Test func betweenTwoRequests() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let client = try scene.download("/")
+        #expect(client.response()?.body == Array("hello\n".utf8))
+        let offer = try scene.offered(client)
+        let blob = try ConnectionBlob(decoding: offer.blob)
+        #expect(blob.continuation == nil && blob.received.isEmpty)
+        try scene.leave(offer)
+        // Unanswered: it comes again, to whoever goes on.
+        client.send(scene.get("/big.bin", "Range: bytes=5-9\r\n"))
+        #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+        scene.director.send(.firstByte, transaction: scene.director.transaction)
+        #expect(client.response()?.body == Array(scene.agent.content[5...9]))
+    }
+
+    /// Ranges, and what is made of them, are made again at the other end.
+    @Test func severalRangesGoOn() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let client = try scene.download("/big.bin", "Range: bytes=0-1399999,1500000-2899999\r\n")
+        let offer = try scene.offered(client)
+        try scene.leave(offer)
+        #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+        scene.director.send(.firstByte, transaction: scene.director.transaction)
+        let response = try #require(client.response())
+        let content = scene.agent.content
+        let first = try #require(response.body.firstRange(of: content[..<1_400_000]))
+        let second = try #require(response.body[first.upperBound...].firstRange(of: content[1_500_000..<2_900_000]))
+        #expect(response.body[second.upperBound...].elementsEqual("\r\n--baton-7e5d1c94b8a2f306--\r\n".utf8))
+    }
+
+    @Test func anOfferThatComesToNothingChangesNothing() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let client = try scene.download("/big.bin")
+        let offer = try scene.offered(client)
+        scene.director.send(.transferNACK(.notFound, retryAfterMilliseconds: 0), transaction: offer.transaction)
+        #expect(client.response()?.body == scene.agent.content)
+        // It may be asked for again.
+        client.send(scene.get("/"))
+        #expect(client.response() != nil)
+        #expect(try scene.offered(client).transaction != offer.transaction)
+    }
+
+    /// Nothing is adopted, and the reason is told.
+    @Test func whatCannotBeGoneOnWithIsRefused() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let client = try scene.download("/big.bin")
+        let offer = try scene.offered(client)
+        try scene.leave(offer)
+        let good = try ConnectionBlob(decoding: offer.blob)
+        func changed(_ change: (inout ConnectionBlob) -> Void) -> [UInt8] {
+            var blob = good
+            change(&blob)
+            return blob.encode()
+        }
+        var future = offer.blob
+        future[5] = 2
+        let wrong: [(name: String, [UInt8], NACKReason)] = [
+            ("nothing", [], .badTLV),
+            ("noise", (0..<4_000).map { _ in UInt8.random(in: .min ... .max) }, .badTLV),
+            ("cut", Array(offer.blob.dropLast(9)), .badTLV),
+            ("from the future", future, .badTLV),
+            ("another connection", changed { $0.connection.key.clientPort ^= 1 }, .badTLV),
+            ("an older file", changed { $0.continuation!.modified -= 1 }, .notFound),
+            ("a longer file", changed { $0.continuation!.documentBytes += 1 }, .notFound),
+            ("other bytes", changed { $0.continuation!.digest[0] ^= 1 }, .notFound),
+            ("behind the end", changed { $0.continuation!.place = .max }, .notFound),
+            ("no file", changed { $0.continuation!.request = Array(scene.get("/none").utf8) }, .notFound),
+        ]
+        for (name, blob, reason) in wrong {
+            let answer = scene.come(blob, offer.transfer)
+            #expect(answer == .transferNACK(reason, retryAfterMilliseconds: 0), "\(name)")
+            #expect(try scene.network.proxy.run(["ss", "-Htan"]).isEmpty, "\(name)")
+        }
+        #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+        scene.director.send(.firstByte, transaction: scene.director.transaction)
+        #expect(client.response()?.body == scene.agent.content)
+    }
+
+    /// As long as nobody has told it to begin, an adoption is undone without a trace.
+    @Test func aDownloadThatIsCalledBackIsSilent() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let client = try scene.download("/big.bin")
+        let offer = try scene.offered(client)
+        try scene.leave(offer)
+        let before = scene.spoken.count
+        #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+        let cancel = Terminate(
+            cause: .cancel, transfer: scene.director.transaction, psn: offer.transfer.connection.psn)
+        scene.director.send(.terminate(cancel), transaction: 9_001)
+        #expect(eventually { (try? scene.network.proxy.run(["ss", "-Htan"]).isEmpty) == true })
+        #expect(scene.spoken.count == before)
+        #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+        scene.director.send(.firstByte, transaction: scene.director.transaction)
+        #expect(client.response()?.body == scene.agent.content)
+    }
+}
+
+extension Scene {
+    /// A connection that the agent serves.
+    func download(_ path: String, _ fields: String = "") throws -> TestClient {
+        director.plan(.commit)
+        let client = try connect()
+        client.send(get(path, fields))
+        guard eventually({ director.answer == .transferACK }) else { throw SystemFailure("\(agent.log)", code: 0) }
+        return client
+    }
+
+    /// What the agent offers when it is asked for the connection. The client reads a little meanwhile, so that there is
+    /// always something under way.
+    func offered(_ client: TestClient) throws -> TestDirector.Offer {
+        let former = director.offer?.transaction
+        let deadline = monotonicMicroseconds() + 10_000_000
+        var askAt: UInt64 = 0
+        while monotonicMicroseconds() < deadline {
+            // The request may not have been read yet.
+            if monotonicMicroseconds() >= askAt {
+                director.askBack()
+                askAt = monotonicMicroseconds() + 100_000
+            }
+            if let offer = director.offer, offer.transaction != former { return offer }
+            client.read(atMost: 16_384)
+            usleep(5_000)
+        }
+        throw SystemFailure("no offer: \(agent.log)", code: 0)
+    }
+
+    /// It is another's: the agent's socket is gone without a word.
+    func leave(_ offer: TestDirector.Offer) throws {
+        let before = spoken.count
+        director.send(.transferACK, transaction: offer.transaction)
+        guard eventually({ (try? network.proxy.run(["ss", "-Htan"]).isEmpty) == true }), spoken.count == before else {
+            throw SystemFailure("it does not leave silently: \(agent.log)", code: 0)
+        }
+    }
+
+    func come(_ blob: [UInt8], _ transfer: Transfer) -> Message? {
+        director.bring(blob, transfer, transaction: director.transaction + 1)
+        _ = eventually { director.answer != nil }
+        return director.answer
+    }
+}
