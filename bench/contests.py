@@ -393,7 +393,7 @@ class Programme:
         peer = "one a second"
         return Contest(
             [Figure("evacuate", "moves/s", "movedPerSecond", peer)], lambda: self._baton.evacuate(),
-            {peer: lambda: {"movedPerSecond": 1}}, {"ports": "af_xdp on veth", "connections": 500, "bytes": 4 << 20}, 0,
+            {peer: lambda: {"movedPerSecond": 1}}, {"ports": "af_xdp on veth", "connections": 150, "bytes": 4 << 20}, 0,
             most_rounds=LONG, notes=("moved", "seconds", "downloads"))
 
     @staticmethod

@@ -101,10 +101,11 @@ import Wire
             ("cut", Array(offer.blob.dropLast(9)), .badTLV),
             ("from the future", future, .badTLV),
             ("another connection", changed { $0.connection.key.clientPort ^= 1 }, .badTLV),
-            ("an older file", changed { $0.continuation!.modified -= 1 }, .notFound),
-            ("a longer file", changed { $0.continuation!.documentBytes += 1 }, .notFound),
-            ("other bytes", changed { $0.continuation!.digest[0] ^= 1 }, .notFound),
-            ("behind the end", changed { $0.continuation!.place = .max }, .notFound),
+            ("another segment size", changed { $0.connection.options.clientMSS = 1 }, .badTLV),
+            ("an older file", changed { $0.continuation!.modified -= 1 }, .unknownFlow),
+            ("a longer file", changed { $0.continuation!.documentBytes += 1 }, .unknownFlow),
+            ("other bytes", changed { $0.continuation!.digest[0] ^= 1 }, .unknownFlow),
+            ("behind the end", changed { $0.continuation!.place = .max }, .unknownFlow),
             ("no file", changed { $0.continuation!.request = Array(scene.get("/none").utf8) }, .notFound),
         ]
         for (name, blob, reason) in wrong {

@@ -152,6 +152,18 @@ import Testing
         #expect(relay.outcomes == [.delivered(7)] && relay.again == relay.fragmentsLost)
     }
 
+    /// When only receipts are lost, one copy brings the receipt for all.
+    @Test func whatArrivedWithoutAReceiptDoesNotGoAgain() {
+        for size in [3_000, 15_000, 19_456, 200_000] {
+            var relay = BlobRelay()
+            relay.losesReceipt = { number, _ in number < 5 }
+            let isAccepted = relay.send(blobBytes(size), identifier: 7)
+            relay.run()
+            #expect(isAccepted && relay.outcomes == [.delivered(7)] && relay.senders[0].counters.timeouts > 0)
+            #expect(relay.again == relay.senders[0].counters.timeouts, "\(size)")
+        }
+    }
+
     @Test func theTimerFollowsTheRoundTrip() {
         for (delay, least, most) in [(100, 5_000, 5_000), (20_000, 41_000, 65_000), (400_000, 801_000, 1_000_000)] {
             var relay = BlobRelay()
@@ -248,6 +260,10 @@ import Testing
             attempt: 0, now: 20)
         let sent = Self.takeFragments(&sender).map(\.index)
         #expect(sent.allSatisfy { $0 < 25 } && sender.counters.used == 1)
+        // They are not taken for those that are missing either.
+        let some = Self.bitmap(Array(0..<18) + Array(25..<32))
+        sender.receive(BlobReceipt(blob: 7, state: .receiving, index: 1, bitmap: some), attempt: 0, now: 30)
+        #expect(sender.counters.restarts == 0 && sender.counters.used == 2)
     }
 
     @Test func aReceiptFromBeforeABlobWasBegunAnewIsOld() {

@@ -119,6 +119,7 @@ extension ControlLoop {
         _ = waiting.remove(number)
         // A client that has ended its side still wants an answer to what it has asked.
         guard count > 0 || count == 0 && ledger.comesOver(number) else {
+            blobs.arrivals[number] = nil
             services.adopter.forget(descriptor)
             ledger.ended(number, bytesSent: 0, now: monotonicMicroseconds())
             logger.info(
@@ -130,6 +131,7 @@ extension ControlLoop {
 
     /// The connection is this agent's. `received`: what came of the request by another way than the connection.
     func begin(_ number: UInt64, _ descriptor: CInt, received: [UInt8]? = nil) {
+        let arrival = blobs.arrivals.removeValue(forKey: number)
         guard let connection = ledger.connection(of: number) else { return services.adopter.forget(descriptor) }
         do {
             try services.adopter.commit(descriptor)
@@ -144,7 +146,7 @@ extension ControlLoop {
             number: number, descriptor: descriptor, key: connection.key, transaction: transaction)
         adopted.received = received ?? ledger.received(of: number)
         adopted.mayComeBack = ledger.mayComeBack(number)
-        if let arrival = blobs.arrivals.removeValue(forKey: number) {
+        if let arrival {
             adopted.received = arrival.received
             adopted.resumption = arrival.resumption
         }

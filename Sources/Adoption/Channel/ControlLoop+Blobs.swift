@@ -43,7 +43,7 @@ extension ControlLoop {
     /// Makes the connection mute, and offers it with all that is under way. Only so many at once, since each stands still
     /// meanwhile.
     func offerWhole(_ handBack: HandBack, _ continuation: Continuation?, _ now: UInt64) {
-        guard offers.count < Offer.limitWithBlobs else { return blobs.departures.append(handBack) }
+        guard offers.count < Offer.limitWithBlobs else { return wait(handBack) }
         defer { close(handBack.descriptor) }
         guard wantedHandover == nil, !ledger.isDraining,
             let (director, transfer) = ledger.offer(
@@ -82,19 +82,42 @@ extension ControlLoop {
         offers[frame.transaction] = offer
     }
 
-    /// One is over: another may stand still.
-    func offerNext() {
-        guard !blobs.departures.isEmpty, offers.count < Offer.limitWithBlobs else { return }
-        offer(blobs.departures.removeFirst(), monotonicMicroseconds())
+    /// Until others have gone. One too many goes on here, and is asked for again.
+    private func wait(_ handBack: HandBack) {
+        if blobs.departures.count < Offer.limitWithBlobs { return blobs.departures.append(handBack) }
+        close(handBack.descriptor)
+        handBack.isOver(.stays)
+    }
+
+    /// Some are over: others may stand still.
+    func offerWaiting(_ now: UInt64) {
+        while !blobs.departures.isEmpty, offers.count < Offer.limitWithBlobs {
+            offer(blobs.departures.removeFirst(), now)
+        }
+    }
+
+    /// None of those that wait goes.
+    func keepWaiting() {
+        for handBack in blobs.departures {
+            close(handBack.descriptor)
+            handBack.isOver(.stays)
+        }
+        blobs.departures.removeAll()
     }
 
     /// The director has all that goes along: now it may hear of the offer.
     private func delivered(_ identifier: UInt64, _ now: UInt64) {
-        guard let transaction = offers.first(where: { $0.value.blob == identifier })?.key else { return }
-        offers[transaction]!.blob = nil
-        offers[transaction]!.begun = now
-        offers[transaction]!.next = now + Offer.firstDelay
-        send(offers[transaction]!.frame, to: offers[transaction]!.director)
+        guard let waiting = offers.first(where: { $0.value.blob == identifier })?.key,
+            var offer = offers.removeValue(forKey: waiting)
+        else { return }
+        // The director hears of offers in the order of their numbers.
+        let transaction = ledger.takeTransaction()
+        offer.frame = Frame(offer.frame.message, transaction: transaction)
+        offer.blob = nil
+        offer.begun = now
+        offer.next = now + Offer.firstDelay
+        offers[transaction] = offer
+        send(offer.frame, to: offer.director)
     }
 
     private func undelivered(_ identifier: UInt64) {
@@ -140,7 +163,10 @@ extension ControlLoop {
 
     /// Only what is said of the same connection, and can be gone on with here.
     private func refusal(of whole: ConnectionBlob, _ transfer: Transfer) -> NACKReason? {
-        guard whole.connection.key == transfer.connection.key else { return .badTLV }
+        // What TRANSFER says was looked at.
+        guard whole.connection.key == transfer.connection.key,
+            whole.connection.options == transfer.connection.options, whole.connection.key.clientPort > 0
+        else { return .badTLV }
         var question = transfer
         if let continuation = whole.continuation { question.request = continuation.request }
         switch TransferJudgement(question, services.catalogue) {
@@ -151,7 +177,8 @@ extension ControlLoop {
         guard let continuation = whole.continuation else { return nil }
         let key = transfer.connection.key
         let origin = Endpoint(key.server, port: key.serverPort)
-        guard let (document, _) = services.catalogue.open(continuation, origin: origin) else { return .notFound }
+        // No refusal of the object: others may be given it here.
+        guard let (document, _) = services.catalogue.open(continuation, origin: origin) else { return .unknownFlow }
         document.closeFile()
         return nil
     }

@@ -74,10 +74,11 @@ extension ControlLoop {
 
     /// Its director is gone, or has forgotten everything: nobody can say any more what became of them.
     func giveUpOffers(to director: Endpoint) {
+        blobs.leaving[director] = nil
+        keepWaiting()
         for (transaction, offer) in offers where offer.director == director {
             resolve(transaction, offer.blob == nil ? .lost : .stays)
         }
-        blobs.leaving[director] = nil
     }
 
     func advanceOffers(_ now: UInt64) {
@@ -106,6 +107,8 @@ extension ControlLoop {
 
     func resolve(_ transaction: UInt32, _ outcome: HandBack.Outcome) {
         guard let offer = offers.removeValue(forKey: transaction) else { return }
+        var outcome = outcome
+        if let blob = offer.blob { blobs.leaving[offer.director]?.cancel(blob, now: monotonicMicroseconds()) }
         let metadata: Logger.Metadata = [
             "transfer": "\(ledger.transaction(of: offer.handBack.number))", "offer": "\(transaction)",
         ]
@@ -118,10 +121,11 @@ extension ControlLoop {
             if case .lost = outcome { logger.warning("handed back, and lost", metadata: metadata) }
             do { try services.adopter.resume(offer.handle) } catch {
                 logger.error("cannot go on with a connection", metadata: ["error": "\(error)"])
+                // Mute for ever.
+                outcome = .lost
             }
         }
         offer.handBack.isOver(outcome)
-        offerNext()
     }
 
     func send(_ frame: Frame, to director: Endpoint) {

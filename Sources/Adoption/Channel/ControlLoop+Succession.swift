@@ -13,6 +13,8 @@ extension ControlLoop {
         // A cache's answer would come here.
         for number in asked.keys { _ = ledger.decided(number, .busy, now: now) }
         asked.removeAll()
+        for number in blobs.awaited.keys { _ = ledger.decided(number, .busy, now: now) }
+        blobs.awaited.removeAll()
         repeat {
             ledger.announceMore()
             flush(now)

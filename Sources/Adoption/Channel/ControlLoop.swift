@@ -189,13 +189,16 @@ package final class ControlLoop: @unchecked Sendable {
             for notice in taken { take(notice) }
             // After all others: they are in what is handed over.
             // What is on offer is decided first.
-            if offers.isEmpty, blobs.arrivals.isEmpty, let handover = wantedHandover.take() { handOver(handover) }
+            if offers.isEmpty, blobs.arrivals.isEmpty, blobs.departures.isEmpty, let handover = wantedHandover.take() {
+                handOver(handover)
+            }
             if isSucceeded { return }
             for (number, descriptor) in waiting.takeReady() { firstByte(number, descriptor) }
             let now = monotonicMicroseconds()
             if now >= nextTick { tick(now) }
             if !offers.isEmpty { advanceOffers(now) }
             advanceBlobs(now)
+            offerWaiting(now)
             flush(now)
             if ledger.isDraining { unsettled.store(ledger.unsettled, ordering: .relaxed) }
             unread.subtract(taken.count, ordering: .releasing)

@@ -19,6 +19,9 @@ extension Adopter {
                     try setOption(
                         descriptor, SOL_SOCKET, SocketOption.sendBufferForce, CInt(room) + 65_536, "SO_SNDBUFFORCE")
                 }
+                // Of the way to the client the kernel knows nothing, or what it has heard of other connections: it would wait
+                // for three seconds, or more, before it repeats what it is given as sent. Kernels before 6.15 do.
+                try? setOption(descriptor, SOL_TCP, SocketOption.longestRTO, 1_000, "TCP_RTO_MAX_MS")
                 try setOption(descriptor, SOL_TCP, SocketOption.repairQueue, 2, "TCP_REPAIR_QUEUE")
             } catch { throw AdoptionFailure(error) }
             return descriptor
@@ -41,6 +44,11 @@ extension Adopter {
     private static var modestRefill: UInt32 { 16_384 }
 }
 
+/// The kernel's usual bound counts again: 120 s (RFC 6298 section 2.5).
+package func forgetHaste(_ descriptor: CInt) {
+    try? setOption(descriptor, SOL_TCP, SocketOption.longestRTO, 120_000, "TCP_RTO_MAX_MS")
+}
+
 /// Writes what was sent before to a socket that is still in repair. False when the kernel does not take all of it.
 package func refill(_ descriptor: CInt, _ bytes: [UInt8]) -> Bool {
     var written = 0
@@ -59,6 +67,7 @@ package func peek(_ descriptor: CInt, _ queue: SocketQueue) -> [UInt8]? {
     var name: CInt = queue == .unread ? 1 : 2
     let size = socklen_t(MemoryLayout<CInt>.size)
     guard setsockopt(descriptor, SOL_TCP, SocketOption.repairQueue, &name, size) == 0 else { return nil }
+    defer { try? leaveQueues(descriptor) }
     let count = Int(pendingBytes(descriptor, queue))
     guard count > 0 else { return count == 0 ? [] : nil }
     let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in

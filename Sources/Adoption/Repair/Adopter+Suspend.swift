@@ -25,10 +25,14 @@ extension Adopter {
         do throws(SystemFailure) {
             try setOption(descriptor, SOL_SOCKET, SocketOption.mark, CInt(bitPattern: suspendedMark), "SO_MARK")
         } catch { throw AdoptionFailure(error) }
+        // Before repair: with the send queue chosen there, the kernel counts what an acknowledgement lets it send as sent,
+        // and sends nothing. What the guard drops stays unsent.
+        let unsent = UInt32(max(0, pendingBytes(descriptor, .unsent)))
         do throws(SystemFailure) {
             try setOption(descriptor, SOL_TCP, SocketOption.repair, 1, "TCP_REPAIR")
             guard let received = queueSequence(descriptor, queue: 1), let sent = queueSequence(descriptor, queue: 2)
             else { throw SystemFailure("reading TCP_QUEUE_SEQ") }
+            try leaveQueues(descriptor)
             var window = RepairWindow()
             var length = socklen_t(MemoryLayout<RepairWindow>.size)
             guard getsockopt(descriptor, SOL_TCP, SocketOption.repairWindow, &window, &length) == 0 else {
@@ -43,7 +47,7 @@ extension Adopter {
                 received: received, sent: sent, clientWindow: window.sendWindow,
                 windowEdge: SequenceNumber(window.receiveUpdate) + window.receiveWindow,
                 timestamp: UInt32(bitPattern: timestamp))
-            socket.unsent = UInt32(max(0, pendingBytes(descriptor, .unsent)))
+            socket.unsent = unsent
             return socket
         } catch {
             try? unmute(descriptor)
@@ -72,6 +76,11 @@ func queueSequence(_ descriptor: CInt, queue: CInt) -> SequenceNumber? {
     } catch {
         return nil
     }
+}
+
+/// Chooses neither queue of a socket in repair.
+func leaveQueues(_ descriptor: CInt) throws(SystemFailure) {
+    try setOption(descriptor, SOL_TCP, SocketOption.repairQueue, 0, "TCP_REPAIR_QUEUE")
 }
 
 /// The first byte of TCP_INFO is the state.

@@ -57,7 +57,7 @@ package final class ConnectionServer: Sendable {
         _ ended: @escaping @Sendable (UInt64) -> Void
     ) {
         serve(connection, account, ended) { channel in
-            let response = ResumedResponse(resumption, received: connection.received)
+            let response = ResumedResponse(resumption, of: connection)
             try channel.pipeline.syncOperations.addHandler(response)
             try RequestHandler.take(over: channel, connection, server: self, account: account)
         }

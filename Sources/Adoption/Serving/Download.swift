@@ -14,6 +14,22 @@ struct Download {
     /// of them the connection can go elsewhere.
     static var pieceBytes: Int { 256 << 10 }
 
+    /// Leaves out the first bytes of the body, which have been written.
+    mutating func skip(_ count: Int) {
+        var left = count
+        while left > 0, let piece = rest.popFirst() {
+            guard piece.bytes > left else {
+                left -= piece.bytes
+                continue
+            }
+            switch piece {
+            case .file(let range): rest = [.file(range.lowerBound + left..<range.upperBound)] + rest
+            case .text(let text): rest = [.text(String(decoding: text.utf8.dropFirst(left), as: UTF8.self))] + rest
+            }
+            left = 0
+        }
+    }
+
     /// The next piece, nil at the end.
     mutating func take() -> DocumentResponse.Piece? {
         guard let piece = rest.popFirst() else { return nil }

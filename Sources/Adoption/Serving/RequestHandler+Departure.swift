@@ -48,11 +48,22 @@ extension RequestHandler {
         work = .departing(Departure(download: download))
         // Whatever comes from now on is the next server's to read.
         try? context.channel.syncOptions?.setOption(.autoRead, value: false)
-        awaitQuiet(context)
+        // What this turn of the loop has still to read is this handler's, and is looked at afterwards.
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            if let context = handler.value.context { handler.value.awaitQuiet(context) }
+        }
     }
 
     private func awaitQuiet(_ context: ChannelHandlerContext) {
-        guard case .departing(var departure) = work else { return }
+        guard case .departing(var departure) = work else {
+            // A request has come meanwhile.
+            try? context.channel.syncOptions?.setOption(.autoRead, value: true)
+            return
+        }
+        guard canDepart, departure.download != nil || boundary.isBetweenRequests else {
+            return stay(context, departure)
+        }
         let (now, pending) = (NIODeadline.now(), pendingBytes(connection.descriptor, .unacknowledged))
         if pending < departure.unacknowledged {
             departure.unacknowledged = pending

@@ -1,3 +1,4 @@
+internal import CRTP
 import Glibc
 internal import NIOCore
 internal import NIOHTTP1
@@ -10,14 +11,30 @@ extension RequestHandler {
             bytes: document.bytes, modified: document.modified, entityTag: document.entityTag,
             contentType: ContentType.of(file))
         let response = DocumentResponse(facts, DocumentResponse.Conditions(head.headers))
-        write(context, head: response.status, response.headers.map { ($0.name, $0.value) }, by: "document")
         let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: document.descriptor)
+        var download = Download(file: handle, facts: facts, response: response, rest: response.pieces[...])
+        guard let written = written(of: response) else {
+            try? handle.close()
+            return reset(context)
+        }
+        download.skip(written)
+        write(context, head: response.status, response.headers.map { ($0.name, $0.value) }, by: "document")
+        record.bytes = written
         if head.method == .HEAD || response.pieces.isEmpty {
             try? handle.close()
             finish(context)
         } else {
-            send(context, Download(file: handle, facts: facts, response: response, rest: response.pieces[...]))
+            send(context, download)
         }
+    }
+
+    /// Bytes of the body that the client's former server has written; nil when this answer is not the one that it began.
+    private func written(of response: DocumentResponse) -> Int? {
+        guard let continuation = continuation.take() else { return 0 }
+        guard let written = Int(exactly: continuation.bodyBytesWritten),
+            Int(exactly: continuation.place) == response.place(after: written)
+        else { return nil }
+        return written
     }
 
     /// Writes a response's head; framing must be among `fields`.

@@ -36,7 +36,7 @@ final class RequestHandler: ChannelDuplexHandler {
     /// Its director has said so.
     var isWantedElsewhere = false
     /// The answer under way when the connection came over.
-    private var continuation: Continuation?
+    var continuation: Continuation?
     /// Responses whose last part the kernel has not taken yet.
     private var finishing = 0
     let boundary: RequestBoundary
@@ -93,7 +93,7 @@ final class RequestHandler: ChannelDuplexHandler {
         self.head = head
         boundary.headIsRead()
         record = ResponseRecord()
-        if let continuation = continuation.take() { return goOn(context, head, continuation) }
+        if let continuation { return goOn(context, continuation) }
         guard let question = PlainRequest.question(head, origin: connection.origin) else {
             return relay(context, head, to: originServer)
         }
@@ -110,7 +110,7 @@ final class RequestHandler: ChannelDuplexHandler {
     }
 
     /// A file that another host has begun to send. It was looked at before the connection came.
-    private func goOn(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ continuation: Continuation) {
+    private func goOn(_ context: ChannelHandlerContext, _ continuation: Continuation) {
         guard let opened = server.catalogue.open(continuation, origin: connection.origin) else {
             return reset(context)
         }

@@ -2,34 +2,31 @@ internal import CRTP
 internal import NIOCore
 
 /// Stands before the socket of a connection that has come over with all that was under way. What its former server had
-/// written goes first. An answer that was being sent is made again from its request; of that, this lets pass what the
-/// former server had not written yet.
+/// written goes first. An answer that was being sent is made again from its request, and its head left out.
 final class ResumedResponse: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundIn = IOData
     typealias OutboundOut = IOData
 
-    private enum Phase {
-        /// Of the end of the head, so many bytes have been seen.
-        case head(matched: Int)
-        /// Bytes of the body that are still to be left out.
-        case body(left: UInt64)
-    }
-
-    private var phase: Phase
+    /// Of the end of the head that is left out, so many bytes have been seen; nil once it is over.
+    private var matched: Int?
     private let resumption: Resumption
     private let received: [UInt8]
+    private let descriptor: CInt
 
-    /// - Parameter received: what the client has said that was not read yet.
-    init(_ resumption: Resumption, received: [UInt8]) {
+    init(_ resumption: Resumption, of connection: AdoptedConnection) {
         self.resumption = resumption
-        self.received = received
-        phase = resumption.continuation == nil ? .body(left: 0) : .head(matched: 0)
+        received = connection.received
+        descriptor = connection.descriptor
+        matched = resumption.continuation == nil ? nil : 0
     }
 
     func channelActive(context: ChannelHandlerContext) {
         context.fireChannelActive()
+        // By then the kernel has measured the way.
+        let (channel, descriptor) = (context.channel, descriptor)
+        context.eventLoop.scheduleTask(in: .seconds(10)) { if channel.isActive { forgetHaste(descriptor) } }
         if !resumption.unsent.isEmpty {
             context.writeAndFlush(wrapOutboundOut(.byteBuffer(ByteBuffer(bytes: resumption.unsent))), promise: nil)
         }
@@ -41,46 +38,30 @@ final class ResumedResponse: ChannelDuplexHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        var part = unwrapOutboundIn(data)
-        if case .head(let matched) = phase { leaveOutHead(&part, matched) }
-        if case .body(let left) = phase, left > 0 {
-            let count = Int(min(left, UInt64(part.readableBytes)))
-            part.skip(count)
-            phase = .body(left: left - UInt64(count))
+        // What is empty passes as well: by its promise the end of a response waits for what is before it.
+        guard let matched, case .byteBuffer(var bytes) = unwrapOutboundIn(data) else {
+            return context.write(data, promise: promise)
         }
-        if part.readableBytes == 0 {
+        leaveOutHead(&bytes, matched)
+        if bytes.readableBytes == 0 {
             promise?.succeed()
         } else {
-            context.write(wrapOutboundOut(part), promise: promise)
+            context.write(wrapOutboundOut(.byteBuffer(bytes)), promise: promise)
         }
     }
 
     /// A head ends with two line ends.
-    private func leaveOutHead(_ part: inout IOData, _ matched: Int) {
-        guard case .byteBuffer(let bytes) = part else { return }
+    private func leaveOutHead(_ bytes: inout ByteBuffer, _ seen: Int) {
         let end: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A]
-        var matched = matched
+        var seen = seen
         for (index, byte) in bytes.readableBytesView.enumerated() {
-            matched = byte == end[matched] ? matched + 1 : (byte == end[0] ? 1 : 0)
-            guard matched == end.count else { continue }
-            part.skip(index + 1)
-            phase = .body(left: resumption.continuation?.bodyBytesWritten ?? 0)
+            seen = byte == end[seen] ? seen + 1 : (byte == end[0] ? 1 : 0)
+            guard seen == end.count else { continue }
+            bytes.moveReaderIndex(forwardBy: index + 1)
+            matched = nil
             return
         }
-        phase = .head(matched: matched)
-        part.skip(part.readableBytes)
-    }
-}
-
-extension IOData {
-    fileprivate mutating func skip(_ count: Int) {
-        switch self {
-        case .byteBuffer(var bytes):
-            bytes.moveReaderIndex(forwardBy: count)
-            self = .byteBuffer(bytes)
-        case .fileRegion(var region):
-            region.moveReaderIndex(forwardBy: count)
-            self = .fileRegion(region)
-        }
+        matched = seen
+        bytes.clear()
     }
 }

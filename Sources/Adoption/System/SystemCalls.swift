@@ -38,6 +38,7 @@ package enum SocketOption {
     package static let timestamp: CInt = 24
     package static let repairWindow: CInt = 29
     package static let maximumSegment: CInt = 2
+    package static let longestRTO: CInt = 44  // TCP_RTO_MAX_MS
     package static let sendBufferForce: CInt = 32  // SO_SNDBUFFORCE
     package static let bufferLock: CInt = 72  // SO_BUF_LOCK
 }

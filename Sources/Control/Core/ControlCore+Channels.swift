@@ -50,6 +50,7 @@ extension ControlCore {
             return
         }
         introduce(index, hop)
+        if proxies[index].wish == .evacuate, evacuations[index] == nil { evacuate(index, now: now) }
         log(.info, "proxy up") { _ in [("proxy", name), ("mac", "\(hop.mac)"), ("vlan", "\(hop.vlan)")] }
     }
 

@@ -31,7 +31,7 @@ extension ControlCore {
                 guard let slot = transfers.slot(proxy: proxy, transaction: transfer),
                     transfers[slot].machine.state == .committed, moves.number(source: slot) == nil
                 else {
-                    evacuations[proxy]?.heard(transfer)
+                    evacuations[proxy]?.isOver(transfer)
                     continue
                 }
                 let wish = Terminate(

@@ -19,15 +19,19 @@ extension ControlCore {
         guard let source = transfers.slot(proxy: proxy, transaction: transfer.handsBack),
             transfers[source].machine.state == .committed, transfers[source].key == transfer.connection.key,
             moves.number(source: source) == nil
-        else { return refuse(frame, proxy, .unknownFlow) }
+        else { return refuse(transfer, frame, proxy, .unknownFlow, now: now) }
         // Its offer comes again.
         if let blob = transfer.blob, !blobs.arriving.has(blob) { return }
-        guard var question = question(transfer, source) else { return refuse(frame, proxy, .policy) }
-        guard pendingCount < pendingLimit, !transfers.isFull, !moves.isFull else { return refuse(frame, proxy, .busy) }
+        guard var question = question(transfer, source) else {
+            return refuse(transfer, frame, proxy, .policy, now: now)
+        }
+        guard pendingCount < pendingLimit, !transfers.isFull, !moves.isFull else {
+            return refuse(transfer, frame, proxy, .busy, now: now)
+        }
         // Not the one that has just said that it lacks the object.
         question.asked.insert(proxy)
         guard let next = choose(for: question, except: question.asked, now: now) else {
-            return refuse(frame, proxy, .notFound)
+            return refuse(transfer, frame, proxy, .notFound, now: now)
         }
         if let blob = transfer.blob {
             guard blobs.hasRoom(for: Int(blob.length), to: next) else { return }
@@ -200,11 +204,18 @@ extension ControlCore {
     private mutating func refuse(_ number: UInt64, _ reason: NACKReason) {
         let move = moves[number]
         moves.remove(number)
+        if transfers.contains(slot: move.source) {
+            evacuations[move.proxy]?.isOver(transfers[move.source].transaction)
+        }
         if !move.isForgotten { refuse(move.offer, attempt: move.attempt, move.proxy, reason) }
     }
 
-    private mutating func refuse(_ frame: Frame, _ proxy: Int, _ reason: NACKReason) {
+    private mutating func refuse(
+        _ transfer: Transfer, _ frame: Frame, _ proxy: Int, _ reason: NACKReason, now: UInt64
+    ) {
         moves.void(proxy: proxy, offer: frame.transaction)
+        if let blob = transfer.blob { _ = blobs.arriving.take(blob.identifier, now: now) }
+        evacuations[proxy]?.isOver(transfer.handsBack)
         refuse(frame.transaction, attempt: frame.attempt, proxy, reason)
     }
 

@@ -187,6 +187,7 @@ extension ControlCore {
                 history.forget(proxy: index, name: name)
                 trust(index)
                 moves.forget(proxy: index)
+                evacuations[index] = nil
                 if proxies[index].configuration.transport.isStream {
                     actions.append(.disconnect(proxies[index].configuration.address))
                 }

@@ -220,6 +220,7 @@ extension ControlCore {
             proxies[proxy].estimator.sample(microseconds: microseconds)
             if now < transfers[slot].machine.deadline { trust(proxy) }
         case .countTimeout(let sentAt):
+            guard transfers[slot].machine.timing.isMeasured else { return true }
             proxies[proxy].estimator.timedOut(sentAt: sentAt, now: now)
             proxies[proxy].timeouts += 1
             suspect(proxy, sentAt: sentAt, now: now)
@@ -295,6 +296,7 @@ extension ControlCore {
         if let timer = transfers[slot].timer { wheel.cancel(timer) }
         count(slot, from: transfers[slot].machine.state, to: .ended)
         if !handOffs.unanswered.isEmpty { handOffs.unanswered[slot] = nil }
+        if !evacuations.isEmpty { evacuations[transfers[slot].proxy]?.isOver(transfers[slot].transaction) }
         switch transfers[slot].machine.outcome?.ending {
         case .committed, .announced:
             // A forwarder's mapping may only have been idle: it is over when its agent says so.

@@ -200,6 +200,9 @@ package struct TransferHistory: Sendable {
     package init(capacity: Int) { self.capacity = capacity }
 
     package mutating func append(_ entry: Entry) {
+        var entry = entry
+        // Up to a mebibyte that nobody asks for.
+        entry.request?.blob = nil
         if entries.count < capacity {
             entries.append(entry)
         } else {

@@ -11,14 +11,19 @@ extension OperatorConsole {
         public var left: Int
         /// Seconds since the beginning.
         public var seconds: Double
+        /// Its channel's: while it is not up, nobody knows what the proxy has.
+        public var state: String
 
-        public var isComplete: Bool { left == 0 }
+        public var isComplete: Bool { left == 0 && isKnown }
+        var isKnown: Bool { state == "draining" }
 
         public var text: String {
-            isComplete
-                ? "\(printable(proxy)) is empty: \(moved) connections went on elsewhere"
-                : "\(printable(proxy)) still has \(left) connections, \(moved) went on elsewhere: "
-                    + "those left are tunnels, answers that only this proxy can give, or clients that no other proxy takes"
+            !isKnown
+                ? "\(printable(proxy)) is \(printable(state)): nobody knows which connections it has"
+                : isComplete
+                    ? "\(printable(proxy)) is empty: \(moved) connections went on elsewhere"
+                    : "\(printable(proxy)) still has \(left) connections, \(moved) went on elsewhere: "
+                        + "those left are tunnels, answers that only this proxy can give, or clients that no other proxy takes"
         }
     }
 
@@ -33,7 +38,9 @@ extension OperatorConsole {
         var status = try client.call(ProxyStatus.self, "proxy", parameters)
         let movedBefore = status.movedAway
         var told = -1
-        while status.committedFlows + status.pendingTransfers > 0, ContinuousClock.now < deadline {
+        // A director that has just started hears from its agents what they have.
+        func isDone() -> Bool { status.state == "draining" && status.committedFlows + status.pendingTransfers == 0 }
+        while !isDone(), ContinuousClock.now < deadline {
             if told != status.committedFlows {
                 told = status.committedFlows
                 progress("\(printable(proxy)): \(status.movedAway - movedBefore) moved, \(told) left")
@@ -44,7 +51,7 @@ extension OperatorConsole {
         let took = start.duration(to: .now)
         let evacuation = Evacuation(
             proxy: proxy, moved: status.movedAway - movedBefore, left: status.committedFlows + status.pendingTransfers,
-            seconds: Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18)
+            seconds: Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18, state: status.state)
         return (evacuation, isJSON ? Self.line(evacuation) : evacuation.text)
     }
 }

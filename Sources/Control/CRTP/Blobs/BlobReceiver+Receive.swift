@@ -105,11 +105,12 @@ extension BlobReceiver.Held {
 
     var isReceiptDue: Bool { sinceReceipt >= BlobReceiver.fragmentsPerReceipt }
 
-    /// What comes first or last, beside a gap, twice or by another peer makes a receipt due; so do four that come in order.
+    /// What comes first, beside a gap, twice or by another peer makes a receipt due; so do four that come in order. The
+    /// last one is beside a gap, if the blob is not whole with it.
     mutating func add(_ fragment: BlobFragment, from peer: Int, expires: UInt64) -> News {
         let index = Int(fragment.index)
         let isInOrder = index == highest + 1 && Int(count) - missing == index
-        let isExpected = isInOrder && index > 0 && index + 1 < count && peer == lastPeer
+        let isExpected = isInOrder && index > 0 && peer == lastPeer
         sinceReceipt = isExpected ? sinceReceipt + 1 : BlobReceiver.fragmentsPerReceipt
         lastPeer = peer
         self.expires = expires
