@@ -142,6 +142,9 @@ class Laboratory:
             # is then acknowledged twice.
             usual = ("below the highest sent", "SYN again", "SYN/ACK again", "which had ended")
             own.findings = [finding for finding in own.findings if not any(what in finding for what in usual)]
+        if getattr(scenario, "stalls", False):
+            # A client that does not read gets window probes from whoever serves it.
+            own.findings = [finding for finding in own.findings if "below the highest sent" not in finding]
         row["clientControlPackets"] = own.count
         expected = [sha256_of(os.path.join(self.content.origin, file)) for file in played.files]
         row["sha256Match"] = played.download.ok and played.download.sha256 == expected
@@ -620,6 +623,9 @@ def blob_lossy_ipv6(laboratory):
     """The same over IPv6."""
     return blob_lossy(laboratory, addresses.v6)
 
+
+for scenario in (blob_lossy, blob_lossy_ipv6):
+    scenario.stalls = True
 
 for scenario in (rotate, reload, drain, evacuate, evacuate_ipv6, blob_lossy, blob_lossy_ipv6):
     scenario.is_long = True
