@@ -23,11 +23,7 @@ struct Blobs {
     private var numbers: [Endpoint: Int] = [:]
 
     var nextDeadline: UInt64? {
-        var earliest = arriving.nextDeadline
-        for sender in leaving.values {
-            if let deadline = sender.nextDeadline { earliest = min(earliest ?? deadline, deadline) }
-        }
-        return earliest
+        ([arriving.nextDeadline] + leaving.values.map(\.nextDeadline)).compactMap { $0 }.min()
     }
 
     mutating func number(of director: Endpoint) -> Int {
@@ -67,7 +63,10 @@ extension ControlLoop {
             case let bytes = whole.encode(), blob.send(bytes, identifier: identifier, now: now)
         else {
             logger.info("not handed back", metadata: ["reason": "too much is under way"])
-            do { try services.adopter.resume(handle) } catch { logger.error("\(error)") }
+            do { try services.adopter.resume(handle) } catch {
+                logger.error("cannot go on with a connection", metadata: ["error": "\(error)"])
+                return handBack.isOver(.lost)
+            }
             return handBack.isOver(.stays)
         }
         var message = transfer
@@ -210,6 +209,8 @@ extension ControlLoop {
                 send(
                     Frame(.blobReceipt(receipt), transaction: frame.transaction, attempt: frame.attempt), to: director)
             }
+            guard !blobs.arriving.completed.isEmpty else { return true }
+            blobs.arriving.completed.removeAll()
             let complete = blobs.awaited.filter { blobs.arriving.has($0.value.transfer.blob!) }
             for (number, wait) in complete {
                 blobs.awaited[number] = nil

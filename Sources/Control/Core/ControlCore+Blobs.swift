@@ -30,11 +30,7 @@ package struct BlobTraffic: Sendable {
     package func hasRoom(for bytes: Int, to proxy: Int) -> Bool { leaving[proxy]?.hasRoom(for: bytes) ?? true }
 
     package var nextDeadline: UInt64? {
-        var earliest = arriving.nextDeadline
-        for sender in leaving.values {
-            if let deadline = sender.nextDeadline { earliest = min(earliest ?? deadline, deadline) }
-        }
-        return earliest
+        ([arriving.nextDeadline] + leaving.values.map(\.nextDeadline)).compactMap { $0 }.min()
     }
 }
 
@@ -61,9 +57,10 @@ extension ControlCore {
     }
 
     package mutating func receive(_ fragment: BlobFragment, _ frame: Frame, from proxy: Int, now: UInt64) {
-        guard let receipt = blobs.arriving.receive(fragment, attempt: frame.attempt, from: proxy, now: now) else {
-            return
-        }
+        let receipt = blobs.arriving.receive(fragment, attempt: frame.attempt, from: proxy, now: now)
+        // Offers name them.
+        blobs.arriving.completed.removeAll()
+        guard let receipt else { return }
         _ = send(Frame(.blobReceipt(receipt), transaction: frame.transaction, attempt: frame.attempt), to: proxy)
     }
 
