@@ -84,6 +84,22 @@ import Wire
         #expect(simulation.core.pendingCount == 1)
     }
 
+    /// A TRANSFER that is sent again before its answer is there is answered twice.
+    @Test func anAnswerThatComesTwiceCountsOnce() {
+        var conditions = poor()
+        conditions.poorAgents = [0, 1]
+        conditions.slowAgents = [0: 3_000...9_000, 1: 3_000...9_000]
+        var simulation = ready(conditions) {
+            $0.timeout.floorMicroseconds = 20_000
+            $0.crtp.choice.refusalLifetimeMicroseconds = 0
+            $0.crtp.choice.tries = 1
+        }
+        ask(&simulation, 10)
+        let core = simulation.core
+        #expect(core.counters[.nack] == 10 && core.counters[.staleAnswer] > 0)
+        #expect(core.proxies.map(\.nacks).reduce(0, +) == 10)
+    }
+
     @Test func aSilentProxysRequestsGoOnAndItIsCalledBack() {
         var conditions = slow()
         conditions.slowAgents = [0: 100_000...100_000]

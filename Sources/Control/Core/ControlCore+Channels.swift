@@ -78,11 +78,11 @@ extension ControlCore {
     private mutating func received(_ frame: Frame, from index: Int, now: UInt64) {
         switch frame.message {
         case .transferACK:
-            proxies[index].acks += 1
+            if isFirstAnswer(frame.transaction, index) { proxies[index].acks += 1 }
             noteAdoption(frame.transaction, index, now: now)
             answer(.ack(attempt: frame.attempt), to: frame.transaction, index, now: now)
         case .transferNACK(let reason, let retryAfterMilliseconds):
-            proxies[index].nacks += 1
+            if isFirstAnswer(frame.transaction, index) { proxies[index].nacks += 1 }
             rest(index, reason, milliseconds: retryAfterMilliseconds, now: now)
             remember(reason, transaction: frame.transaction, from: index, now: now)
             answer(.nack(attempt: frame.attempt, reason), to: frame.transaction, index, now: now)
@@ -114,6 +114,15 @@ extension ControlCore {
             transfers[slot].answeredAt = now
         }
         drive(slot: slot, event, now: now)
+    }
+
+    /// Whether a transfer is answered for the first time: a TRANSFER that was sent again is answered again.
+    private mutating func isFirstAnswer(_ transaction: UInt32, _ index: Int) -> Bool {
+        guard let slot = transfers.slot(proxy: index, transaction: transaction), !transfers[slot].isAnswered else {
+            return false
+        }
+        transfers[slot].isAnswered = true
+        return true
     }
 
     /// How long the agent took, of a transfer that still waits for it.

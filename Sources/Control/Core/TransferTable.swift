@@ -16,6 +16,8 @@ package struct TransferRecord: Sendable {
     package let startedAt: UInt64
     /// When its agent answered TRANSFER; nil before.
     package var answeredAt: UInt64?
+    /// Whether its ACK or NACK has come, in time or not.
+    package var isAnswered = false
     /// When it became `committed`, once it has.
     package var committedAt: UInt64
     package var timer: TimingWheel<Int>.Token?
