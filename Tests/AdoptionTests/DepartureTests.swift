@@ -80,6 +80,101 @@ import Wire
         #expect(try scene.offered(client).transaction != offer.transaction)
     }
 
+    /// The client ends its side while its connection is on offer: nobody acknowledges that, so it says so again to
+    /// whoever has the connection afterwards, and gets what it has asked for.
+    @Test func aClientThatEndsItsSideMeanwhileGetsTheRest() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let client = try scene.download("/big.bin")
+        let offer = try scene.offered(client)
+        shutdown(client.descriptor, CInt(SHUT_WR))
+        usleep(50_000)
+        scene.director.send(.transferNACK(.notFound, retryAfterMilliseconds: 0), transaction: offer.transaction)
+        #expect(client.response()?.body == scene.agent.content)
+        #expect(client.ending() == nil)
+    }
+
+    /// The same after a last request that came while its connection was on offer.
+    @Test(arguments: [false, true]) func whatIsAskedMeanwhileIsAnsweredOnce(isMoved: Bool) throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let client = try scene.download("/")
+        #expect(client.response() != nil)
+        let offer = try scene.offered(client)
+        client.send(scene.get("/big.bin", "Range: bytes=5-9\r\n"))
+        shutdown(client.descriptor, CInt(SHUT_WR))
+        usleep(50_000)
+        if isMoved {
+            try scene.leave(offer)
+            #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+            scene.director.send(.firstByte, transaction: scene.director.transaction)
+        } else {
+            scene.director.send(.transferNACK(.notFound, retryAfterMilliseconds: 0), transaction: offer.transaction)
+        }
+        #expect(client.response()?.body == Array(scene.agent.content[5...9]))
+        #expect(client.ending() == nil)
+        #expect(eventually { scene.agent.accessLog.split(separator: "\n").count == 2 })
+    }
+
+    /// It is known by its last request, which another process has answered.
+    @Test func whatHasComeOverGoesOnBeforeItIsAskedAnything() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let client = try scene.download("/")
+        #expect(client.response() != nil)
+        for _ in 0..<3 {
+            let offer = try scene.offered(client)
+            #expect(offer.transfer.request == Array(scene.get("/").utf8))
+            try scene.leave(offer)
+            #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+            scene.director.send(.firstByte, transaction: scene.director.transaction)
+            #expect(eventually { scene.agent.log.contains("committed") })
+        }
+        client.send(scene.get("/"))
+        #expect(client.response()?.body == Array("hello\n".utf8))
+    }
+
+    /// Its director chooses by a shortened head; the answer is made again from all of it.
+    @Test func aLongHeadGoesAlongWhole() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        let long = "X-Trace: \(String(repeating: "t", count: 9_000))\r\n"
+        scene.director.plan(.commit, pretending: scene.get("/big.bin"))
+        let client = try scene.connect()
+        client.send(scene.get("/big.bin", long + "Range: bytes=7-2900000\r\n"))
+        #expect(eventually { scene.director.answer == .transferACK })
+        let offer = try scene.offered(client)
+        #expect(offer.transfer.request == Array(scene.get("/big.bin", "Range: bytes=7-2900000\r\n").utf8))
+        try scene.leave(offer)
+        #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
+        scene.director.send(.firstByte, transaction: scene.director.transaction)
+        #expect(client.response()?.body == Array(scene.agent.content[7...2_900_000]))
+    }
+
+    /// Gigabytes of the answer are left out at once.
+    @Test func farInsideAFile() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        // Nothing but holes, so that each place is like the other.
+        let bytes = 8 << 30
+        #expect(FileManager.default.createFile(atPath: scene.agent.directory + "/www/huge.bin", contents: nil))
+        truncate(scene.agent.directory + "/www/huge.bin", bytes)
+        let client = try scene.download("/huge.bin")
+        let offer = try scene.offered(client)
+        try scene.leave(offer)
+        var blob = try ConnectionBlob(decoding: offer.blob)
+        let left = 1_000_000
+        let written = Int(blob.continuation!.bodyBytesWritten)
+        blob.continuation!.bodyBytesWritten = UInt64(bytes - left)
+        blob.continuation!.place = UInt64(bytes - left)
+        #expect(scene.come(blob.encode(), offer.transfer) == .transferACK)
+        scene.director.send(.firstByte, transaction: scene.director.transaction)
+        // What the client has by then, and the file's end; and the connection is there for more.
+        #expect(client.body(of: written + left)?.allSatisfy { $0 == 0 } == true)
+        client.send(scene.get("/"))
+        #expect(client.response()?.body == Array("hello\n".utf8))
+    }
+
     /// Nothing is adopted, and the reason is told.
     @Test func whatCannotBeGoneOnWithIsRefused() throws {
         let scene = try Scene(isV4: true)
@@ -116,6 +211,24 @@ import Wire
         #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
         scene.director.send(.firstByte, transaction: scene.director.transaction)
         #expect(client.response()?.body == scene.agent.content)
+    }
+
+    /// One whose bytes are not what its checksum says, one that is too long, and one that contradicts itself.
+    @Test func blobsThatAreNotTakenAreToldByReason() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        func fragment(_ blob: UInt64, length: UInt32, of count: UInt16) -> Message {
+            .blob(
+                BlobFragment(
+                    blob: blob, length: length, checksum: 7, index: 0, count: count, fragmentBytes: 1_216,
+                    bytes: [UInt8](repeating: 1, count: min(Int(length), 1_216))))
+        }
+        scene.director.send(fragment(1, length: 100, of: 1), transaction: 1)
+        scene.director.send(fragment(2, length: 1_216 * 2_000, of: 2_000), transaction: 2)
+        scene.director.send(fragment(3, length: 1_216 * 3, of: 3), transaction: 3)
+        scene.director.send(fragment(3, length: 1_216 * 4, of: 4), transaction: 3)
+        let told = ["blobs not taken", "checksum_failures", "refused_too_big", "contradictions"]
+        #expect(eventually { told.allSatisfy { scene.agent.log.contains($0) } }, "\(scene.agent.log)")
     }
 
     /// As long as nobody has told it to begin, an adoption is undone without a trace.

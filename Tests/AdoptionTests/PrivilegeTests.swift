@@ -77,6 +77,50 @@ import Wire
         #expect(throws: AdoptionFailure.self) { try adopter.adopt(state(clientPort: 5)) }
     }
 
+    /// What can be asked of a socket depends on how it came to be held.
+    @Test func aSocketIsAskedOnlyWhatItsKindIsFor() throws {
+        let space = try Namespace("bq\(getpid() % 100_000)\(UInt32.random(in: 0..<10_000))")
+        defer { space.remove() }
+        let adopter = try launch(space)
+        defer { adopter.finish() }
+        // Handles are given in order.
+        let descriptor = try adopter.adopt(state())
+        #expect(throws: AdoptionFailure.refused("there is no such uncommitted socket 1")) { try adopter.resume(1) }
+        #expect(throws: AdoptionFailure.refused("there is no such uncommitted socket 1")) { try adopter.letRead(1) }
+        try adopter.commit(descriptor)
+        let (handle, _) = try adopter.suspend(descriptor, isQuiet: true)
+        var byte: UInt8 = 0
+        #expect(recv(descriptor, &byte, 1, CInt(MSG_DONTWAIT)) == -1 && errno == EPERM)
+        try adopter.letRead(handle)
+        #expect(recv(descriptor, &byte, 1, CInt(MSG_DONTWAIT)) == -1 && errno == EAGAIN)
+        #expect(try getOption(descriptor, SOL_SOCKET, SocketOption.mark, "SO_MARK") != 0x77)
+        try adopter.resume(handle)
+        #expect(try getOption(descriptor, SOL_SOCKET, SocketOption.mark, "SO_MARK") == 0x77)
+        #expect(throws: AdoptionFailure.self) { try adopter.resume(handle) }
+        close(descriptor)
+    }
+
+    /// Two descriptors where one is meant: none is taken, and none stays open.
+    @Test func moreDescriptorsThanOneAreClosed() throws {
+        let (near, far) = try DescriptorChannel.pair()
+        defer {
+            close(near.descriptor)
+            close(far.descriptor)
+        }
+        for count in 1...3 {
+            var pipes: [CInt] = [-1, -1, -1, -1]
+            pipe(&pipes)
+            pipe(&pipes[2])
+            defer { for end in pipes { close(end) } }
+            send(near, Array(pipes.prefix(count)))
+            let (message, passed) = try far.receive(10, takesDescriptor: true)
+            #expect(message == [7])
+            #expect((passed != nil) == (count == 1))
+            if let passed { close(passed) }
+            for end in pipes.prefix(count) { #expect(copies(of: end) == 1, "of \(count)") }
+        }
+    }
+
     /// Adoption and its undoing, here and over there: printed, since a machine's speed is no test.
     @Test func theWayToTheOtherProcessIsShort() throws {
         let space = try Namespace("bq\(getpid() % 100_000)\(UInt32.random(in: 0..<10_000))")
@@ -95,7 +139,10 @@ import Wire
         var connection = state()
         connection.options = options
         connection.timeToLive = 64
-        let requests: [AdopterRequest] = [.adopt(connection), .commit(7), .forget(9), .finish]
+        let requests: [AdopterRequest] = [
+            .adopt(connection), .open(connection, room: 70_000), .seal(3), .commit(7), .forget(9),
+            .suspend(isQuiet: true), .suspend(isQuiet: false), .resume(4), .finish,
+        ]
         for request in requests {
             let good = request.encoded
             #expect(good.count == AdopterRequest.bytes)
@@ -151,6 +198,38 @@ import Wire
             guardRules: rules, installsGuard: false, committedMark: 0x77, mtu: 1_500, uncommittedLimit: 2,
             user: "nobody")
         return try space.inside { try DistantAdopter.launch(settings, executable: TestAgent.path) }
+    }
+
+    /// A message of one byte with these descriptors.
+    private func send(_ channel: DescriptorChannel, _ descriptors: [CInt]) {
+        // struct cmsghdr: length, level, SCM_RIGHTS.
+        var control: [CInt] = [CInt(16 + 4 * descriptors.count), 0, SOL_SOCKET, 1] + descriptors + [0]
+        var byte: UInt8 = 7
+        withUnsafeMutablePointer(to: &byte) { byte in
+            var piece = iovec(iov_base: byte, iov_len: 1)
+            withUnsafeMutablePointer(to: &piece) { piece in
+                control.withUnsafeMutableBytes { control in
+                    var header = msghdr()
+                    header.msg_iov = piece
+                    header.msg_iovlen = 1
+                    header.msg_control = control.baseAddress
+                    header.msg_controllen = (16 + 4 * descriptors.count + 7) & ~7
+                    #expect(sendmsg(channel.descriptor, &header, 0) == 1)
+                }
+            }
+        }
+    }
+
+    /// Descriptors of this process that mean the same as one; several ends of one pipe count apart.
+    private func copies(of descriptor: CInt) -> Int {
+        func identity(_ path: String) -> String? { try? FileManager.default.destinationOfSymbolicLink(atPath: path) }
+        func mode(_ number: String) -> String? {
+            (try? String(contentsOfFile: "/proc/self/fdinfo/\(number)", encoding: .utf8))?
+                .split(separator: "\n").first { $0.hasPrefix("flags") }.map { String($0.suffix(1)) }
+        }
+        let wanted = (identity("/proc/self/fd/\(descriptor)"), mode("\(descriptor)"))
+        let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+        return all.count { identity("/proc/self/fd/\($0)") == wanted.0 && mode($0) == wanted.1 }
     }
 
     private func state(server: String = "127.0.0.1", port: UInt16 = 80, clientPort: UInt16 = 9) -> ConnectionState {

@@ -47,4 +47,19 @@ import Testing
         boundary.responseIsSent()
         #expect(!boundary.isBetweenRequests)
     }
+
+    @Test func whatAnotherProcessHasAnswered() throws {
+        let boundary = RequestBoundary(lastRequest: Array("GET /a HTTP/1.1\r\n\r\n".utf8))
+        #expect(boundary.isBetweenRequests && boundary.lastHead == Array("GET /a HTTP/1.1\r\n\r\n".utf8))
+    }
+
+    @Test(arguments: [
+        (200, "GET / HTTP/1.1\r\nCookie: 12345678\r\nHost: a\r\nA: b\r\n\r\n"),
+        (50, "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n"), (33, "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n\r\n"),
+        (32, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (27, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (26, nil),
+    ]) func aShorterHeadAsksForTheSame(limit: Int, expected: String?) {
+        let head = "GET / HTTP/1.1\r\nCookie: 12345678\r\nHost: a\r\nA: b\r\n\r\n"
+        let short = shortened(Array(head.utf8), to: limit)
+        #expect(short.map { String(decoding: $0, as: UTF8.self) } == expected)
+    }
 }

@@ -17,6 +17,42 @@ import Wire
         #expect(pair.responder.counters.replayed == 5)
     }
 
+    /// The whole exchange is the same but for the key: numbers of session and sender, and the frame's place in it.
+    @Test(arguments: [Protection.authenticated, .sealed])
+    func invariant7ABlobSignedByAnotherKeyChangesNothing(protection: Protection) {
+        var configuration = ChannelConfiguration()
+        configuration.protection = protection
+        var pair = Pair(configuration: configuration, agentConfiguration: configuration)
+        let otherKeys = KeyRing(keys: [1: [UInt8](0x60...0x7F)], current: 1)
+        var stranger = Pair(keys: otherKeys, configuration: configuration, agentConfiguration: configuration)
+        pair.start()
+        stranger.start()
+        #expect(pair.initiator.session == stranger.initiator.session && pair.isUp && stranger.isUp)
+        var sender = BlobSender()
+        let isSending = sender.send([UInt8](repeating: 9, count: 100), identifier: 5, now: pair.now)
+        guard isSending, case .send(let frame) = sender.actions[0] else { return #expect(Bool(false)) }
+        func received(_ pair: Pair, _ isAgent: Bool) -> [Message] {
+            (isAgent ? pair.fromResponder : pair.fromInitiator).compactMap(\.frame?.message)
+        }
+        let ways: [(forged: [UInt8], genuine: [UInt8], toAgent: Bool)] = [
+            (stranger.initiator.send(frame)!, pair.initiator.send(frame)!, true),
+            (
+                stranger.responder.send(frame, to: directorEndpoint)!,
+                pair.responder.send(frame, to: directorEndpoint)!, false
+            ),
+        ]
+        for (forged, genuine, toAgent) in ways {
+            #expect(forged.count == genuine.count)
+            pair.carry(forged, toAgent: toAgent)
+            pair.settle()
+            #expect(received(pair, toAgent).isEmpty)
+            #expect((toAgent ? pair.responder.counters : pair.initiator.counters).unauthenticated == 1)
+            pair.carry(genuine, toAgent: toAgent)
+            pair.settle()
+            #expect(received(pair, toAgent) == [frame.message])
+        }
+    }
+
     @Test func framesDoNotWorkTheOtherWay() {
         var pair = Pair()
         pair.start()

@@ -107,6 +107,41 @@ import Wire
         expectsNothingWrong(simulation)
     }
 
+    /// What went along is not kept: neither with a transfer that is over, nor after a refusal.
+    @Test func blobsAreNotKept() {
+        var simulation = served(20, agents: 3) { $0.poorAgents = [1] }
+        evacuate(&simulation, for: 8_000_000)
+        #expect(simulation.core.proxies.map(\.committed) == [0, 0, 20])
+        #expect(simulation.core.history.newestFirst.contains { $0.request?.transfer.blob != nil })
+        #expect(simulation.core.history.newestFirst.allSatisfy { $0.request?.blob == nil })
+        #expect(simulation.core.transfers.slotsInUse.allSatisfy { simulation.core.transfers[$0].request?.blob == nil })
+        #expect(simulation.core.blobs.arriving.blobsHeld == 0 && simulation.core.blobs.arriving.bytesHeld == 0)
+        expectsNothingWrong(simulation)
+    }
+
+    /// A lost blob says nothing of its receiver: it is asked for new connections as before.
+    @Test func aBlobThatDoesNotArriveSetsNoProxyAside() {
+        var simulation = served(6)
+        simulation.conditions.slowAgents = [1: 40_000_000...40_000_000]
+        evacuate(&simulation, for: 15_000_000)
+        let other = simulation.core.proxies[1]
+        #expect(simulation.core.counters[.timeout] > 0 && other.consecutiveTimeouts == 0 && !other.isSuspect)
+    }
+
+    /// Whoever gets its place is not emptied.
+    @Test func aProxyThatIsTakenAwayLeavesNoWishBehind() {
+        var simulation = served(1)
+        let isSet = simulation.core.set(.evacuate, proxy: "p1", now: simulation.now)
+        #expect(isSet && simulation.core.evacuations.keys.sorted() == [1])
+        simulation.carryOut()
+        for number in 0...1 {
+            simulation.at(simulation.now, .reload(number))
+            simulation.run(until: simulation.now + 3_000_000)
+            #expect(simulation.core.evacuations.isEmpty)
+        }
+        #expect(simulation.core.proxies[1].phase == .active && simulation.core.proxies[1].wish == .up)
+    }
+
     // MARK: the list
 
     @Test func soManyAtOnceAndUntilItIsHeard() {

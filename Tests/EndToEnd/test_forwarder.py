@@ -1,8 +1,13 @@
 """Forwarders before classifiers: whatever of them ends, the connections that proxies have go on."""
 
+import contextlib
+import hashlib
 import re
+import signal
+import socket
 
 from .laboratory_case import LaboratoryCase, conservation_gap, curl, run, topology, wait_until
+from .second_agent import made_at
 from lab.capture import Capture
 from lab.forwarding import FORWARDERS, VNI, Forwarding
 from lab.scenarios import CACHED_HOST, MOVING_HOST, forwarder, sha256_of
@@ -10,6 +15,8 @@ from lab.services import CRTP_PORT
 from lab.topology import FORWARDED, PROXIES, TUNNELS
 
 MEBIBYTE = 1 << 20
+#: Only the origin has it, and no socket's buffer takes it.
+FAR = "far.bin"
 #: What comes behind the fragment's mark is for curl's counting alone.
 URL = f"http://{CACHED_HOST}/slow.bin#"
 
@@ -178,6 +185,169 @@ for turn in range(100):
             self.assertTrue(got.ok, got.error)
         self.assertEqual(len(self.services.access_log("origin")) - before, 2)
         self.assertGreaterEqual(self.forwarding.counters("k1")["flowsBound"], 2)
+
+
+class Moments(ForwarderCase):
+    """Connections that no proxy has yet, or ever: docs/failures.md, cell by cell."""
+
+    classifiers = ("k1", "k2")
+    files = {"slow.bin": (MEBIBYTE, True), FAR: (16 * MEBIBYTE, False)}
+
+    def setUp(self):
+        for name in self.classifiers:
+            if name not in self.services.processes:
+                self.forwarding.start_classifier(name)
+        for name in FORWARDERS:
+            if name not in self.services.processes:
+                self.forwarding.start_forwarder(name)
+            wait_until(f"{name} finds all classifiers up",
+                       lambda name=name: self.forwarding.are_up(name, self.classifiers), 20)
+        self.forwarding.land("f1")
+
+    # MARK: connections
+
+    def connection(self, classifier, address):
+        """One whose handshake that classifier has made."""
+        def answered():
+            return [self.forwarding.counters(name)["synsAnswered"] for name in self.classifiers]
+
+        def connect():
+            made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+            made.settimeout(10)
+            made.connect((address, 80))
+            return made
+
+        for _ in range(64):
+            before = answered()
+            made = made_at(self.topology, "client", connect)
+            wait_until("a classifier has counted it", lambda: sum(answered()) > sum(before), 5)
+            if answered()[self.classifiers.index(classifier)] > before[self.classifiers.index(classifier)]:
+                self.addCleanup(made.close)
+                return made
+            made.close()
+        self.fail(f"no connection of 64 is {classifier}'s")
+
+    def connections(self, classifier="k1"):
+        """One of each family."""
+        return [self.connection(classifier, address) for address in FORWARDED]
+
+    @staticmethod
+    def ask(connection, file):
+        connection.sendall(f"GET /{file} HTTP/1.1\r\nHost: {CACHED_HOST}\r\nConnection: close\r\n\r\n".encode())
+
+    def assertServed(self, connection, file, begun=b""):
+        answer = bytearray(begun)
+        while piece := connection.recv(1 << 20):
+            answer += piece
+        head, _, body = bytes(answer).partition(b"\r\n\r\n")
+        self.assertIn(b" 200 ", head)
+        self.assertEqual(hashlib.sha256(body).hexdigest(), sha256_of(f"{self.laboratory.content.origin}/{file}"))
+
+    def assertLost(self, connection):
+        """Nobody says anything more: neither an end nor a reset."""
+        connection.settimeout(1)
+        with self.assertRaises(TimeoutError):
+            while connection.recv(1 << 20):
+                pass
+            self.fail("it has come to an end")
+
+    # MARK: boxes
+
+    def end(self, name, is_killed=True):
+        if is_killed:
+            self.services.kill(name)
+        else:
+            self.services.processes.pop(name).stop()
+
+    def end_classifier(self, name):
+        self.end(name)
+        for forwarder_name in self.running:
+            wait_until(f"{forwarder_name} finds it down",
+                       lambda: not self.forwarding.are_up(forwarder_name, self.classifiers), 20)
+
+    def end_forwarder(self, is_killed=True):
+        """And the other one gets the client's packets."""
+        self.end("f1", is_killed)
+        self.forwarding.land("f2")
+
+    @contextlib.contextmanager
+    def nobody_answers(self):
+        """Both agents stand still: requests are held and asked for."""
+        agents = [self.services.processes[name] for name in PROXIES]
+        for agent in agents:
+            agent.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for agent in agents:
+                agent.signal(signal.SIGCONT)
+
+    # MARK: cells
+
+    def test_new_and_a_forwarder_ends(self):
+        for is_killed in (True, False):
+            with self.subTest(is_killed=is_killed), self.assertClientSeesNothing("c1"):
+                waiting = self.connections()
+                self.end_forwarder(is_killed)
+                for connection in waiting:
+                    self.ask(connection, "slow.bin")
+                    self.assertServed(connection, "slow.bin")
+            self.forwarding.start_forwarder("f1")
+            self.forwarding.land("f1")
+
+    def test_new_and_its_classifier_ends(self):
+        """The other one has made no such cookie, and resets nobody."""
+        waiting = self.connections()
+        self.end_classifier("k1")
+        before = self.forwarding.counters("k2")
+        for connection in waiting:
+            self.ask(connection, "slow.bin")
+            self.assertLost(connection)
+        after = self.forwarding.counters("k2")
+        self.assertGreaterEqual(after["cookiesRefused"] - before["cookiesRefused"], 2)
+
+    def test_held_and_a_forwarder_ends(self):
+        with self.assertClientSeesNothing("c1"):
+            asking = self.connections()
+            with self.nobody_answers():
+                for connection in asking:
+                    self.ask(connection, FAR)
+                self.end_forwarder()
+            for connection in asking:
+                self.assertServed(connection, FAR)
+
+    def test_held_and_its_classifier_ends(self):
+        asking = self.connections()
+        with self.nobody_answers():
+            for connection in asking:
+                self.ask(connection, FAR)
+            self.end_classifier("k1")
+        for connection in asking:
+            self.assertLost(connection)
+        # What agents have adopted meanwhile is undone, without a word.
+        ports = " or ".join(f"dport = :{connection.getsockname()[1]}" for connection in asking)
+        for name in PROXIES:
+            wait_until(f"{name} has nothing of them",
+                       lambda name=name: not self.topology.run(name, "ss", "-Htan", f"( {ports} )").strip(), 10)
+
+    def test_translated_and_boxes_end(self):
+        """What the origin has passes its classifier: it outlives a forwarder."""
+        with self.assertClientSeesNothing("c1"):
+            loading = self.connections()
+            for connection in loading:
+                self.ask(connection, FAR)
+            begun = [connection.recv(1) for connection in loading]
+            self.end_forwarder()
+            for connection, first in zip(loading, begun):
+                self.assertServed(connection, FAR, first)
+        loading = self.connections()
+        for connection in loading:
+            self.ask(connection, FAR)
+            connection.recv(1)
+        self.end_classifier("k1")
+        for connection in loading:
+            self.assertLost(connection)
 
 
 class Tunnels(ForwarderCase):

@@ -32,9 +32,12 @@ package struct Resumption: Sendable {
     package var unsent: [UInt8]
     /// The answer that was being sent; nil between two requests.
     package var continuation: Continuation?
+    /// The head of the last request, by which a connection that goes on again before the next one is given away.
+    package var lastRequest: [UInt8] = []
 
-    package init(unsent: [UInt8], continuation: Continuation?) {
+    package init(unsent: [UInt8], continuation: Continuation?, lastRequest: [UInt8] = []) {
         self.unsent = unsent
+        self.lastRequest = lastRequest
         self.continuation = continuation
     }
 }

@@ -12,25 +12,16 @@ struct Blobs {
         var resumption: Resumption
     }
 
-    var arriving = BlobReceiver()
-    var leaving: [Endpoint: BlobSender] = [:]
+    /// With directors.
+    var exchange = BlobExchange<Endpoint>()
     /// Transfers whose blob has not arrived yet.
     var awaited: [UInt64: (transfer: Transfer, expires: UInt64)] = [:]
     var arrivals: [UInt64: Arrival] = [:]
     /// Connections that are to go as soon as others have gone.
     var departures: [HandBack] = []
-    /// Directors as `arriving` knows them.
-    private var numbers: [Endpoint: Int] = [:]
-
-    var nextDeadline: UInt64? {
-        ([arriving.nextDeadline] + leaving.values.map(\.nextDeadline)).compactMap { $0 }.min()
-    }
-
-    mutating func number(of director: Endpoint) -> Int {
-        if let number = numbers[director] { return number }
-        numbers[director] = numbers.count
-        return numbers.count - 1
-    }
+    /// What has been said of blobs that were not taken, and when.
+    var told = BlobReceiverCounters()
+    var toldAt: UInt64 = 0
 }
 
 // MARK: Connections that go
@@ -53,14 +44,14 @@ extension ControlLoop {
             logger.info("not handed back", metadata: ["reason": "\(error)"])
             return handBack.isOver(.stays)
         }
-        var blob = blobs.leaving.removeValue(forKey: director) ?? BlobSender()
-        defer { keep(blob, director, now) }
+        defer { carryOutBlobs(now) }
         let identifier = UInt64.random(in: 1...UInt64.max)
-        guard
-            let whole = ConnectionBlob(
-                socket, of: handBack.descriptor, transfer.connection, generation: UInt32(transfer.generation) + 1,
-                continuation),
-            case let bytes = whole.encode(), blob.send(bytes, identifier: identifier, now: now)
+        let read = ConnectionBlob(
+            socket, of: handBack.descriptor, transfer.connection, generation: UInt32(transfer.generation) + 1,
+            continuation)
+        letRead(handle)
+        guard let whole = read,
+            case let bytes = whole.encode(), blobs.exchange.send(bytes, identifier: identifier, to: director, now: now)
         else {
             logger.info("not handed back", metadata: ["reason": "too much is under way"])
             do { try services.adopter.resume(handle) } catch {
@@ -130,7 +121,8 @@ extension ControlLoop {
         _ number: UInt64, _ transfer: Transfer, _ blob: BlobReference, _ expires: UInt64, _ now: UInt64
     ) {
         guard wantedHandover == nil else { return _ = ledger.decided(number, .busy, now: now) }
-        guard blobs.arriving.has(blob), let bytes = blobs.arriving.take(blob.identifier, now: now) else {
+        guard blobs.exchange.arriving.has(blob), let bytes = blobs.exchange.arriving.take(blob.identifier, now: now)
+        else {
             blobs.awaited[number] = (transfer, expires)
             return
         }
@@ -150,7 +142,8 @@ extension ControlLoop {
             guard ledger.decided(number, nil, now: now) else { return services.adopter.forget(descriptor) }
             blobs.arrivals[number] = Blobs.Arrival(
                 received: whole.received,
-                resumption: Resumption(unsent: whole.unsent, continuation: whole.continuation))
+                resumption: Resumption(
+                    unsent: whole.unsent, continuation: whole.continuation, lastRequest: transfer.request))
             waiting.add(number, descriptor)
             logger.info(
                 "adopted with what is under way", metadata: metadata.merging(["bytes": "\(bytes.count)"]) { $1 })
@@ -203,53 +196,56 @@ extension ControlLoop {
     func takesBlob(_ frame: Frame, from director: Endpoint, _ now: UInt64) -> Bool {
         switch frame.message {
         case .blob(let fragment):
-            let receipt = blobs.arriving.receive(
-                fragment, attempt: frame.attempt, from: blobs.number(of: director), now: now)
-            if let receipt {
-                send(
-                    Frame(.blobReceipt(receipt), transaction: frame.transaction, attempt: frame.attempt), to: director)
+            if let answer = blobs.exchange.receive(fragment, frame, from: director, now: now) {
+                send(answer, to: director)
             }
-            guard !blobs.arriving.completed.isEmpty else { return true }
-            blobs.arriving.completed.removeAll()
-            let complete = blobs.awaited.filter { blobs.arriving.has($0.value.transfer.blob!) }
+            guard !blobs.exchange.arriving.completed.isEmpty else { return true }
+            blobs.exchange.arriving.completed.removeAll()
+            let complete = blobs.awaited.filter { blobs.exchange.arriving.has($0.value.transfer.blob!) }
             for (number, wait) in complete {
                 blobs.awaited[number] = nil
                 consult(number, wait.transfer, wait.expires, now)
             }
         case .blobReceipt(let receipt):
-            guard var sender = blobs.leaving.removeValue(forKey: director) else { return true }
-            sender.receive(receipt, attempt: frame.attempt, now: now)
-            keep(sender, director, now)
+            blobs.exchange.receive(receipt, frame, from: director, now: now)
+            carryOutBlobs(now)
         default: return false
         }
         return true
     }
 
     func advanceBlobs(_ now: UInt64) {
-        blobs.arriving.advance(to: now)
-        for director in blobs.leaving.keys {
-            guard let deadline = blobs.leaving[director]?.nextDeadline, deadline <= now,
-                var sender = blobs.leaving.removeValue(forKey: director)
-            else { continue }
-            sender.advance(to: now)
-            keep(sender, director, now)
-        }
+        blobs.exchange.advance(to: now)
+        carryOutBlobs(now)
         for (number, wait) in blobs.awaited where wait.expires <= now {
             blobs.awaited[number] = nil
             _ = ledger.decided(number, .expired, now: now)
         }
     }
 
-    private func keep(_ sender: BlobSender, _ director: Endpoint, _ now: UInt64) {
-        var sender = sender
-        let wanted = sender.actions
-        sender.actions.removeAll(keepingCapacity: true)
-        blobs.leaving[director] = sender
-        for action in wanted {
-            switch action {
-            case .send(let frame): send(frame, to: director)
-            case .delivered(let identifier): delivered(identifier, now)
-            case .failed(let identifier, _): undelivered(identifier)
+    /// A line in five seconds, when there is something to say: how many were not taken since the start, by reason.
+    func tellOfRefusedBlobs(_ now: UInt64) {
+        let counters = blobs.exchange.arriving.counters
+        let faults = counters.faults.filter { $0.value > 0 }
+        guard now >= blobs.toldAt + 5_000_000, faults.map(\.value) != blobs.told.faults.map(\.value).filter({ $0 > 0 })
+        else { return }
+        (blobs.told, blobs.toldAt) = (counters, now)
+        logger.warning(
+            "blobs not taken",
+            metadata: Logger.Metadata(uniqueKeysWithValues: faults.map { ($0.name, "\($0.value)") }))
+    }
+
+    /// What becomes of one blob may change what is wanted of others.
+    func carryOutBlobs(_ now: UInt64) {
+        while !blobs.exchange.actions.isEmpty {
+            let wanted = blobs.exchange.actions
+            blobs.exchange.actions.removeAll(keepingCapacity: true)
+            for (director, action) in wanted {
+                switch action {
+                case .send(let frame): send(frame, to: director)
+                case .delivered(let identifier): delivered(identifier, now)
+                case .failed(let identifier, _): undelivered(identifier)
+                }
             }
         }
     }

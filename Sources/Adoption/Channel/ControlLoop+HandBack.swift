@@ -43,6 +43,7 @@ extension ControlLoop {
         let (handle, socket): (UInt32, SuspendedSocket)
         do throws(AdoptionFailure) {
             (handle, socket) = try services.adopter.suspend(handBack.descriptor, isQuiet: true)
+            letRead(handle)
         } catch {
             logger.info("not handed back", metadata: ["reason": "\(error)"])
             return handBack.isOver(.stays)
@@ -74,7 +75,7 @@ extension ControlLoop {
 
     /// Its director is gone, or has forgotten everything: nobody can say any more what became of them.
     func giveUpOffers(to director: Endpoint) {
-        blobs.leaving[director] = nil
+        blobs.exchange.forget(director)
         keepWaiting()
         for (transaction, offer) in offers where offer.director == director {
             resolve(transaction, offer.blob == nil ? .lost : .stays)
@@ -108,7 +109,10 @@ extension ControlLoop {
     func resolve(_ transaction: UInt32, _ outcome: HandBack.Outcome) {
         guard let offer = offers.removeValue(forKey: transaction) else { return }
         var outcome = outcome
-        if let blob = offer.blob { blobs.leaving[offer.director]?.cancel(blob, now: monotonicMicroseconds()) }
+        if let blob = offer.blob {
+            blobs.exchange.cancel(blob, to: offer.director, now: monotonicMicroseconds())
+            carryOutBlobs(monotonicMicroseconds())
+        }
         let metadata: Logger.Metadata = [
             "transfer": "\(ledger.transaction(of: offer.handBack.number))", "offer": "\(transaction)",
         ]
@@ -116,6 +120,10 @@ extension ControlLoop {
         case .moved:
             logger.info("handed back", metadata: metadata)
             ledger.movedAway(offer.handBack.number, now: monotonicMicroseconds())
+            services.adopter.dismiss(offer.handle)
+        case .lost where ledger.answersDirectly:
+            logger.warning("handed back, and lost", metadata: metadata)
+            // No director is there to stop a reset that the other proxy's client must not get.
             services.adopter.dismiss(offer.handle)
         case .stays, .lost:
             if case .lost = outcome { logger.warning("handed back, and lost", metadata: metadata) }
@@ -126,6 +134,13 @@ extension ControlLoop {
             }
         }
         offer.handBack.isOver(outcome)
+    }
+
+    /// Failing this, the connection only ends sooner when its client does.
+    func letRead(_ handle: UInt32) {
+        do throws(AdoptionFailure) { try services.adopter.letRead(handle) } catch {
+            logger.warning("a suspended connection stays in repair", metadata: ["error": "\(error)"])
+        }
     }
 
     func send(_ frame: Frame, to director: Endpoint) {

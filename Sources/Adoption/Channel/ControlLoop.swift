@@ -211,7 +211,8 @@ package final class ControlLoop: @unchecked Sendable {
     private func timeout() -> CInt {
         if ledger.isAnnouncing { return 1 }
         let now = monotonicMicroseconds()
-        let deadline = min(nextTick, responder.nextDeadline ?? .max, nextOffer ?? .max, blobs.nextDeadline ?? .max)
+        let deadline = min(
+            nextTick, responder.nextDeadline ?? .max, nextOffer ?? .max, blobs.exchange.nextDeadline ?? .max)
         return deadline <= now ? 0 : CInt(min((deadline - now) / 1_000 + 1, 100))
     }
 
@@ -248,6 +249,7 @@ package final class ControlLoop: @unchecked Sendable {
             asked[number] = nil
             _ = ledger.decided(number, .expired, now: now)
         }
+        tellOfRefusedBlobs(now)
         load.refresh(now)
         responder.status = AgentStatus(
             connections: UInt32(ledger.connections), credits: UInt32(ledger.creditsLeft),

@@ -16,6 +16,7 @@ package enum AdopterRequest: Equatable, Sendable {
     /// The same in the middle of an answer: the socket is passed while bytes can be put into its queue as sent, so many
     /// at most; until `seal`.
     case open(ConnectionState, room: UInt32)
+    /// Everything is in its queue; or, of a suspended socket, everything is known. It leaves repair, and stays mute.
     case seal(UInt32)
     /// The request has begun to arrive on the socket: make it an ordinary one, and keep no hold on it.
     case commit(UInt32)

@@ -16,6 +16,9 @@ package protocol Adopting: Sendable {
     func suspend(
         _ descriptor: CInt, isQuiet: Bool
     ) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket)
+    /// All that a suspended socket has come to is known: who serves it may read from it again, which repair does not
+    /// allow, and so learns that the client has ended its side. It stays mute.
+    func letRead(_ handle: UInt32) throws(AdoptionFailure)
     func resume(_ handle: UInt32) throws(AdoptionFailure)
     /// Whoever has it open still may close it now, without a packet.
     func dismiss(_ handle: UInt32)
@@ -44,7 +47,8 @@ extension Adopter: Adopting {
         defer { close(descriptor) }
         do { try unmute(descriptor) } catch { throw AdoptionFailure.system(error) }
     }
-    package func dismiss(_ handle: UInt32) { close(CInt(bitPattern: handle)) }
+    package func letRead(_ handle: UInt32) throws(AdoptionFailure) { try leaveRepair(CInt(bitPattern: handle)) }
+    package func dismiss(_ handle: UInt32) { forget(CInt(bitPattern: handle)) }
     /// Its sockets are this process's own.
     package var passedOn: [AdopterPassedOn] { [] }
     package func release() {}

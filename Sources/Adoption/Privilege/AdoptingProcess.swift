@@ -14,8 +14,15 @@ public struct AdoptingProcess {
     private let channel: DescriptorChannel
     private let logger: Logger
     private let adopter: Adopter
-    private var uncommitted: [UInt32: CInt] = [:]
+    private var sockets: [UInt32: Held] = [:]
     private var nextHandle: UInt32 = 1
+
+    /// A socket that is mute, and how it came to be: what can be asked of it depends on that.
+    private struct Held {
+        enum Kind { case adopted, opened, suspended }
+        var descriptor: CInt
+        var kind: Kind
+    }
 
     /// `descriptor` is the channel to the process that has started this one.
     public init(_ settings: AdoptingSettings, descriptor: CInt, logger: Logger) {
@@ -78,25 +85,29 @@ public struct AdoptingProcess {
             switch request {
             case .adopt(let state):
                 try admit(state)
-                try keep(adopter.adopt(state))
+                try keep(adopter.adopt(state), .adopted)
             case .open(let state, let room):
                 try admit(state)
-                try keep(adopter.open(state, room: room))
+                try keep(adopter.open(state, room: room), .opened)
             case .seal(let handle):
-                guard let descriptor = uncommitted[handle] else { throw AdoptingProcess.unknown(handle) }
-                try adopter.seal(descriptor)
+                let held = try held(handle, [.opened, .suspended])
+                if held.kind == .opened {
+                    try adopter.seal(held.descriptor)
+                } else {
+                    try adopter.leaveRepair(held.descriptor)
+                }
                 try reply(.done(handle: handle))
             case .commit(let handle):
-                let descriptor = try take(handle)
+                let descriptor = try take(handle, [.adopted, .opened])
                 defer { close(descriptor) }
                 do { try adopter.commit(descriptor) } catch { throw .system(error) }
                 try reply(.done(handle: 0))
             case .forget(let handle):
-                adopter.forget(try take(handle))
+                adopter.forget(try take(handle, [.adopted, .opened, .suspended]))
                 try reply(.done(handle: 0))
             case .suspend(let isQuiet): try suspend(passed, isQuiet: isQuiet)
             case .resume(let handle):
-                let descriptor = try take(handle)
+                let descriptor = try take(handle, [.suspended])
                 defer { close(descriptor) }
                 do { try adopter.unmute(descriptor) } catch { throw .system(error) }
                 try reply(.done(handle: 0))
@@ -118,12 +129,12 @@ public struct AdoptingProcess {
         guard settings.guardRules.services.contains(where: { $0.contains(origin) }) else {
             throw .refused("\(origin) is no configured origin")
         }
-        guard uncommitted.count < settings.uncommittedLimit else { throw .refused("too many uncommitted sockets") }
+        guard sockets.count < settings.uncommittedLimit else { throw .refused("too many uncommitted sockets") }
     }
 
-    private mutating func keep(_ descriptor: CInt) throws(AdoptionFailure) {
+    private mutating func keep(_ descriptor: CInt, _ kind: Held.Kind) throws(AdoptionFailure) {
         let handle = freeHandle()
-        uncommitted[handle] = descriptor
+        sockets[handle] = Held(descriptor: descriptor, kind: kind)
         try reply(.done(handle: handle), passing: descriptor)
     }
 
@@ -132,13 +143,13 @@ public struct AdoptingProcess {
         guard let passed, let local = Endpoint(localOf: passed),
             settings.guardRules.services.contains(where: { $0.contains(local) })
         else { throw .refused("this socket is not at a configured origin's address") }
-        guard uncommitted.count < settings.uncommittedLimit else { throw .refused("too many uncommitted sockets") }
+        guard sockets.count < settings.uncommittedLimit else { throw .refused("too many uncommitted sockets") }
         let own = dup(passed)
         guard own >= 0 else { throw AdoptionFailure(SystemFailure("dup")) }
         do throws(AdoptionFailure) {
             let state = try adopter.mute(own, isQuiet: isQuiet)
             let handle = freeHandle()
-            uncommitted[handle] = own
+            sockets[handle] = Held(descriptor: own, kind: .suspended)
             try reply(.suspended(handle: handle, state))
         } catch {
             close(own)
@@ -153,23 +164,27 @@ public struct AdoptingProcess {
         }
     }
 
-    private mutating func take(_ handle: UInt32) throws(AdoptionFailure) -> CInt {
-        guard let descriptor = uncommitted.removeValue(forKey: handle) else { throw AdoptingProcess.unknown(handle) }
-        return descriptor
+    private func held(_ handle: UInt32, _ kinds: Set<Held.Kind>) throws(AdoptionFailure) -> Held {
+        guard let held = sockets[handle], kinds.contains(held.kind) else {
+            throw .refused("there is no such uncommitted socket \(handle)")
+        }
+        return held
     }
 
-    private static func unknown(_ handle: UInt32) -> AdoptionFailure {
-        .refused("there is no uncommitted socket \(handle)")
+    private mutating func take(_ handle: UInt32, _ kinds: Set<Held.Kind>) throws(AdoptionFailure) -> CInt {
+        let held = try held(handle, kinds)
+        sockets[handle] = nil
+        return held.descriptor
     }
 
     private mutating func freeHandle() -> UInt32 {
-        while uncommitted[nextHandle] != nil || nextHandle == 0 { nextHandle &+= 1 }
+        while sockets[nextHandle] != nil || nextHandle == 0 { nextHandle &+= 1 }
         defer { nextHandle &+= 1 }
         return nextHandle
     }
 
     private mutating func forgetAll() {
-        for descriptor in uncommitted.values { adopter.forget(descriptor) }
-        uncommitted.removeAll()
+        for held in sockets.values { adopter.forget(held.descriptor) }
+        sockets.removeAll()
     }
 }

@@ -29,7 +29,10 @@ package struct DescriptorChannel: Sendable {
         var level = SOL_SOCKET
         var type: CInt = 1  // SCM_RIGHTS
         var descriptor: CInt = -1
-        var padding: CInt = 0
+        /// There is room for a second one, since the kernel counts in words: nobody sends it but who means harm.
+        var second: CInt = -1
+
+        static var lengthOfTwo: Int { 24 }
     }
 
     /// Sends one message, with a copy of `passed` when there is one.
@@ -86,6 +89,11 @@ package struct DescriptorChannel: Sendable {
             }
         }
         let isPassed = result >= 0 && ancillary != nil && controlBytes >= space.length && space.type == 1
-        return (result, bytes, isPassed ? space.descriptor : nil)
+        guard isPassed, space.length >= Ancillary.lengthOfTwo else {
+            return (result, bytes, isPassed ? space.descriptor : nil)
+        }
+        close(space.descriptor)
+        close(space.second)
+        return (result, bytes, nil)
     }
 }

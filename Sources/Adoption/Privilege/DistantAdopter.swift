@@ -99,6 +99,10 @@ package final class DistantAdopter: Adopting {
         }
     }
 
+    package func letRead(_ handle: UInt32) throws(AdoptionFailure) {
+        try state.withLock { state throws(AdoptionFailure) in _ = try ask(.seal(handle), &state) }
+    }
+
     package func resume(_ handle: UInt32) throws(AdoptionFailure) {
         try state.withLock { state throws(AdoptionFailure) in _ = try ask(.resume(handle), &state) }
     }

@@ -17,7 +17,8 @@ package final class RequestBoundary: ChannelInboundHandler {
     package private(set) var bytes = ByteBuffer()
     private var last = ByteBuffer()
 
-    package init() {}
+    /// `lastRequest`: the head that another process has answered.
+    package init(lastRequest: [UInt8] = []) { last = ByteBuffer(bytes: lastRequest) }
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if isAnswering { isLost = true }
@@ -42,12 +43,8 @@ package final class RequestBoundary: ChannelInboundHandler {
         bytes.clear()
     }
 
-    /// The head of the request that is being answered, or of the one before; empty when it is not known, or longer than
-    /// what others are told.
-    package var lastHead: [UInt8] {
-        let head = isAnswering ? bytes : last
-        return isLost || head.readableBytes > RequestBoundary.longestHead ? [] : Array(head.readableBytesView)
-    }
+    /// The head of the request that is being answered, or of the one before; empty when it is not known.
+    package var lastHead: [UInt8] { isLost ? [] : Array((isAnswering ? bytes : last).readableBytesView) }
 
     /// As much as TRANSFER carries.
     package static var longestHead: Int { 1_216 }

@@ -15,6 +15,9 @@ extension RequestHandler {
         var unacknowledged = CInt.max
         var progressAt = NIODeadline.now()
         var delay = TimeAmount.milliseconds(1)
+        /// Another proxy may have it: what comes meanwhile is looked at when this one is to go on.
+        var isOffered = false
+        var arrived: [HTTPServerRequestPart] = []
 
         /// The less is under way, the less has to be sent again: it waits so long for the client to acknowledge all.
         static var patience: TimeAmount { .milliseconds(200) }
@@ -38,10 +41,7 @@ extension RequestHandler {
     }
 
     /// By which its director chooses who goes on.
-    private var departingHead: [UInt8] {
-        let head = boundary.lastHead
-        return head.count <= Departure.longestHead ? head : []
-    }
+    private var departingHead: [UInt8] { shortened(boundary.lastHead, to: Departure.longestHead) ?? [] }
 
     func depart(_ context: ChannelHandlerContext, _ download: Download?) {
         guard canDepart else { return }
@@ -83,6 +83,8 @@ extension RequestHandler {
     }
 
     private func handOver(_ context: ChannelHandlerContext, _ departure: Departure) {
+        var departure = departure
+        departure.isOffered = true
         work = .departing(departure)
         let copy = dup(connection.descriptor)
         guard copy >= 0 else { return stay(context, departure) }
@@ -100,7 +102,7 @@ extension RequestHandler {
         let place = download.response.place(after: record.bytes)
         let digest = (try? download.file.withUnsafeFileDescriptor { DocumentDigest(of: $0, before: place) })
         return Continuation(
-            request: departingHead, bodyBytesWritten: UInt64(record.bytes),
+            request: boundary.lastHead, bodyBytesWritten: UInt64(record.bytes),
             documentBytes: UInt64(download.facts.bytes), place: UInt64(place),
             modified: Int64(download.facts.modified), entityTag: download.facts.entityTag,
             digest: digest?.bytes ?? [], digestBytes: UInt32(digest?.count ?? 0))
@@ -124,6 +126,8 @@ extension RequestHandler {
         work = .idle
         try? context.channel.syncOptions?.setOption(.autoRead, value: true)
         if let download = departure.download { send(context, download) }
+        for part in departure.arrived { receive(context, part) }
+        closeIfOver(context)
     }
 
     func reset(_ context: ChannelHandlerContext) {

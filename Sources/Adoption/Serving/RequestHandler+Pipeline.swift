@@ -6,7 +6,7 @@ extension RequestHandler {
     static func take(
         over channel: any Channel, _ connection: AdoptedConnection, server: ConnectionServer, account: ConnectionAccount
     ) throws {
-        let boundary = RequestBoundary()
+        let boundary = RequestBoundary(lastRequest: connection.resumption?.lastRequest ?? [])
         var encoding = HTTPResponseEncoder.Configuration()
         // Framing is RequestHandler's, which knows of HEAD.
         encoding.automaticallySetFramingHeaders = false

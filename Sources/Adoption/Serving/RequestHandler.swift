@@ -73,7 +73,16 @@ final class RequestHandler: ChannelDuplexHandler {
     // MARK: Requests
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
+        receive(context, unwrapInboundIn(data))
+    }
+
+    func receive(_ context: ChannelHandlerContext, _ part: HTTPServerRequestPart) {
+        if case .departing(var departure) = work, departure.isOffered {
+            departure.arrived.append(part)
+            work = .departing(departure)
+            return
+        }
+        switch part {
         case .head(let head): begin(context, head)
         case .body(let bytes):
             if case .relaying(let exchange) = work { exchange.send(bytes) }
@@ -190,13 +199,17 @@ final class RequestHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             inputIsClosed = true
-            // What was asked is still answered, to its last byte.
-            if head == nil, finishing == 0 { context.close(promise: nil) }
-            return
+            return closeIfOver(context)
         }
         if event is SuccessorEvent { passOnIfPossible() }
         if event is DepartureEvent { wishAway() }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    /// A client that has ended its side still gets what it has asked for, to the last byte; whoever's it is.
+    func closeIfOver(_ context: ChannelHandlerContext) {
+        if case .departing(let departure) = work, departure.isOffered { return }
+        if inputIsClosed, head == nil, finishing == 0 { context.close(promise: nil) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

@@ -39,6 +39,7 @@ final class SucceedingAdopter: Adopting {
     ) throws(AdoptionFailure) -> (handle: UInt32, SuspendedSocket) {
         try own.suspend(descriptor, isQuiet: isQuiet)
     }
+    func letRead(_ handle: UInt32) throws(AdoptionFailure) { try own.letRead(handle) }
     func resume(_ handle: UInt32) throws(AdoptionFailure) { try own.resume(handle) }
     func dismiss(_ handle: UInt32) { own.dismiss(handle) }
 

@@ -74,7 +74,7 @@ public struct ControlCore {
     /// Connections that agents have handed back.
     package var moves = MoveTable()
     /// What is under way on connections that change hands in the middle of something.
-    package var blobs = BlobTraffic()
+    package var blobs: BlobExchange<Int>
     /// Proxies that an operator wants empty, by their places.
     package var evacuations: [Int: Evacuation] = [:]
     /// Of rules that have none of their own.
@@ -102,6 +102,7 @@ public struct ControlCore {
         random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
     ) {
         self.configuration = configuration
+        blobs = BlobExchange(initiateBytes: configuration.crtp.channel.initiateBytes)
         self.keys = HeldKeys(ring: keys, files: configuration.crtp.keyFiles)
         self.workerCount = max(1, workerCount)
         hashSeed = foldedProduct(epoch ^ 0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93)

@@ -116,6 +116,15 @@ final class TestClient: @unchecked Sendable {
         return (head, body)
     }
 
+    /// So many bytes behind a head, whatever that says of its length.
+    func body(of count: Int) -> [UInt8]? {
+        guard let end = fill(until: { $0.firstRange(of: Array("\r\n\r\n".utf8)) }) else { return nil }
+        received.removeSubrange(..<end.upperBound)
+        guard fill(until: { $0.count >= count ? 0..<count : nil }) != nil else { return nil }
+        defer { received.removeSubrange(..<count) }
+        return Array(received[..<count])
+    }
+
     /// What has come up to the end of a line; nil when the connection ended or nothing came for ten seconds.
     func line() -> String? {
         fill(until: { $0.last == 10 ? $0.indices : nil }).map { String(decoding: received[$0], as: UTF8.self) }

@@ -35,10 +35,17 @@ package struct BlobReceiverCounters: Equatable, Sendable {
     /// For metrics.
     package var named: [(name: String, value: UInt64)] {
         [
-            ("fragments", fragments), ("kept", kept), ("duplicates", duplicates), ("contradictions", contradictions),
-            ("malformed", malformed), ("refused_busy", refusedBusy), ("refused_too_big", refusedTooBig),
-            ("refused_again", refusedAgain), ("begun", begun), ("delivered", delivered), ("dropped", dropped),
-            ("checksum_failures", checksumFailures), ("expired", expired),
+            ("fragments", fragments), ("kept", kept), ("duplicates", duplicates), ("refused_again", refusedAgain),
+            ("begun", begun), ("delivered", delivered),
+        ] + faults
+    }
+
+    /// What was not taken, by reason.
+    package var faults: [(name: String, value: UInt64)] {
+        [
+            ("contradictions", contradictions), ("malformed", malformed), ("refused_busy", refusedBusy),
+            ("refused_too_big", refusedTooBig), ("dropped", dropped), ("checksum_failures", checksumFailures),
+            ("expired", expired),
         ]
     }
 }

@@ -1,0 +1,22 @@
+/// A request's head that asks for the same in fewer bytes: whoever reads it chooses a server, and answers nothing.
+///
+/// The longest fields are left out first, `Host` never. Complexity: O(bytes + fields²).
+/// - Returns: nil where what has to stay is longer than `limit` bytes.
+package func shortened(_ head: [UInt8], to limit: Int) -> [UInt8]? {
+    guard head.count > limit else { return head }
+    // Line ends included; the last one is the empty line.
+    var lines = head.split(separator: 0x0A, omittingEmptySubsequences: false).dropLast().map { $0 + [0x0A] }
+    var count = head.count
+    while count > limit {
+        guard
+            let longest = lines.indices.dropFirst().dropLast().filter({ !isHost(lines[$0]) })
+                .max(by: { lines[$0].count < lines[$1].count })
+        else { return nil }
+        count -= lines.remove(at: longest).count
+    }
+    return Array(lines.joined())
+}
+
+private func isHost(_ line: ArraySlice<UInt8>) -> Bool {
+    line.prefix(5).map { $0 | 0x20 }.elementsEqual("host:".utf8)
+}
