@@ -58,9 +58,11 @@ class Laboratory:
         self.up_without_agents()
         if self.serves_datagrams:
             datagrams.start(self.services)
-        for name in self.topology.proxies:
+        agents = {name: self.services.begin_agent(name) for name in self.topology.proxies}
+        for name in agents:
             self.services.start_tls_server(name)
-            self.services.start_agent(name)
+        for name, agent in agents.items():
+            self.services.wait_for_agent(name, agent)
         self.services.start_director(workers)
 
     def up_without_agents(self):

@@ -175,9 +175,10 @@ class Services:
         return process
 
     def stop_all(self):
-        for name in ("director", *self.topology.proxies):
-            if name in self.processes:
-                self.processes.pop(name).stop()
+        if "director" in self.processes:
+            self.processes.pop("director").stop()
+        for process in self.processes.values():
+            process.end()
         for process in self.processes.values():
             process.stop()
         self.processes.clear()
@@ -321,11 +322,14 @@ catalogue:
                 *forwarding]
 
     def start_agent(self, name):
-        configuration = self.write(f"{name}.yaml", self.agent_configuration(name))
-        command = [*self.agent_wrappers.get(name, ()), os.path.join(BINARIES, "baton-agent")]
-        process = self.start(name, name, *command, "--config", configuration)
+        process = self.begin_agent(name)
         self.wait_for_agent(name, process)
         return process
+
+    def begin_agent(self, name):
+        configuration = self.write(f"{name}.yaml", self.agent_configuration(name))
+        command = [*self.agent_wrappers.get(name, ()), os.path.join(BINARIES, "baton-agent")]
+        return self.start(name, name, *command, "--config", configuration)
 
     def wait_for_agent(self, name, process):
         wait_until(

@@ -76,11 +76,16 @@ class Process:
         self._popen.wait(10)
         self._file.close()
 
-    def stop(self, seconds=10):
-        """Asks the process to end; kills it when it does not."""
+    def end(self):
+        """Asks the process to end."""
         if self.poll() is None:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
+
+    def stop(self, seconds=10):
+        """Asks the process to end; kills it when it does not."""
+        if self.poll() is None:
+            self.end()
             try:
                 self._popen.wait(seconds)
             except subprocess.TimeoutExpired:

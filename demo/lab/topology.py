@@ -116,14 +116,12 @@ class Topology:
         """A host without wires."""
         run("ip", "netns", "add", self.host(name))
         self.run(name, "ip", "link", "set", "lo", "up")
-        for family in ("ipv4", "ipv6"):
-            self._sysctl(name, f"net.{family}.conf.all.forwarding", 0)
-        self._sysctl(name, "net.ipv4.conf.all.rp_filter", 0)
-        self._sysctl(name, "net.ipv4.conf.default.rp_filter", 0)
+        off = ["ipv4.conf.all.forwarding", "ipv6.conf.all.forwarding"]
         for scope in ("all", "default"):
-            self._sysctl(name, f"net.ipv6.conf.{scope}.accept_dad", 0)
-            self._sysctl(name, f"net.ipv6.conf.{scope}.accept_ra", 0)
-            self._sysctl(name, f"net.ipv6.conf.{scope}.router_solicitations", 0)
+            off += [f"ipv4.conf.{scope}.rp_filter", f"ipv6.conf.{scope}.accept_dad", f"ipv6.conf.{scope}.accept_ra",
+                    f"ipv6.conf.{scope}.router_solicitations"]
+        # At once: a laboratory has a dozen hosts, and a test run dozens of laboratories.
+        self.run(name, "sysctl", "-qw", *(f"net.{key}=0" for key in off))
 
     def _asymmetric_routes(self):
         """The client's second address: out by the director, back by c1."""
@@ -255,9 +253,11 @@ class Topology:
         self.run(other, "ip", "link", "set", name, "up")
 
     def _address(self, name, device, number, length=(24, 64)):
-        self.run(name, "ip", "link", "set", device, "address", f"02:ba:70:00:00:{number:02x}")
-        self.run(name, "ip", "addr", "add", f"10.0.0.{number}/{length[0]}", "dev", device)
-        self.run(name, "ip", "addr", "add", f"fd00:ba::{number}/{length[1]}", "dev", device, "nodad")
+        self.run(name, "ip", "-batch", "-", input=f"""
+link set {device} address 02:ba:70:00:00:{number:02x}
+addr add 10.0.0.{number}/{length[0]} dev {device}
+addr add fd00:ba::{number}/{length[1]} dev {device} nodad
+""")
 
     def narrow_far_path(self, mtu):
         """The link behind the client-side router takes only `mtu` bytes from now on."""
