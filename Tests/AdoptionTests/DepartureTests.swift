@@ -116,19 +116,34 @@ import Wire
         #expect(eventually { scene.agent.accessLog.split(separator: "\n").count == 2 })
     }
 
+    /// The channel ends while the connection is on offer, so nobody can say whose it is. A director lets a reset through only
+    /// if it is this agent's still; where forwarders stand, none is on that way.
+    @Test(arguments: [false, true]) func aLostOfferIsResetWhereADirectorSeesIt(isForwarder: Bool) throws {
+        let scene = try Scene(isV4: true, isForwarder: isForwarder)
+        defer { scene.remove() }
+        let client = try scene.download("/big.bin")
+        _ = try scene.offered(client)
+        scene.director.closeChannel()
+        #expect(eventually { scene.agent.log.contains("handed back, and lost") })
+        #expect(eventually { (try? scene.network.proxy.run(["ss", "-Htan"]).isEmpty) == true })
+        #expect(eventually { scene.agent.log.contains("connection over") })
+        #expect(scene.spoken.contains { $0.flags & Segment.rst != 0 } == !isForwarder)
+        #expect(scene.spoken.allSatisfy { $0.flags & Segment.fin == 0 })
+    }
+
     /// It is known by its last request, which another process has answered.
     @Test func whatHasComeOverGoesOnBeforeItIsAskedAnything() throws {
         let scene = try Scene(isV4: true)
         defer { scene.remove() }
         let client = try scene.download("/")
         #expect(client.response() != nil)
-        for _ in 0..<3 {
+        for turn in 2...4 {
             let offer = try scene.offered(client)
             #expect(offer.transfer.request == Array(scene.get("/").utf8))
             try scene.leave(offer)
             #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
             scene.director.send(.firstByte, transaction: scene.director.transaction)
-            #expect(eventually { scene.agent.log.contains("committed") })
+            #expect(eventually { scene.agent.log.ranges(of: "info committed").count == turn })
         }
         client.send(scene.get("/"))
         #expect(client.response()?.body == Array("hello\n".utf8))
@@ -151,14 +166,26 @@ import Wire
         #expect(client.response()?.body == Array(scene.agent.content[7...2_900_000]))
     }
 
+    /// No TRANSFER has room for what has to be said of it: it is served to its end where it is.
+    @Test func aHeadThatCannotBeShortenedStays() throws {
+        let scene = try Scene(isV4: true)
+        defer { scene.remove() }
+        scene.director.plan(.commit, pretending: scene.get("/big.bin"))
+        let client = try scene.connect()
+        let spaces = String(repeating: " ", count: 1_300)
+        client.send("GET /big.bin HTTP/1.1\r\nHost:\(spaces)www.example.com\r\n\r\n")
+        #expect(eventually { scene.director.answer == .transferACK })
+        client.read(atMost: 16_384)
+        scene.director.askBack()
+        let body = client.response()?.body
+        #expect(body?.count == scene.agent.content.count && scene.director.offer == nil)
+    }
+
     /// Gigabytes of the answer are left out at once.
     @Test func farInsideAFile() throws {
         let scene = try Scene(isV4: true)
         defer { scene.remove() }
-        // Nothing but holes, so that each place is like the other.
-        let bytes = 8 << 30
-        #expect(FileManager.default.createFile(atPath: scene.agent.directory + "/www/huge.bin", contents: nil))
-        truncate(scene.agent.directory + "/www/huge.bin", bytes)
+        let bytes = TestAgent.hugeBytes
         let client = try scene.download("/huge.bin")
         let offer = try scene.offered(client)
         try scene.leave(offer)

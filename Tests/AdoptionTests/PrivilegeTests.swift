@@ -85,8 +85,8 @@ import Wire
         defer { adopter.finish() }
         // Handles are given in order.
         let descriptor = try adopter.adopt(state())
-        #expect(throws: AdoptionFailure.refused("there is no such uncommitted socket 1")) { try adopter.resume(1) }
-        #expect(throws: AdoptionFailure.refused("there is no such uncommitted socket 1")) { try adopter.letRead(1) }
+        #expect(throws: AdoptionFailure.refused("there is no socket 1 of that kind")) { try adopter.resume(1) }
+        #expect(throws: AdoptionFailure.refused("there is no socket 1 of that kind")) { try adopter.letRead(1) }
         try adopter.commit(descriptor)
         let (handle, _) = try adopter.suspend(descriptor, isQuiet: true)
         var byte: UInt8 = 0
@@ -140,7 +140,7 @@ import Wire
         connection.options = options
         connection.timeToLive = 64
         let requests: [AdopterRequest] = [
-            .adopt(connection), .open(connection, room: 70_000), .seal(3), .commit(7), .forget(9),
+            .adopt(connection), .open(connection, room: 70_000), .leaveRepair(3), .commit(7), .forget(9),
             .suspend(isQuiet: true), .suspend(isQuiet: false), .resume(4), .finish,
         ]
         for request in requests {

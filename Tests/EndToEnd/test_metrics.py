@@ -97,9 +97,9 @@ scrape_configs: [{{ job_name: baton, static_configs: [{{ targets: ["{LISTEN}"] }
         self.assertIn("baton_build_info", known)
 
     def test_health_is_served(self):
-        def ask(path):
+        def ask(path, seconds=10):
             text = run(*self.topology.inside(
-                "director", "curl", "--silent", "--max-time", "10", "--write-out", "\n%{http_code}", f"http://{LISTEN}{path}"))
+                "director", "curl", "--silent", "--max-time", str(seconds), "--write-out", "\n%{http_code}", f"http://{LISTEN}{path}"))
             body, _, code = text.rpartition("\n")
             return int(code), body
 
@@ -110,7 +110,7 @@ scrape_configs: [{{ job_name: baton, static_configs: [{{ targets: ["{LISTEN}"] }
         try:
             # The whole process stands still: not even its threads answer.
             with self.assertRaises(CommandFailed):
-                ask("/live")
+                ask("/live", 2)
         finally:
             self.services.resume("director")
         wait_until("it lives again", lambda: ask("/live")[0] == 200, 20)

@@ -5,6 +5,8 @@ from lab.capture import ControlPackets
 from lab.witnesses import expert_errors
 
 MEBIBYTE = 1 << 20
+#: They take long, and others play them to look closer: test_drain, test_reload, test_keys.
+PLAYED_ELSEWHERE = (scenarios.drain, scenarios.reload, scenarios.rotate)
 
 
 def packet_offsets(data):
@@ -55,4 +57,5 @@ def _add(scenario):
 
 
 for _scenario in scenarios.ALL:
-    _add(_scenario)
+    if _scenario not in PLAYED_ELSEWHERE:
+        _add(_scenario)

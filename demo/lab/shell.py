@@ -42,6 +42,7 @@ class Process:
     def __init__(self, name, command, log, cwd=None):
         self.name = name
         self.log = log
+        self._is_asked = False
         self._file = open(log, "ab", buffering=0)
         self._popen = subprocess.Popen(
             [str(word) for word in command],
@@ -77,8 +78,9 @@ class Process:
         self._file.close()
 
     def end(self):
-        """Asks the process to end."""
-        if self.poll() is None:
+        """Asks the process to end, once: an agent that is asked again ends at once."""
+        if self.poll() is None and not self._is_asked:
+            self._is_asked = True
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
 

@@ -121,7 +121,7 @@ extension ControlLoop {
             logger.info("handed back", metadata: metadata)
             ledger.movedAway(offer.handBack.number, now: monotonicMicroseconds())
             services.adopter.dismiss(offer.handle)
-        case .lost where ledger.answersDirectly:
+        case .lost where ledger.hasMetForwarders:
             logger.warning("handed back, and lost", metadata: metadata)
             // No director is there to stop a reset that the other proxy's client must not get.
             services.adopter.dismiss(offer.handle)

@@ -15,7 +15,8 @@ package struct HandBack: Sendable {
         case stays
         /// Another proxy has it: to be closed, which makes no packet.
         case moved
-        /// Nobody can say whose it is: to be reset. If it is another proxy's, the director lets no reset through.
+        /// Nobody can say whose it is: to be reset. If it is another proxy's, the director lets no reset through; where
+        /// there are forwarders instead, the reset makes no packet.
         case lost
     }
 

@@ -13,7 +13,10 @@ extension TransferLedger {
         directors = directors.filter { !isDirectors($0) }
         directors.insert(director)
         forwarders = forwarders.filter { !isDirectors($0) }
-        if isForwarder { forwarders.insert(director) }
+        if isForwarder {
+            forwarders.insert(director)
+            hasMetForwarders = true
+        }
         answers = answers.filter { !isDirectors($0.key.director) }
         answerOrder.removeAll { isDirectors($0.director) }
         inherit(director)

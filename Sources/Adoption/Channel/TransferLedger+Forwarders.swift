@@ -15,9 +15,6 @@ extension TransferLedger {
     /// Numbers begin anew somewhere else at each start, so forwarders know these connections from an earlier process's.
     func mapping(of number: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: number) }
 
-    /// What the clients get does not come by a director.
-    package var answersDirectly: Bool { !forwarders.isEmpty }
-
     /// Of the first connection that has, or will have, a label.
     package var firstNumber: UInt64 { adoptions.keys.min() ?? nextNumber }
 
@@ -58,6 +55,7 @@ extension TransferLedger {
     /// After another process has handed everything over.
     mutating func resumeForwarders(_ isForwarder: (Endpoint) -> Bool) {
         forwarders = directors.filter(isForwarder)
+        hasMetForwarders = !forwarders.isEmpty
         numbersByFlow = [:]
         for (number, adoption) in adoptions where adoption.phase == .committed {
             numbersByFlow[adoption.connection.key] = number

@@ -109,6 +109,8 @@ package struct TransferLedger {
     var directors: Set<Endpoint> = []
     /// Those of them that only forward.
     var forwarders: Set<Endpoint> = []
+    /// There has been one: what the clients get passes no director.
+    package internal(set) var hasMetForwarders = false
     /// Committed connections.
     var numbersByFlow: [FlowKey: UInt64] = [:]
     var announcements: [Endpoint: Announcement] = [:]

@@ -14,10 +14,10 @@ package enum AdopterRequest: Equatable, Sendable {
     /// Make this connection a socket and pass it.
     case adopt(ConnectionState)
     /// The same in the middle of an answer: the socket is passed while bytes can be put into its queue as sent, so many
-    /// at most; until `seal`.
+    /// at most; until `leaveRepair`.
     case open(ConnectionState, room: UInt32)
     /// Everything is in its queue; or, of a suspended socket, everything is known. It leaves repair, and stays mute.
-    case seal(UInt32)
+    case leaveRepair(UInt32)
     /// The request has begun to arrive on the socket: make it an ordinary one, and keep no hold on it.
     case commit(UInt32)
     /// Undo the adoption without a packet.
@@ -34,7 +34,7 @@ package enum AdopterRequest: Equatable, Sendable {
 
     private enum Kind: UInt8 {
         case adopt = 1
-        case commit, forget, finish, suspend, resume, open, seal
+        case commit, forget, finish, suspend, resume, open, leaveRepair
     }
 
     package var encoded: [UInt8] {
@@ -46,7 +46,7 @@ package enum AdopterRequest: Equatable, Sendable {
         case .open(let state, let room):
             message.put(state)
             message.put(room, at: 76)
-        case .commit(let handle), .forget(let handle), .resume(let handle), .seal(let handle):
+        case .commit(let handle), .forget(let handle), .resume(let handle), .leaveRepair(let handle):
             message.put(handle, at: 4)
         case .suspend(let isQuiet): message.put(isQuiet ? 1 : 0 as UInt32, at: 4)
         case .finish: break
@@ -66,7 +66,7 @@ package enum AdopterRequest: Equatable, Sendable {
         case .open:
             guard let state = message.connection else { return nil }
             self = .open(state, room: message.get(at: 76))
-        case .seal: self = .seal(handle)
+        case .leaveRepair: self = .leaveRepair(handle)
         case .commit: self = .commit(handle)
         case .forget: self = .forget(handle)
         case .finish: self = .finish
@@ -81,7 +81,7 @@ package enum AdopterRequest: Equatable, Sendable {
         switch self {
         case .adopt: .adopt
         case .open: .open
-        case .seal: .seal
+        case .leaveRepair: .leaveRepair
         case .commit: .commit
         case .forget: .forget
         case .finish: .finish

@@ -16,6 +16,8 @@ public struct AdoptingProcess {
     private let adopter: Adopter
     private var sockets: [UInt32: Held] = [:]
     private var nextHandle: UInt32 = 1
+    /// The serving process takes no answers.
+    private var isDeaf = false
 
     /// A socket that is mute, and how it came to be: what can be asked of it depends on that.
     private struct Held {
@@ -56,7 +58,7 @@ public struct AdoptingProcess {
                 logger.critical("the serving process has sent what is no request: ending")
                 return 1
             }
-            guard answer(request, passed) else { return 0 }
+            guard answer(request, passed), !isDeaf else { return 0 }
         }
         return 0
     }
@@ -89,7 +91,7 @@ public struct AdoptingProcess {
             case .open(let state, let room):
                 try admit(state)
                 try keep(adopter.open(state, room: room), .opened)
-            case .seal(let handle):
+            case .leaveRepair(let handle):
                 let held = try held(handle, [.opened, .suspended])
                 if held.kind == .opened {
                     try adopter.seal(held.descriptor)
@@ -146,27 +148,27 @@ public struct AdoptingProcess {
         guard sockets.count < settings.uncommittedLimit else { throw .refused("too many uncommitted sockets") }
         let own = dup(passed)
         guard own >= 0 else { throw AdoptionFailure(SystemFailure("dup")) }
-        do throws(AdoptionFailure) {
-            let state = try adopter.mute(own, isQuiet: isQuiet)
-            let handle = freeHandle()
-            sockets[handle] = Held(descriptor: own, kind: .suspended)
-            try reply(.suspended(handle: handle, state))
-        } catch {
+        let state: SuspendedSocket
+        do throws(AdoptionFailure) { state = try adopter.mute(own, isQuiet: isQuiet) } catch {
             close(own)
             throw error
         }
+        let handle = freeHandle()
+        sockets[handle] = Held(descriptor: own, kind: .suspended)
+        try reply(.suspended(handle: handle, state))
     }
 
-    /// Nobody but the serving process can be at fault when this fails; the loop's next receive finds it gone.
-    private func reply(_ reply: AdopterReply, passing descriptor: CInt? = nil) throws(AdoptionFailure) {
+    /// Nobody but the serving process can be at fault when this fails: it is not served any more.
+    private mutating func reply(_ reply: AdopterReply, passing descriptor: CInt? = nil) throws(AdoptionFailure) {
         do throws(SystemFailure) { try channel.send(reply.encoded, passing: descriptor) } catch {
+            isDeaf = true
             throw .system(error)
         }
     }
 
     private func held(_ handle: UInt32, _ kinds: Set<Held.Kind>) throws(AdoptionFailure) -> Held {
         guard let held = sockets[handle], kinds.contains(held.kind) else {
-            throw .refused("there is no such uncommitted socket \(handle)")
+            throw .refused("there is no socket \(handle) of that kind")
         }
         return held
     }

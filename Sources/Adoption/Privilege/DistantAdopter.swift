@@ -61,7 +61,7 @@ package final class DistantAdopter: Adopting {
 
     package func seal(_ descriptor: CInt) throws(AdoptionFailure) {
         try state.withLock { state throws(AdoptionFailure) in
-            if let handle = state.handles[descriptor] { _ = try ask(.seal(handle), &state) }
+            if let handle = state.handles[descriptor] { _ = try ask(.leaveRepair(handle), &state) }
         }
     }
 
@@ -100,7 +100,7 @@ package final class DistantAdopter: Adopting {
     }
 
     package func letRead(_ handle: UInt32) throws(AdoptionFailure) {
-        try state.withLock { state throws(AdoptionFailure) in _ = try ask(.seal(handle), &state) }
+        try state.withLock { state throws(AdoptionFailure) in _ = try ask(.leaveRepair(handle), &state) }
     }
 
     package func resume(_ handle: UInt32) throws(AdoptionFailure) {

@@ -25,6 +25,11 @@ extension Adopter {
         do throws(SystemFailure) {
             try setOption(descriptor, SOL_SOCKET, SocketOption.mark, CInt(bitPattern: suspendedMark), "SO_MARK")
         } catch { throw AdoptionFailure(error) }
+        // In repair its owner cannot read, and would close it when the client has ended its side.
+        guard isEstablished(descriptor) else {
+            try? unmute(descriptor)
+            throw AdoptionFailure(SystemFailure("suspending a connection whose client has ended its side", code: EBUSY))
+        }
         // Before repair: with the send queue chosen there, the kernel counts what an acknowledgement lets it send as sent,
         // and sends nothing. What the guard drops stays unsent.
         let unsent = UInt32(max(0, pendingBytes(descriptor, .unsent)))

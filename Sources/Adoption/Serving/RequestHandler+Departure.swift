@@ -10,13 +10,15 @@ extension RequestHandler {
     struct Departure {
         /// The file that is being sent; nil between two requests.
         var download: Download?
+        /// The last request's, by which its director chooses who goes on.
+        let head: [UInt8]
         let begunAt = NIODeadline.now()
         /// Bytes that the client has not acknowledged, when they were last fewer than before; and when that was.
         var unacknowledged = CInt.max
         var progressAt = NIODeadline.now()
         var delay = TimeAmount.milliseconds(1)
-        /// Another proxy may have it: what comes meanwhile is looked at when this one is to go on.
-        var isOffered = false
+        /// To the control loop, for another proxy: what comes meanwhile is looked at when this one is to go on.
+        var isHandedOver = false
         var arrived: [HTTPServerRequestPart] = []
 
         /// The less is under way, the less has to be sent again: it waits so long for the client to acknowledge all.
@@ -37,15 +39,18 @@ extension RequestHandler {
 
     /// True when a connection that is wanted elsewhere can leave here.
     var canDepart: Bool {
-        isWantedElsewhere && !boundary.isLost && !inputIsClosed && !server.isDraining && !departingHead.isEmpty
+        isWantedElsewhere && !boundary.isLost && !inputIsClosed && !server.isDraining
     }
-
-    /// By which its director chooses who goes on.
-    private var departingHead: [UInt8] { shortened(boundary.lastHead, to: Departure.longestHead) ?? [] }
 
     func depart(_ context: ChannelHandlerContext, _ download: Download?) {
         guard canDepart else { return }
-        work = .departing(Departure(download: download))
+        guard let head = shortened(boundary.lastHead, to: Departure.longestHead), !head.isEmpty else {
+            // A path that no TRANSFER has room for, or one that nobody knows any more.
+            isWantedElsewhere = false
+            if let download { send(context, download) }
+            return
+        }
+        work = .departing(Departure(download: download, head: head))
         // Whatever comes from now on is the next server's to read.
         try? context.channel.syncOptions?.setOption(.autoRead, value: false)
         // What this turn of the loop has still to read is this handler's, and is looked at afterwards.
@@ -84,7 +89,7 @@ extension RequestHandler {
 
     private func handOver(_ context: ChannelHandlerContext, _ departure: Departure) {
         var departure = departure
-        departure.isOffered = true
+        departure.isHandedOver = true
         work = .departing(departure)
         let copy = dup(connection.descriptor)
         guard copy >= 0 else { return stay(context, departure) }
@@ -92,7 +97,7 @@ extension RequestHandler {
         let loop = context.eventLoop
         server.handBack(
             HandBack(
-                number: connection.number, request: departingHead, descriptor: copy,
+                number: connection.number, request: departure.head, descriptor: copy,
                 cargo: .everything(continuation(of: departure.download)),
                 isOver: { outcome in loop.execute { handler.value.departed(outcome) } }))
     }

@@ -77,7 +77,7 @@ final class RequestHandler: ChannelDuplexHandler {
     }
 
     func receive(_ context: ChannelHandlerContext, _ part: HTTPServerRequestPart) {
-        if case .departing(var departure) = work, departure.isOffered {
+        if case .departing(var departure) = work, departure.isHandedOver {
             departure.arrived.append(part)
             work = .departing(departure)
             return
@@ -208,7 +208,7 @@ final class RequestHandler: ChannelDuplexHandler {
 
     /// A client that has ended its side still gets what it has asked for, to the last byte; whoever's it is.
     func closeIfOver(_ context: ChannelHandlerContext) {
-        if case .departing(let departure) = work, departure.isOffered { return }
+        if case .departing(let departure) = work, departure.isHandedOver { return }
         if inputIsClosed, head == nil, finishing == 0 { context.close(promise: nil) }
     }
 

@@ -89,7 +89,7 @@ extension ControlCore {
 
     package mutating func remember(_ reason: NACKReason, transaction: UInt32, from index: Int, now: UInt64) {
         guard reason.isOfContent, let slot = transfers.slot(proxy: index, transaction: transaction),
-            let request = transfers[slot].request
+            let request = transfers[slot].request, request.transfer.blob == nil
         else { return }
         refusals.insert(index, refusing: request.refusalKey, now: now)
     }

@@ -16,6 +16,7 @@ final class TestAgent {
         return candidates.map { $0 + "/baton-agent" }.first { FileManager.default.isExecutableFile(atPath: $0) } ?? ""
     }
 
+    static let hugeBytes = 8 << 30
     static var isBuilt: Bool { !path.isEmpty }
 
     init(_ namespace: Namespace, keys: KeyRing, catalogue: String = "", user: String = "nobody") throws {
@@ -23,6 +24,9 @@ final class TestAgent {
         try FileManager.default.createDirectory(atPath: directory + "/www", withIntermediateDirectories: true)
         content = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8) }
         try Data(content).write(to: URL(fileURLWithPath: directory + "/www/big.bin"))
+        // Nothing but holes, so that each place is like the other.
+        _ = FileManager.default.createFile(atPath: directory + "/www/huge.bin", contents: nil)
+        truncate(directory + "/www/huge.bin", TestAgent.hugeBytes)
         try "hello\n".write(toFile: directory + "/www/index.html", atomically: false, encoding: .utf8)
         let key = keys.keys[keys.current]!.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         try key.write(toFile: directory + "/key", atomically: false, encoding: .utf8)
@@ -96,12 +100,12 @@ final class Scene {
     let keys = KeyRing(keys: [1: (0..<32).map { UInt8($0) }], current: 1)
     let server: Endpoint
 
-    init(isV4: Bool, catalogue: String = "") throws {
+    init(isV4: Bool, catalogue: String = "", isForwarder: Bool = false) throws {
         network = try TestNetwork()
         let address = isV4 ? TestNetwork.originAddress.v4 : TestNetwork.originAddress.v6
         server = Endpoint(IPAddress(address)!, port: 80)
         origin = try TestOrigin(network.origin, server)
-        director = try TestDirector(network, keys: keys)
+        director = try TestDirector(network, keys: keys, isForwarder: isForwarder)
         agent = try TestAgent(network.proxy, keys: keys, catalogue: catalogue)
         guard director.openChannel() else { throw SystemFailure("opening the channel: \(agent.log)", code: 0) }
     }

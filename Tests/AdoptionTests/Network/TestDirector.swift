@@ -59,12 +59,15 @@ final class TestDirector: @unchecked Sendable {
     private let stopped = Atomic<Bool>(false)
     private let over = OneTimeSignal()
 
-    init(_ network: TestNetwork, keys: KeyRing, agent: Endpoint = Endpoint("127.0.0.1:7270")!) throws {
+    init(
+        _ network: TestNetwork, keys: KeyRing, agent: Endpoint = Endpoint("127.0.0.1:7270")!, isForwarder: Bool = false
+    ) throws {
         self.network = network
         self.agent = agent
         let own = Endpoint("127.0.0.1:7271")!
         channel = try network.proxy.inside { try DatagramSocket(own).descriptor }
-        let initiator = ChannelInitiator(peer: agent, keys: keys, senderID: 7, epoch: .random(in: 1...UInt64.max))
+        var initiator = ChannelInitiator(peer: agent, keys: keys, senderID: 7, epoch: .random(in: 1...UInt64.max))
+        initiator.isForwarder = isForwarder
         state = Mutex(State(initiator: initiator))
         Adoption.Thread.detach("director") { self.run() }
     }
@@ -81,6 +84,9 @@ final class TestDirector: @unchecked Sendable {
         state.withLock { $0.initiator.start(now: monotonicMicroseconds()) }
         return eventually { state.withLock { $0.initiator.state == .up } }
     }
+
+    /// As a director that ends in good order.
+    func closeChannel() { state.withLock { $0.initiator.stop(now: monotonicMicroseconds()) } }
 
     /// Also forgets the flow before.
     func plan(_ plan: Plan, pretending pretence: String? = nil) {

@@ -42,10 +42,10 @@ package struct BlobExchange<Peer: Hashable & Sendable>: Sendable {
         drive(peer) { $0.cancel(identifier, now: now) }
     }
 
-    /// The session with that peer has ended: what was on its way to it is given up, and nobody hears of it. What has
-    /// come from it waits for whoever goes on with it.
+    /// The session with that peer has ended: what was on its way to it is given up, and nobody hears of it. What has come
+    /// from it stays for as long as it would have, and counts against the peer if it comes again.
     package mutating func forget(_ peer: Peer) {
-        numbers[peer] = nil
+        numbers = numbers.filter { $0.key != peer && leaving[$0.key] != nil || arriving.holdsSomething(of: $0.value) }
         guard let sender = leaving.removeValue(forKey: peer) else { return }
         for (name, value) in sender.counters.named { former[name, default: 0] += value }
     }

@@ -86,6 +86,7 @@ package struct BlobReceiver: Sendable {
     package init(limits: Limits = Limits()) { self.limits = limits }
 
     package var blobsHeld: Int { held.count }
+    func holdsSomething(of peer: Int) -> Bool { shares[peer] != nil }
     package var nextDeadline: UInt64? {
         let memory = memoryOrder.first.flatMap { memories[$0]?.expires }
         guard let earliestHeld, let memory else { return earliestHeld ?? memory }
