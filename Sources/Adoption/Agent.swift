@@ -70,6 +70,8 @@ public final class Agent: Sendable {
         decapsulator = try configuration.encapsulation.map {
             try Decapsulator($0, from: configuration.channel.directors, identifiers: identifiers, logger: logger)
         }
+        // A successor listens when it is about to replace the other one, which has all packets until then.
+        if predecessor == nil { try decapsulator?.listen() }
         try Privileges.reduce(to: [], user: user)
         let catalogue = try Catalogue(configuration.sites)
         let notice = NoticeBox()
@@ -130,6 +132,7 @@ public final class Agent: Sendable {
                 firstNumber: .random(in: 1...UInt64(UInt32.max)))
         ledger.promises.capacity = configuration.capacity
         identifiers.start(at: ledger.firstNumber)
+        identifiers.give(upTo: ledger.nextNumber)
         loop = try ControlLoop(
             settings: configuration.channel, sockets: sockets, groups: groups, responder: responder,
             ledger: ledger, services: services, identifiers: identifiers, logger: logger)
@@ -142,6 +145,7 @@ public final class Agent: Sendable {
         if let inheritance {
             rendezvous = Rendezvous(inherited: inheritance.rendezvous, owner: owner)
             loop.resume(inheritance)
+            try decapsulator?.listen()
             try predecessor?.replace()
         } else {
             rendezvous = ownRendezvous!

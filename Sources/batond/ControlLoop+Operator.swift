@@ -33,6 +33,9 @@ extension ControlLoop {
             } else {
                 pending.answer(.algorithm(core.algorithms()))
             }
+        case .proxy(_, .evacuate) where core.configuration.role == .forwarder:
+            pending.answer(
+                .failure("a forwarder gives connections to nobody: say it to each classifier, or to the director"))
         case .proxy(let name, let wish):
             let isKnown = core.set(wish, proxy: name, now: now)
             let row = core.proxyStatus().first { $0.name == name && $0.state != "leaving" }

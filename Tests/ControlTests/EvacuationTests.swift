@@ -68,6 +68,18 @@ import Wire
         expectsNothingWrong(simulation)
     }
 
+    /// Its agent answers the wish, and is told that it is none any more.
+    @Test func whatIsNotWantedAnyMoreStays() {
+        var simulation = served(10)
+        evacuate(&simulation, for: 0)
+        let isSet = simulation.core.set(.up, proxy: "p0", now: simulation.now)
+        #expect(isSet)
+        simulation.run(until: simulation.now + 5_000_000)
+        #expect(simulation.core.proxies.map(\.committed) == [10, 0] && simulation.agents[0].kept == 10)
+        #expect(simulation.core.proxyStatus()[0].movesRefused > 0)
+        expectsNothingWrong(simulation)
+    }
+
     /// Whatever is lost, repeated and late: one server speaks to a client at any time, and none is left behind.
     @Test(arguments: [1, 20, 1_100_000]) func underLossOfAFifth(bytes: Int) {
         var simulation = served(bytes > 1_000_000 ? 4 : 60) {

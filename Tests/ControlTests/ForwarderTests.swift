@@ -98,6 +98,48 @@ import Wire
         #expect(announce(key) == [], "a straggler")
     }
 
+    /// The agent has given the connection away before the worker has its mapping: nothing of it is to stay.
+    @Test mutating func whatIsTakenBackWhileItIsMappedIsUnmapped() {
+        guard case .installFlow(_, _, let ticket, _)? = announce(key(1)).first else {
+            Issue.record("not mapped")
+            return
+        }
+        let isTaken = simulation.core.unmap(Terminate(cause: .cancel, transfer: 77, psn: SequenceNumber(0)), 0)
+        simulation.core.actions = []
+        let handle = FlowHandle(worker: 0, index: 3, generation: 4)
+        report(.flowInstalled(handle, ticket: ticket))
+        #expect(isTaken && commands() == [.disown(handle)])
+    }
+
+    /// Its end was told while the channel was down: the next announcement does not name it, however young it is.
+    @Test mutating func whatIsNotAnnouncedAnyMoreIsOver() {
+        guard case .installFlow(_, _, let ticket, _)? = announce(key(1)).first else {
+            Issue.record("not mapped")
+            return
+        }
+        let handle = FlowHandle(worker: 0, index: 3, generation: 4)
+        report(.flowInstalled(handle, ticket: ticket))
+        simulation.core.awaitAnnouncement(0, now: simulation.now + 1_000)
+        simulation.core.actions = []
+        simulation.core.announcementEnded(count: 0, transaction: 9, 0, now: simulation.now + 2_000)
+        #expect(commands() == [.flowDone(handle)])
+    }
+
+    /// A forwarder hears of new connections all the time: that says nothing of an announcement whose end was lost.
+    @Test mutating func anAnnouncementWithoutItsEndIsMissedHoweverMuchIsTold() {
+        let start = simulation.now
+        simulation.core.awaitAnnouncement(0, now: start)
+        var now = start
+        while now < start + 60_000_000, simulation.core.proxies[0].announcementDeadline.map({ $0 > now }) == true {
+            simulation.core.announced(
+                key(UInt16(now / 100_000 % 60_000)), transfer: UInt32(now / 100_000),
+                transaction: UInt32(now / 100_000),
+                0, now: now)
+            now += 100_000
+        }
+        #expect(now == start + ProxyRecord.longestAnnouncementMicroseconds)
+    }
+
     @Test mutating func agentsAreAskedOnceForWhatNobodyAnnounced() {
         func queries() -> Int {
             defer { simulation.core.actions = [] }
@@ -115,7 +157,7 @@ import Wire
         #expect(queries() == agents)
         // However many: so many in a second.
         for port in 2...20_000 { simulation.core.flowWanted(key(UInt16(port)), now: simulation.now + 6_000_000) }
-        #expect((1...Int(FlowQueries.perSecond)).contains(queries() / agents))
+        #expect((1...Int(FlowQueries.framesPerSecond)).contains(queries()))
     }
 
     @Test func queriesAreBoundedAndEndWithTheirAnswers() {

@@ -72,8 +72,9 @@ import Wire
     @Test func whatIsNotForTheDirectorIsCountedOrRefused() throws {
         var (simulation, transfer) = try served()
         let key = try #require(simulation.agents[0].adoptions[transfer]?.key)
-        func say(_ message: Message) {
-            let bytes = simulation.agents[0].responder.send(Frame(message, transaction: 9_000), to: Simulation.director)
+        func say(_ message: Message, _ transaction: UInt32 = 9_000) {
+            let frame = Frame(message, transaction: transaction)
+            let bytes = simulation.agents[0].responder.send(frame, to: Simulation.director)
             simulation.at(simulation.now, .toDirector(bytes!, from: simulation.agents[0].endpoint))
             simulation.run(until: simulation.now + 5_000)
         }
@@ -84,13 +85,17 @@ import Wire
             say(message)
             #expect(simulation.core.counters[.misplaced] == UInt64(number + 1), "\(message)")
         }
-        // The request alone is not what the agent has: an offer waits for its blob.
+        // Nobody has asked for what is under way; and the request alone is not that: then an offer waits for its blob.
         var elsewhere = Transfer(
             connection: try #require(simulation.agents[0].adoptions[transfer]?.connection), request: [])
         elsewhere.handsBack = transfer
         elsewhere.blob = BlobReference(identifier: 1, of: [])
+        let refused = { simulation.core.counters[.moveRefused] }
         say(.transfer(elsewhere))
-        #expect(simulation.core.counters[.moveRefused] == 0 && simulation.core.moves.isEmpty)
+        #expect(refused() == 1)
+        simulation.core.evacuations[0] = Evacuation([], now: simulation.now)
+        say(.transfer(elsewhere), 9_001)
+        #expect(refused() == 1 && simulation.core.moves.isEmpty)
         #expect(phase(simulation) == .committed(ProxyIndex(0)))
     }
 

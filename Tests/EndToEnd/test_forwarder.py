@@ -344,7 +344,7 @@ class Moments(ForwarderCase):
 
 
 class Tunnels(ForwarderCase):
-    """What the tunnels carry, by tshark's account."""
+    """What the tunnels carry, by tshark's account and by the agents'."""
 
     kind, outer = "vxlan", 6
     files = {"slow.bin": (256 << 10, True)}
@@ -374,7 +374,20 @@ class Tunnels(ForwarderCase):
         self.assertEqual(len(set().union(*named.values())), 6, named)
         wrong = "_ws.expert.severity >= 8388608 || udp.checksum.status == 0 || _ws.malformed"
         self.assertEqual(run("tshark", "-r", path, *options, "-Y", wrong), "")
+        self.assertNothingRefused()
+
+    def test_agents_are_succeeded_and_nobody_notices(self):
+        """Downloads from before, and connections that only the successor has given a name: VXLAN takes no others."""
+        with self.assertClientSeesNothing("c1"):
+            finish = self.begin(count=3)
+            old = [self.services.succeed_agent(name) for name in PROXIES]
+            self.begin(count=3)()
+            finish()
+        for process in old:
+            self.assertEqual(process.wait(60), 0, process.tail())
+        self.assertNothingRefused()
+
+    def assertNothingRefused(self):
         for name in PROXIES:
             with open(self.services.path(f"{name}.log"), errors="replace") as file:
                 self.assertIsNone(re.search(r"packets on the directors' way", file.read()))
-

@@ -34,17 +34,6 @@ class TakeOver(LaboratoryCase):
         output, _ = crowd.communicate(timeout=120)
         return json.loads(output.splitlines()[-1])
 
-    def take_over(self, name):
-        """Starts a successor; gives the process that it succeeds."""
-        old = self.services.processes[name]
-        log = self.services.path(f"{name}.log")
-        begun = os.path.getsize(log)
-        binary = os.path.join(services.BINARIES, "baton-agent")
-        self.services.start(name, name, binary, "--config", self.services.path(f"{name}.yaml"), "--take-over")
-        wait_until(f"{name} has a successor", lambda: "succeeded by another" in self.text(log, begun), 20,
-                   self.services.processes[name])
-        return old
-
     @staticmethod
     def text(path, start=0):
         with open(path, errors="replace") as file:
@@ -59,7 +48,7 @@ class TakeOver(LaboratoryCase):
         self.assertGreater(before["committedFlows"], CONNECTIONS // 2, "hardly anything was transferred")
         # The first one twice, so that a successor is succeeded too.
         for name in PROXIES + PROXIES[:1]:
-            old = self.take_over(name)
+            old = self.services.succeed_agent(name)
             self.assertEqual(old.wait(60), 0, old.tail())
         result = self.finish(crowd)
         self.assertEqual(result["failures"], [], f"of {result['asked']}")
@@ -81,7 +70,7 @@ class TakeOver(LaboratoryCase):
         client = curl(self.laboratory).start(
             [f"http://{CACHED_HOST}/long.bin", f"http://{CACHED_HOST}/object.bin"], resolve(), SLOWLY)
         wait_until("a part of the download is there", lambda: client.body_size() > 1 << 20, 60)
-        old = {name: self.take_over(name) for name in PROXIES}
+        old = {name: self.services.succeed_agent(name) for name in PROXIES}
         got = client.finish()
         self.assertTrue(got.ok, got.error)
         self.assertEqual(got.sha256, [scenarios.sha256_of(f"{self.laboratory.content.origin}/{name}")
@@ -92,7 +81,7 @@ class TakeOver(LaboratoryCase):
     def test_a_killed_predecessor_loses_only_its_own(self):
         client = curl(self.laboratory).start([f"http://{CACHED_HOST}/long.bin"], resolve(), SLOWLY)
         wait_until("a part of the download is there", lambda: client.body_size() > 1 << 20, 60)
-        old = {name: self.take_over(name) for name in PROXIES}
+        old = {name: self.services.succeed_agent(name) for name in PROXIES}
         for process in old.values():
             process.signal(signal.SIGSTOP)
             process.kill()

@@ -331,6 +331,20 @@ catalogue:
         command = [*self.agent_wrappers.get(name, ()), os.path.join(BINARIES, "baton-agent")]
         return self.start(name, name, *command, "--config", configuration)
 
+    def succeed_agent(self, name):
+        """Starts a successor of the agent that runs there; gives the process that it succeeds."""
+        old, begun = self.processes[name], os.path.getsize(self.path(f"{name}.log"))
+
+        def is_succeeded():
+            with open(self.path(f"{name}.log"), errors="replace") as log:
+                log.seek(begun)
+                return "succeeded by another" in log.read()
+
+        successor = self.start(name, name, os.path.join(BINARIES, "baton-agent"), "--config", self.path(f"{name}.yaml"),
+                               "--take-over")
+        wait_until(f"{name} has a successor", is_succeeded, 20, successor)
+        return old
+
     def wait_for_agent(self, name, process):
         wait_until(
             f"{name} listens for CRTP",

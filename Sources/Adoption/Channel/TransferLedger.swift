@@ -275,77 +275,6 @@ package struct TransferLedger {
         }
     }
 
-    /// The connection is over, whoever ended it.
-    package mutating func ended(_ number: UInt64, bytesSent: UInt64, now: UInt64) {
-        guard let adoption = adoptions[number] else { return }
-        drop(number)
-        remember(
-            .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
-            adoption.connection.psn, now)
-        counters.ended += 1
-        if adoption.phase == .committed { lastEnd = now }
-        let done = Terminate(
-            cause: .flowDone, transfer: adoption.key.transaction, psn: adoption.connection.psn, bytesSent: bytesSent)
-        tellEnd(done, to: adoption.key.director, now: now)
-        tellForwarders(.flowDone, of: number, adoption, now: now)
-    }
-
-    mutating func tellEnd(_ end: Terminate, to director: Endpoint, now: UInt64) {
-        if endings.count >= limits.endings {
-            // The next announcement says as much, by not naming it.
-            let unreachable = endings.first { !directors.contains($0.value.director) } ?? endings.first
-            if let unreachable { endings[unreachable.key] = nil }
-            counters.endingsUnanswered += 1
-        }
-        let frame = Frame(.terminate(end), transaction: takeTransaction())
-        endings[frame.transaction] = Ending(
-            director: director, frame: frame, tries: 1, next: now + limits.endingRetry)
-        actions.append(.send(frame, to: director))
-    }
-
-    /// FIRST_BYTE from the director. A second time it means that the answer was lost.
-    private mutating func handedOver(_ key: Key) {
-        guard let number = numbers[key], let adoption = adoptions[number], adoption.comesOver else {
-            return counters.unexpected += 1
-        }
-        switch adoption.phase {
-        case .deciding: counters.unexpected += 1
-        case .uncommitted: actions.append(.begin(number: number))
-        case .committed: actions.append(.send(Frame(.firstByte, transaction: key.transaction), to: key.director))
-        }
-    }
-
-    // MARK: Connections that go elsewhere
-
-    package func mayComeBack(_ number: UInt64) -> Bool { adoptions[number]?.mayComeBack ?? false }
-    package func received(of number: UInt64) -> [UInt8] { adoptions[number]?.received ?? [] }
-    package func comesOver(_ number: UInt64) -> Bool { adoptions[number]?.comesOver ?? false }
-
-    /// The TRANSFER that hands a connection back, and to whom; its numbers are not this ledger's to know.
-    /// - Parameter isWanted: its director has asked for it.
-    package func offer(of number: UInt64, request: [UInt8], isWanted: Bool = false) -> (Endpoint, Transfer)? {
-        guard let adoption = adoptions[number], adoption.phase == .committed, adoption.mayComeBack || isWanted else {
-            return nil
-        }
-        var transfer = Transfer(connection: adoption.connection, request: request, application: .httpGet)
-        transfer.isAcknowledged = true
-        transfer.handsBack = adoption.key.transaction
-        transfer.connectionID = adoption.connectionID
-        transfer.generation = adoption.generation
-        return (adoption.key.director, transfer)
-    }
-
-    /// Another proxy has it. No end is told: to the director it goes on.
-    package mutating func movedAway(_ number: UInt64, now: UInt64) {
-        guard let adoption = adoptions[number] else { return }
-        drop(number)
-        remember(
-            .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
-            adoption.connection.psn, now)
-        counters.movedAway += 1
-        tellForwarders(.cancel, of: number, adoption, now: now)
-    }
-
     mutating func takeTransaction() -> UInt32 {
         defer { nextTransaction &+= 1 }
         return nextTransaction
@@ -373,7 +302,7 @@ package struct TransferLedger {
         actions.append(.send(Frame(message, transaction: key.transaction, attempt: attempt), to: key.director))
     }
 
-    private mutating func remember(
+    mutating func remember(
         _ message: Message, _ key: Key, _ flow: FlowKey?, _ psn: SequenceNumber, _ now: UInt64
     ) {
         if answers[key] == nil {
@@ -391,18 +320,7 @@ package struct TransferLedger {
             actions.append(.forget(number: number))
             ended(number, bytesSent: 0, now: now)
         }
-        for (transaction, ending) in endings where ending.next <= now {
-            guard ending.tries < limits.endingTries else {
-                endings[transaction] = nil
-                counters.endingsUnanswered += 1
-                continue
-            }
-            var frame = ending.frame
-            frame.attempt = UInt8(truncatingIfNeeded: ending.tries)
-            endings[transaction]?.tries += 1
-            endings[transaction]?.next = now + limits.endingRetry << UInt64(min(ending.tries, 5))
-            actions.append(.send(frame, to: ending.director))
-        }
+        repeatEnds(now)
         let stale = answerOrder.prefix { (answers[$0]?.expires ?? 0) <= now }
         for key in stale { answers[key] = nil }
         answerOrder.removeFirst(stale.count)

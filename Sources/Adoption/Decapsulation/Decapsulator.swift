@@ -44,6 +44,9 @@ final class Decapsulator: Sendable {
         wakePipe = try WakePipe()
     }
 
+    /// To be followed by `start` at once: what comes in between waits.
+    func listen() throws(SystemFailure) { for socket in sockets { try socket.listen() } }
+
     func start() {
         logger.notice(
             "takes encapsulated packets",

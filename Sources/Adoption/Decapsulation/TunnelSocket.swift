@@ -6,6 +6,8 @@ struct TunnelSocket: Sendable {
     let descriptor: CInt
     /// Raw sockets of IPv4 show the outer header.
     let showsHeader: Bool
+    private let endpoint: Endpoint
+    private let name: String
 
     /// All that one address needs: an inner packet of the other family is another protocol.
     static func open(_ kind: Encapsulation.Kind, at address: IPAddress) throws(SystemFailure) -> [TunnelSocket] {
@@ -33,6 +35,8 @@ struct TunnelSocket: Sendable {
         let flags = CInt(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         descriptor = socket(isV4 ? AF_INET : AF_INET6, type | flags, number)
         self.showsHeader = showsHeader
+        self.endpoint = endpoint
+        self.name = name
         guard descriptor >= 0 else { throw SystemFailure("a socket for \(name)") }
         do throws(SystemFailure) {
             // A successor binds before this process is gone.
@@ -44,12 +48,16 @@ struct TunnelSocket: Sendable {
                 // Bound to an address of IPv6, it gets nothing of IPv4.
                 try setOption(descriptor, CInt(IPPROTO_IPV6), IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS")
             }
-            guard endpoint.withSocketAddress({ bind(descriptor, $0, $1) }) == 0 else {
-                throw SystemFailure("binding \(name)")
-            }
         } catch {
             close(descriptor)
             throw error
+        }
+    }
+
+    /// From now on packets come; where a predecessor has such a socket too, half of them.
+    func listen() throws(SystemFailure) {
+        guard endpoint.withSocketAddress({ bind(descriptor, $0, $1) }) == 0 else {
+            throw SystemFailure("binding \(name)")
         }
     }
 }

@@ -112,10 +112,11 @@ extension Agent {
     /// The other process is the agent. This one has its connections to bring to a boundary or an end.
     private func serveSuccessor(_ channel: DescriptorChannel) {
         close(rendezvous.descriptor)
+        // The successor listens, and knows the connections to come.
+        decapsulator?.stop()
         // A successor that does not read does not hold connections up for long: they stay here.
         try? channel.limitWaiting(seconds: 0, sending: 2)
         server.passOn(to: channel)
-        decapsulator?.stop()
         isSucceeded.store(true, ordering: .releasing)
         kill(getpid(), SIGUSR1)
         // It says nothing more; it ends.

@@ -156,7 +156,7 @@ extension ControlCore {
                 } else {
                     counters.add(.staleAnswer)
                 }
-            } else if !installs.markDone(proxy: index, transfer: terminate.transfer) {
+            } else if !installs.mark(.done, proxy: index, transfer: terminate.transfer) {
                 endedFlows.insert(proxy: index, transfer: terminate.transfer)
                 counters.add(.staleAnswer)
             }

@@ -16,7 +16,9 @@ extension ControlCore {
     /// A worker has seen the middle of a connection that no agent has announced.
     package mutating func flowWanted(_ key: FlowKey, now: UInt64) {
         guard configuration.role == .forwarder else { return counters.add(.strayEvent) }
-        let agents = proxies.indices.filter { proxies[$0].isUp && proxies[$0].phase == .active }
+        let agents = proxies.indices.filter {
+            proxies[$0].isUp && proxies[$0].phase == .active && proxies[$0].agent?.capabilities.contains(.blobs) == true
+        }
         guard flowQueries.begin(key, agents: Set(agents), now: now) == .ask else { return }
         counters.add(.flowQueries)
         nextTransaction &+= 1
@@ -36,7 +38,7 @@ extension ControlCore {
         if let slot = transfers.slot(proxy: index, transaction: terminate.transfer) {
             command(.disown(transfers[slot].handle), for: transfers[slot].handle)
         } else {
-            _ = installs.markDone(proxy: index, transfer: terminate.transfer)
+            _ = installs.mark(.disowned, proxy: index, transfer: terminate.transfer)
         }
         return true
     }

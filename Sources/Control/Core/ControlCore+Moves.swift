@@ -20,6 +20,10 @@ extension ControlCore {
             transfers[source].machine.state == .committed, transfers[source].key == transfer.connection.key,
             moves.number(source: source) == nil
         else { return refuse(transfer, frame, proxy, .unknownFlow, now: now) }
+        // Not wanted, or not any more: what is in the middle of an answer moves only when an operator has said so.
+        guard transfer.blob == nil || evacuations[proxy] != nil else {
+            return refuse(transfer, frame, proxy, .policy, now: now)
+        }
         // Its offer comes again.
         if let blob = transfer.blob, !blobs.arriving.has(blob) { return }
         guard var question = question(transfer, source) else {

@@ -12,7 +12,11 @@ extension ControlCore {
             if proxies[index].announced.count < InstallTable.capacity {
                 proxies[index].announced[transaction] = transfer
             }
-            proxies[index].announcementDeadline = now + ProxyRecord.announcementPatienceMicroseconds
+            // Connections that begin meanwhile are told in the same words, so the pause that says that the end was lost may
+            // never come.
+            proxies[index].announcementDeadline = min(
+                now + ProxyRecord.announcementPatienceMicroseconds,
+                proxies[index].announcementStartedAt + ProxyRecord.longestAnnouncementMicroseconds)
         }
         if configuration.role == .forwarder { flowQueries.found(key) }
         // A straggler from before the flow's end must not bring it back.
@@ -62,16 +66,17 @@ extension ControlCore {
     }
 
     /// Flows that the agent does not have any more, and whose FLOW_DONE it gave up telling while the channel was down.
-    /// A young flow may be missing because its adoption has not read the request yet.
+    /// A young flow may be missing because its adoption has not read the request yet; a forwarder knows of none before.
     private mutating func endUnannounced(_ announced: Set<UInt32>, _ index: Int, now: UInt64) {
         let startedAt = proxies[index].announcementStartedAt
+        let young = configuration.role == .forwarder ? 0 : ProxyRecord.unannouncedMicroseconds
         var ended = 0
         for slot in Array(transfers.slotsInUse)
         where transfers[slot].proxy == index && transfers[slot].machine.state == .committed
             && !transfers[slot].machine.isOfDatagrams
         {
             let age = startedAt - min(transfers[slot].committedAt, startedAt)
-            guard age > ProxyRecord.unannouncedMicroseconds, !announced.contains(transfers[slot].transaction) else {
+            guard age > young, !announced.contains(transfers[slot].transaction) else {
                 continue
             }
             drive(slot: slot, .flowDone, now: now)
@@ -100,8 +105,8 @@ extension ControlCore {
 
     package mutating func flowInstalled(_ handle: FlowHandle, ticket: UInt32, now: UInt64) {
         guard let install = installs.take(ticket: ticket) else { return counters.add(.strayEvent) }
-        if install.isDone || transfers.isFull || transfers.slot(handle: handle) != nil {
-            command(.flowDone(handle), for: handle)
+        if install.end != nil || transfers.isFull || transfers.slot(handle: handle) != nil {
+            command(install.end == .disowned ? .disown(handle) : .flowDone(handle), for: handle)
             return
         }
         let machine = TransferMachine(announcedWith: TransferTiming(timeoutMicroseconds: 0))

@@ -12,12 +12,12 @@ package struct FlowQueries: Sendable {
     private var pending: [FlowKey: Query] = [:]
     /// What nobody has, and until when that is believed.
     private var unknown: [FlowKey: UInt64] = [:]
-    /// Millionths of a question.
-    private var credit = perSecond * 1_000_000
+    /// Millionths of a frame.
+    private var credit = framesPerSecond * 1_000_000
     private var updated: UInt64 = 0
 
-    /// Questions a second, and at once.
-    package static var perSecond: UInt64 { 1_000 }
+    /// A question is a frame to each agent: so many a second, and at once.
+    package static var framesPerSecond: UInt64 { 4_000 }
     /// An agent that has not answered by then does not.
     package static var patienceMicroseconds: UInt64 { 1_000_000 }
     package static var unknownMicroseconds: UInt64 { 5_000_000 }
@@ -37,10 +37,12 @@ package struct FlowQueries: Sendable {
         if let query = pending[key], query.until > now { return .isAsked }
         let elapsed = min(now - min(updated, now), 1_000_000)
         updated = max(updated, now)
-        credit = min(credit + elapsed * Self.perSecond, Self.perSecond * 1_000_000)
+        credit = min(credit + elapsed * Self.framesPerSecond, Self.framesPerSecond * 1_000_000)
+        // With more agents than that a question takes all there is.
+        let cost = min(UInt64(agents.count), Self.framesPerSecond) * 1_000_000
         if pending.count >= Self.capacity { pending = pending.filter { $0.value.until > now } }
-        guard credit >= 1_000_000, pending.count < Self.capacity, !agents.isEmpty else { return .tooMany }
-        credit -= 1_000_000
+        guard credit >= cost, pending.count < Self.capacity, !agents.isEmpty else { return .tooMany }
+        credit -= cost
         pending[key] = Query(awaited: agents, until: now + Self.patienceMicroseconds)
         return .ask
     }

@@ -7,8 +7,9 @@ package struct InstallTable: Sendable {
         package let proxy: Int
         package let transfer: UInt32
         package let key: FlowKey
-        /// The agent has already said that it is over.
-        package var isDone = false
+        /// The agent has already said that it is over, or (`disowned`) with another proxy.
+        package enum End: Sendable { case done, disowned }
+        package var end: End?
     }
 
     package static var capacity: Int { 1_048_576 }
@@ -44,9 +45,9 @@ package struct InstallTable: Sendable {
     package func isAwaited(proxy: Int) -> Bool { byTicket.values.contains { $0.proxy == proxy } }
 
     /// The agent is done with a flow whose installation has not been answered; false when there is none.
-    package mutating func markDone(proxy: Int, transfer: UInt32) -> Bool {
+    package mutating func mark(_ end: Install.End, proxy: Int, transfer: UInt32) -> Bool {
         guard let ticket = ticketOfTransfer[Self.key(proxy, transfer)] else { return false }
-        byTicket[ticket]?.isDone = true
+        byTicket[ticket]?.end = end
         return true
     }
 

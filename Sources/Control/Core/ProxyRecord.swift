@@ -78,6 +78,8 @@ package struct ProxyRecord: Sendable {
     }
 
     package static var announcementPatienceMicroseconds: UInt64 { 300_000 }
+    /// An announcement that has not come to its end by then has lost it.
+    package static var longestAnnouncementMicroseconds: UInt64 { 30_000_000 }
     /// A committed flow that is older and not announced is over. Agents drop what is uncommitted after 120 s.
     package static var unannouncedMicroseconds: UInt64 { 125_000_000 }
     /// How often one channel is asked for its flows.

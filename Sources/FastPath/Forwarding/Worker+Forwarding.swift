@@ -129,7 +129,7 @@ extension Worker {
         guard let classifier = virtuals.choice.classifier(of: key) else { return drop(packet, .droppedUnclassified) }
         if packet.layout.kind == .tcp, packet.tcp.flags.lacks([.syn, .rst]), questions.mayAsk(hash, in: tick) {
             counters.add(.mappingsWanted)
-            if !push(.flowWanted(key.key)) { counters.add(.eventRingFull) }
+            _ = push(.flowWanted(key.key))
         }
         counters.add(.forwardedToClassifier)
         sendThroughTunnel(packet.mbuf, .origin(classifier), flow: 0, hash: hash)
