@@ -31,9 +31,10 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR_QUEUE, SENT)
         self.socket.setsockopt(socket.IPPROTO_TCP, TCP_QUEUE_SEQ, struct.pack("I", first))
         self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, OFF)
-        self.socket.settimeout(20)
+        self.socket.settimeout(3)
         self.socket.bind(("", local_port))
         self.socket.connect((address, port))
+        self.socket.settimeout(20)
 
     def next_from_server(self):
         """The number that the server's next byte will have."""
@@ -61,16 +62,20 @@ def first_number():
     return WRAP - random.randrange(2, 40)
 
 
-def ports():
-    """Local ports, each once."""
-    return iter(random.sample(range(20_000, 32_000), 12_000))
+def connections(address, port):
+    """Connections from local ports, each once, with those. A port that a connection has just had may get no answer: to
+    whoever remembers that one, these numbers lie behind it, like those of a SYN that comes late."""
+    for local_port in random.sample(range(20_000, 32_000), 12_000):
+        try:
+            yield local_port, Connection(address, port, local_port, first_number())
+        except TimeoutError:
+            pass
 
 
 def kernel_about_to_wrap(address, port, size):
     """A connection with a server whose kernel counts as time goes on."""
     due = {}
-    for local_port in ports():
-        probe = Connection(address, port, local_port, first_number())
+    for local_port, probe in connections(address, port):
         # From now until the number is half the size before its end.
         left = (WRAP - size // 2 - probe.next_from_server()) % WRAP * NANOSECONDS / 1e9
         due[time.monotonic() + left] = local_port
@@ -88,8 +93,7 @@ def kernel_about_to_wrap(address, port, size):
 def cookie_about_to_wrap(address, port, size):
     """A connection whose server draws its numbers. The highest bit says whether the minute is odd: in the others numbers
     go beyond what is positive, not back to 0."""
-    for local_port in ports():
-        connection = Connection(address, port, local_port, first_number())
+    for _, connection in connections(address, port):
         if connection.next_from_server() % (WRAP // 2) > WRAP // 2 - size:
             return connection
         connection.reset()
