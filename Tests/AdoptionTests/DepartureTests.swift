@@ -88,7 +88,7 @@ import Wire
         let client = try scene.download("/big.bin")
         let offer = try scene.offered(client)
         shutdown(client.descriptor, CInt(SHUT_WR))
-        usleep(50_000)
+        #expect(scene.hasHeardOfItsEnd())
         scene.director.send(.transferNACK(.notFound, retryAfterMilliseconds: 0), transaction: offer.transaction)
         #expect(client.response()?.body == scene.agent.content)
         #expect(client.ending() == nil)
@@ -103,7 +103,7 @@ import Wire
         let offer = try scene.offered(client)
         client.send(scene.get("/big.bin", "Range: bytes=5-9\r\n"))
         shutdown(client.descriptor, CInt(SHUT_WR))
-        usleep(50_000)
+        #expect(scene.hasHeardOfItsEnd())
         if isMoved {
             try scene.leave(offer)
             #expect(scene.come(offer.blob, offer.transfer) == .transferACK)
@@ -292,19 +292,23 @@ extension Scene {
     /// always something under way.
     func offered(_ client: TestClient) throws -> TestDirector.Offer {
         let former = director.offer?.transaction
-        let deadline = monotonicMicroseconds() + 10_000_000
         var askAt: UInt64 = 0
-        while monotonicMicroseconds() < deadline {
+        let isOffered = eventually {
             // The request may not have been read yet.
             if monotonicMicroseconds() >= askAt {
                 director.askBack()
                 askAt = monotonicMicroseconds() + 100_000
             }
-            if let offer = director.offer, offer.transaction != former { return offer }
-            client.read(atMost: 16_384)
-            usleep(5_000)
+            client.read(atMost: 4_096)
+            return director.offer.map { $0.transaction != former } == true
         }
+        if isOffered, let offer = director.offer { return offer }
         throw SystemFailure("no offer: \(agent.log)", code: 0)
+    }
+
+    /// The client's FIN has reached the agent's kernel.
+    func hasHeardOfItsEnd() -> Bool {
+        eventually { (try? network.proxy.run(["ss", "-Htan"]).contains("CLOSE-WAIT")) == true }
     }
 
     /// It is another's: the agent's socket is gone without a word.

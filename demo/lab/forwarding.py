@@ -146,7 +146,7 @@ control: {{ socket: {self.services.path(f"{name}.sock")} }}
             f"0@0,1@{cpus - 1}", "--no-pci", "--no-telemetry", "--no-shconf",
             "--file-prefix", f"{self.topology.prefix}-{name}", "--log-level", "error", *memory)
         wait_until(f"{name} forwards, its proxies are up",
-                   lambda: self.services.is_director_ready(PROXIES, name) and ready(), 20, process)
+                   lambda: self.services.is_director_ready(PROXIES, name) and ready(), 60, process)
         return process
 
     def start_forwarder(self, name):

@@ -5,17 +5,23 @@ package import Wire
 extension TransferLedger {
     /// The connection is over, whoever ended it.
     package mutating func ended(_ number: UInt64, bytesSent: UInt64, now: UInt64) {
-        guard let adoption = adoptions[number] else { return }
-        drop(number)
-        remember(
-            .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
-            adoption.connection.psn, now)
+        guard let adoption = dropForGood(number, now: now) else { return }
         counters.ended += 1
         if adoption.phase == .committed { lastEnd = now }
         let done = Terminate(
             cause: .flowDone, transfer: adoption.key.transaction, psn: adoption.connection.psn, bytesSent: bytesSent)
         tellEnd(done, to: adoption.key.director, now: now)
         tellForwarders(.flowDone, of: number, adoption, now: now)
+    }
+
+    /// It is not here any more, and its TRANSFER is refused if it comes again.
+    mutating func dropForGood(_ number: UInt64, now: UInt64) -> Adoption? {
+        guard let adoption = adoptions[number] else { return nil }
+        drop(number)
+        remember(
+            .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
+            adoption.connection.psn, now)
+        return adoption
     }
 
     mutating func tellEnd(_ end: Terminate, to director: Endpoint, now: UInt64) {

@@ -23,11 +23,7 @@ extension TransferLedger {
 
     /// Another proxy has it. No end is told: to the director it goes on.
     package mutating func movedAway(_ number: UInt64, now: UInt64) {
-        guard let adoption = adoptions[number] else { return }
-        drop(number)
-        remember(
-            .transferNACK(.expired, retryAfterMilliseconds: 0), adoption.key, adoption.connection.key,
-            adoption.connection.psn, now)
+        guard let adoption = dropForGood(number, now: now) else { return }
         counters.movedAway += 1
         tellForwarders(.cancel, of: number, adoption, now: now)
     }

@@ -45,7 +45,7 @@ package struct BlobExchange<Peer: Hashable & Sendable>: Sendable {
     /// The session with that peer has ended: what was on its way to it is given up, and nobody hears of it. What has come
     /// from it stays for as long as it would have, and counts against the peer if it comes again.
     package mutating func forget(_ peer: Peer) {
-        numbers = numbers.filter { $0.key != peer && leaving[$0.key] != nil || arriving.holdsSomething(of: $0.value) }
+        numbers = numbers.filter { arriving.holdsSomething(of: $0.value) }
         guard let sender = leaving.removeValue(forKey: peer) else { return }
         for (name, value) in sender.counters.named { former[name, default: 0] += value }
     }
